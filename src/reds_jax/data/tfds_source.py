@@ -1,0 +1,101 @@
+"""Prepared TensorFlow Datasets, read by ``tfds.data_source`` without TensorFlow.
+
+TFDS reads a directory of array_record files without TensorFlow. Downloading and preparing most of its sets needs it;
+that is done once, by TFDS itself, and the error that says a set is not prepared gives the command.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, MissingDependencyError
+
+
+def import_tfds() -> ModuleType:
+    """The module ``tensorflow_datasets``; a MissingDependencyError says what to install."""
+    try:
+        import importlib_resources  # noqa: F401  (tensorflow_datasets needs it and does not declare it)
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise MissingDependencyError(f"TensorFlow Datasets cannot be imported ({error})",
+                                     hint="Run: pip install tensorflow-datasets importlib_resources") from error
+    return tfds
+
+
+def data_sources(name: str, data_dir: str | Path | None) -> dict[str, Sequence[dict[str, Any]]]:
+    """The splits of a prepared TFDS set, each a sequence of examples.
+
+    Args:
+        name: as TFDS calls it, for example "fashion_mnist".
+        data_dir: the root of prepared sets; None for TFDS's own, ``~/tensorflow_datasets``. The directory of one
+            version of the set (the one with ``dataset_info.json``) does as well.
+
+    Raises:
+        DataError: the set is not prepared there, or not as array_record; the message has the command to run.
+        MissingDependencyError: TFDS is not installed.
+    """
+    tfds = import_tfds()
+    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+        raise DataError("there is no such directory of TFDS sets", got=str(data_dir), hint=prepare_command(name, data_dir))
+    root = None if data_dir is None else Path(data_dir).expanduser()
+    try:
+        if root is not None and (root / "dataset_info.json").is_file():
+            builder = tfds.builder_from_directory(str(root))
+        else:
+            builder = tfds.builder(name, data_dir=None if root is None else str(root), file_format="array_record")
+            if not builder.is_prepared():
+                raise DataError(f"the TFDS set {name} is not prepared as array_record", got=str(builder.data_dir),
+                                hint=prepare_command(name, data_dir))
+        return dict(builder.as_data_source())
+    except (NotImplementedError, ValueError) as error:  # prepared in a format that has no random access
+        first = str(error).strip().splitlines()[0]
+        raise DataError(f"the TFDS set {name} cannot be read without TensorFlow ({first})",
+                        hint=prepare_command(name, data_dir)) from error
+
+
+def prepare_command(name: str, data_dir: str | Path | None) -> str:
+    """What a user runs once, anywhere TensorFlow is installed, to prepare a set."""
+    where = "" if data_dir is None else f" --data_dir {data_dir}"
+    return ("Prepare it once where TensorFlow is installed: pip install tensorflow tensorflow-datasets && "
+            f"tfds build {name} --file_format=array_record{where}")
+
+
+def gather(source: Sequence[dict[str, Any]], label: str, limit: int | None,
+           prepare: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(images uint8 [N, H, W, C], labels [N]) of the first ``limit`` examples; ``prepare`` is applied to each image.
+
+    Args:
+        source: a split.
+        label: the feature that is the class.
+        limit: at most so many examples, or None for all; bounds the memory.
+        prepare: one image uint8 [H, W, C] to one of the common size.
+
+    Raises:
+        DataError: an example lacks the feature, or the images differ in size.
+        MissingDependencyError: Pillow, which decodes them, is not installed.
+    """
+    count = len(source) if limit is None else min(limit, len(source))
+    images: np.ndarray | None = None
+    labels = np.empty(count, np.int32)
+    for k in range(count):
+        try:
+            example = source[k]
+        except ImportError as error:
+            raise MissingDependencyError(f"images of TFDS cannot be decoded ({error})",
+                                         hint="Run: pip install pillow") from error
+        if label not in example or "image" not in example:
+            raise DataError("an example of TFDS lacks a feature", got=sorted(example), allowed=f"image and {label}")
+        image = np.asarray(example["image"])
+        image = image if prepare is None else prepare(image)
+        if images is None:
+            images = np.empty((count, *image.shape), np.uint8)
+        if image.shape != images.shape[1:]:
+            raise DataError("the images of a TFDS split differ in size", got=(image.shape, images.shape[1:]),
+                            hint="Ask for a resolution.")
+        images[k], labels[k] = image, example[label]
+    if images is None:
+        raise DataError("a TFDS split is empty", hint="Prepare the set again.")
+    return images, labels

@@ -1,0 +1,286 @@
+"""The problem: tables of value, cost and peak memory over the widths of a few groups each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.knapsack.values import as_exact
+
+if TYPE_CHECKING:
+    from reds_jax.knapsack.layered import Layered
+
+LARGEST_SUM = 2**61
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table over the allowed widths of one or more groups; axis j runs over the widths of group j, ascending.
+
+    Args:
+        groups: the groups of the axes, by name or by index in the problem.
+        array: one number for each combination of widths: value, cost, or bytes alive. Integers stay exact (int64).
+
+    >>> Table(("a", "b"), [[1, 2, 3], [2, 4, 6]]).array.shape
+    (2, 3)
+    """
+
+    groups: tuple[int | str, ...]
+    array: np.ndarray
+
+    def __post_init__(self) -> None:
+        groups = (self.groups,) if isinstance(self.groups, (int, str)) else tuple(self.groups)
+        array = np.array(self.array)
+        if array.ndim != len(groups) or not groups or len(set(groups)) != len(groups):
+            raise InvalidArgumentError(
+                f"a table over the groups {groups!r} needs one axis for each, and each group once", got=array.shape,
+                allowed=f"{len(groups)} axes",
+            )  # fmt: skip
+        if array.dtype.kind not in "iuf" or array.size == 0:
+            raise InvalidArgumentError(
+                f"the table over {groups!r} does not hold numbers", got=f"{array.dtype} {array.shape}",
+                allowed="integers or floats",
+            )  # fmt: skip
+        if not np.isfinite(array).all():
+            raise InvalidArgumentError(
+                f"the table over {groups!r} has an entry that is not finite", got=float(array[~np.isfinite(array)][0]),
+                allowed="finite numbers", hint="To forbid widths, use a peak resource and its capacity.",
+            )  # fmt: skip
+        array = as_exact(array, f"the entries of the table over {groups!r}")
+        array.setflags(write=False)
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "array", array)
+
+
+@dataclass(frozen=True, eq=False)
+class WidthProblem:
+    """Choose one width per group: maximise a sum of value tables under capacities on sums, or maxima, of tables.
+
+    maximise sum_t value_t(n)  subject to  sum_t resource_t(n) <= capacity,  max_t peak_t(n) <= capacity
+
+    Args:
+        groups: the names of the groups.
+        widths: for each group its allowed widths, ascending positive integers.
+        values: the value tables; a table may span several groups.
+        resources: for each resource its tables; the cost is their sum.
+        peaks: for each peak resource its tables; the cost is their MAXIMUM (each table is, for example, the bytes alive at
+            one operation), so a capacity forbids the entries above it.
+        log_values: the values are logarithms, so values are compared by differences (see ``NestedSolution``).
+
+    Raises:
+        InvalidArgumentError: for names, widths or tables that do not fit together, or integers beyond 2**61 in a sum.
+
+    >>> problem = WidthProblem(("a", "b"), ((1, 2), (1, 2)), (Table("a", [3, 5]), Table("b", [2, 4])),
+    ...                        {"macs": (Table(("a", "b"), [[1, 2], [2, 4]]),)})
+    >>> problem.evaluate((2, 1)), problem.cost("macs", (2, 1))
+    (7, 2)
+    """
+
+    groups: tuple[str, ...]
+    widths: tuple[tuple[int, ...], ...]
+    values: tuple[Table, ...]
+    resources: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
+    peaks: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
+    log_values: bool = False
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("groups", tuple(self.groups))
+        if not self.groups or len(set(self.groups)) != len(self.groups):
+            raise InvalidArgumentError("the groups need distinct names, at least one", got=self.groups)
+        if not all(isinstance(name, str) for name in self.groups):
+            raise InvalidArgumentError("the names of the groups are not all strings", got=self.groups)
+        if len(self.widths) != len(self.groups):
+            raise InvalidArgumentError(
+                "one tuple of allowed widths is needed for each group", got=len(self.widths), allowed=str(len(self.groups))
+            )
+        put("widths", tuple(_check_widths(name, w) for name, w in zip(self.groups, self.widths, strict=True)))
+        put("values", self._check_tables("the values", self.values))
+        for kind in ("resources", "peaks"):
+            tables = {name: self._check_tables(repr(name), given) for name, given in getattr(self, kind).items()}
+            put(kind, MappingProxyType(tables))
+        both = set(self.resources) & set(self.peaks)
+        if both:
+            raise InvalidArgumentError("a name is used for a resource and for a peak", got=min(both))
+        for name, tables in self.peaks.items():
+            if not tables:
+                raise InvalidArgumentError(f"the peak {name!r} has no table", got=tables, allowed="at least one table")
+
+    def _check_tables(self, owner: str, tables: Sequence[Table]) -> tuple[Table, ...]:
+        if isinstance(tables, Table):
+            tables = (tables,)
+        checked = []
+        for table in tables:
+            if not isinstance(table, Table):
+                raise InvalidArgumentError(f"{owner} must be a sequence of Table", got=type(table).__name__)
+            axes = tuple(self._axis(owner, group) for group in table.groups)
+            shape = tuple(len(self.widths[axis]) for axis in axes)
+            if len(set(axes)) != len(axes) or table.array.shape != shape:
+                raise InvalidArgumentError(
+                    f"a table of {owner} over {table.groups!r} does not match the allowed widths",
+                    got=table.array.shape, allowed=f"shape {shape}",
+                )  # fmt: skip
+            checked.append(table if axes == table.groups else Table(axes, table.array))
+        if all(t.array.dtype.kind == "i" for t in checked):
+            total = sum(max(abs(int(t.array.max())), abs(int(t.array.min()))) for t in checked)
+            if total >= LARGEST_SUM:
+                raise InvalidArgumentError(
+                    f"the sum over the tables of {owner} may leave the 64-bit integers", got=total,
+                    allowed="below 2**61", hint="Divide by a common factor, or give floats.",
+                )  # fmt: skip
+        return tuple(checked)
+
+    def _axis(self, owner: str, group: int | str) -> int:
+        if isinstance(group, str) and group in self.groups:
+            return self.groups.index(group)
+        if isinstance(group, (int, np.integer)) and not isinstance(group, bool) and 0 <= group < len(self.groups):
+            return int(group)
+        raise InvalidArgumentError(f"a table of {owner} names an unknown group", got=group, allowed=f"{self.groups}")
+
+    @property
+    def full_widths(self) -> tuple[int, ...]:
+        """The largest allowed width of every group."""
+        return tuple(w[-1] for w in self.widths)
+
+    @property
+    def smallest_widths(self) -> tuple[int, ...]:
+        """The smallest allowed width of every group."""
+        return tuple(w[0] for w in self.widths)
+
+    @cached_property
+    def layered(self) -> Layered:
+        """The problem as a layered graph of states, built once."""
+        from reds_jax.knapsack.layered import Layered
+
+        return Layered(self)
+
+    def smallest_costs(self) -> dict[str, int | float]:
+        """The smallest possible cost of each resource and peak, each on its own."""
+        from reds_jax.knapsack.feasible import smallest_cost
+
+        return {name: smallest_cost(self, name, {}) for name in (*self.resources, *self.peaks)}  # type: ignore[misc]
+
+    def index(self, widths: Sequence[int]) -> tuple[int, ...]:
+        """The position of each width among the allowed widths of its group.
+
+        Raises:
+            InvalidArgumentError: for a wrong number of widths, or a width that is not allowed.
+        """
+        widths = tuple(widths)
+        if len(widths) != len(self.groups):
+            raise InvalidArgumentError("one width for each group is needed", got=widths, allowed=f"{self.groups}")
+        found = []
+        for name, width, allowed in zip(self.groups, widths, self.widths, strict=True):
+            if width not in allowed:
+                raise InvalidArgumentError(
+                    f"the width of group {name!r} is not allowed", got=width, allowed=_show_widths(allowed)
+                )
+            found.append(allowed.index(width))
+        return tuple(found)
+
+    def evaluate(self, widths: Sequence[int]) -> int | float:
+        """The value of a choice of widths: exact for integers, correctly rounded for floats."""
+        index = self.index(widths)
+        return _total([t.array[tuple(index[axis] for axis in t.groups)].item() for t in self.values])  # type: ignore[index]
+
+    def cost(self, resource: str, widths: Sequence[int]) -> int | float:
+        """The cost of a choice of widths, from the tables: the sum for a resource, the maximum for a peak."""
+        if resource not in self.resources and resource not in self.peaks:
+            raise unknown_resource(self, resource)
+        index = self.index(widths)
+        tables = self.resources.get(resource, self.peaks.get(resource, ()))
+        entries = [t.array[tuple(index[axis] for axis in t.groups)].item() for t in tables]  # type: ignore[index]
+        return _total(entries) if resource in self.resources else max(entries)
+
+    def costs(self, widths: Sequence[int]) -> dict[str, int | float]:
+        """The cost of every resource and peak."""
+        return {name: self.cost(name, widths) for name in (*self.resources, *self.peaks)}
+
+    def restrict(self, *, lower: Sequence[int] | None = None, upper: Sequence[int] | None = None) -> WidthProblem:
+        """The same problem with every width between ``lower`` and ``upper``; what nesting needs.
+
+        Raises:
+            InvalidArgumentError: if a group is left without a width.
+        """
+        low = self.smallest_widths if lower is None else tuple(lower)
+        high = self.full_widths if upper is None else tuple(upper)
+        if len(low) != len(self.groups) or len(high) != len(self.groups):
+            raise InvalidArgumentError("one bound for each group is needed", got=(low, high), allowed=f"{self.groups}")
+        slices, widths = [], []
+        for name, allowed, a, b in zip(self.groups, self.widths, low, high, strict=True):
+            inside = [i for i, w in enumerate(allowed) if a <= w <= b]
+            if not inside:
+                raise InvalidArgumentError(
+                    f"no width of group {name!r} lies between the bounds", got=(a, b), allowed=_show_widths(allowed)
+                )
+            slices.append(slice(inside[0], inside[-1] + 1))
+            widths.append(allowed[slices[-1]])
+
+        def cut(tables: Sequence[Table]) -> tuple[Table, ...]:
+            return tuple(Table(t.groups, t.array[tuple(slices[a] for a in t.groups)]) for t in tables)  # type: ignore[index]
+
+        return WidthProblem(
+            self.groups, tuple(widths), cut(self.values), {k: cut(v) for k, v in self.resources.items()},
+            {k: cut(v) for k, v in self.peaks.items()}, self.log_values,
+        )  # fmt: skip
+
+    @staticmethod
+    def chain(
+        *,
+        scores: Sequence[Sequence[float] | np.ndarray],
+        pair_macs: Sequence[float],
+        unit_macs: Sequence[float],
+        value: Literal["sum", "log_retention"] = "sum",
+        cost: Literal["true", "full_fan_in"] = "true",
+        min_width: int | Sequence[int] = 1,
+        step: int | Sequence[int] = 1,
+        kernel_scores: Sequence[np.ndarray | None] | None = None,
+        kernel_score: Literal["first", "best"] = "first",
+        resources: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+        peaks: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> WidthProblem:
+        """A chain of groups, each fed by the one before: see ``reds_jax.knapsack.chain.chain``.
+
+        >>> WidthProblem.chain(scores=[[3, 2], [5, 1]], pair_macs=[0, 1], unit_macs=[1, 0]).cost("macs", (2, 2))
+        6
+        """
+        from reds_jax.knapsack.chain import chain
+
+        return chain(
+            scores=scores, pair_macs=pair_macs, unit_macs=unit_macs, value=value, cost=cost, min_width=min_width,
+            step=step, kernel_scores=kernel_scores, kernel_score=kernel_score, resources=resources, peaks=peaks,
+            groups=groups,
+        )  # fmt: skip
+
+
+def unknown_resource(problem: WidthProblem, name: object) -> InvalidArgumentError:
+    """The error for a resource that the problem does not have."""
+    known = ", ".join(repr(n) for n in (*problem.resources, *problem.peaks)) or "none"
+    return InvalidArgumentError("the problem has no such resource", got=name, allowed=known)
+
+
+def _total(entries: list[int | float]) -> int | float:
+    return sum(entries) if all(isinstance(e, int) for e in entries) else math.fsum(entries)
+
+
+def _show_widths(allowed: Sequence[int]) -> str:
+    return str(tuple(allowed)) if len(allowed) <= 12 else f"{len(allowed)} widths from {allowed[0]} to {allowed[-1]}"
+
+
+def _check_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+    array = np.asarray(widths)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
+        raise InvalidArgumentError(f"the allowed widths of group {name!r} are not integers", got=widths)
+    if array[0] < 1 or (array[1:] <= array[:-1]).any():
+        raise InvalidArgumentError(
+            f"the allowed widths of group {name!r} are not positive and ascending", got=tuple(array.tolist())
+        )
+    return tuple(array.tolist())

@@ -1,0 +1,186 @@
+"""Value tables from sorted importance scores, and the widths that are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from reds_jax.errors import InvalidArgumentError
+
+LOG_FLOOR = float(np.log(np.finfo(np.float64).tiny))
+"""The value of a prefix that keeps nothing of a positive total score: about -708, finite by intention."""
+
+
+def allowed_widths(size: int, step: int = 1, floor: int | None = None) -> tuple[int, ...]:
+    """The widths that a group of ``size`` units may take: multiples of ``step`` from ``floor`` on, and ``size``.
+
+    Args:
+        size: number of units U of the full group.
+        step: granularity, 1 for any width; the full width is allowed even if it is no multiple.
+        floor: smallest width; None means ceil(U / 4), which keeps every layer alive (the default of the pipeline).
+
+    Raises:
+        InvalidArgumentError: for a size, step or floor below 1, or a floor above the size.
+
+    >>> allowed_widths(30, step=8, floor=1)
+    (8, 16, 24, 30)
+    >>> allowed_widths(6)
+    (2, 3, 4, 5, 6)
+    """
+    if floor is None:
+        floor = -(-size // 4)
+    for name, number in (("size", size), ("step", step), ("floor", floor)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+            raise InvalidArgumentError(f"{name} is not a positive integer", got=number, allowed="1, 2, 3, ...")
+    if floor > size:
+        raise InvalidArgumentError("the smallest width is above the full width", got=floor, allowed=f"1 to {size}")
+    first = -(-int(floor) // int(step)) * int(step)
+    widths = list(range(first, int(size) + 1, int(step)))
+    if not widths or widths[-1] != size:
+        widths.append(int(size))
+    return tuple(widths)
+
+
+def sorted_scores(scores: Sequence[float] | np.ndarray, group: object = None) -> np.ndarray:
+    """Check unit scores: one dimension, finite, descending; int64 if they are integers, else float64.
+
+    Raises:
+        InvalidArgumentError: if the scores are empty, not finite, or not in descending order.
+    """
+    array = np.asarray(scores)
+    where = "" if group is None else f" of group {group!r}"
+    if array.ndim != 1 or array.size == 0:
+        raise InvalidArgumentError(
+            f"the scores{where} must be one number for each unit", got=array.shape, allowed="a shape (units,)"
+        )
+    if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
+        raise InvalidArgumentError(
+            f"the scores{where} are not numbers", got=str(array.dtype), allowed="integers or floats"
+        )
+    if not np.isfinite(array).all():
+        bad = float(array[~np.isfinite(array)][0])
+        raise InvalidArgumentError(f"a score{where} is not finite", got=bad, allowed="finite numbers")
+    array = as_exact(array, f"the scores{where}")
+    rise = np.flatnonzero(array[1:] > array[:-1])
+    if rise.size:
+        at = int(rise[0])
+        raise InvalidArgumentError(
+            f"the scores{where} are not in descending order",
+            got=(array[at].item(), array[at + 1].item()),
+            allowed=f"score[{at + 1}] <= score[{at}]",
+            hint="Sort the units by importance first: a subnetwork is a prefix of them.",
+        )
+    return array
+
+
+def as_exact(array: np.ndarray, what: str) -> np.ndarray:
+    """Integers as int64 (an error if they do not fit), anything else as float64."""
+    if array.dtype.kind == "f":
+        return array.astype(np.float64)
+    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise InvalidArgumentError(
+            f"{what} do not fit into 64-bit integers", got=int(array.max()), allowed="at most 2**63 - 1"
+        )
+    return array.astype(np.int64)
+
+
+def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
+    """The importance of each prefix: S(n) = sum_{j <= n} score_j, for n in ``widths`` (default 1 .. U).
+
+    Source: the paper's objective, restricted to prefixes.
+
+    >>> prefix_sum([5, 3, 1]).tolist()
+    [5, 8, 9]
+    """
+    array = sorted_scores(scores)
+    if array.dtype.kind == "i" and array.size * max(abs(int(array[0])), abs(int(array[-1]))) >= 2**62:
+        raise InvalidArgumentError(
+            "the sum of the scores does not fit into 64-bit integers",
+            got=int(array[0]),
+            allowed="sums below 2**62",
+            hint="Divide the scores by a common factor, or give floats.",
+        )
+    return _pick(np.cumsum(array), widths)
+
+
+def log_retention(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
+    """The logarithm of the importance that a prefix keeps: log(S(n) / S(U)), 0 at full width, negative below.
+
+    It ignores the scale of a group's scores and punishes starving a group. A group whose scores are all zero has
+    the value 0 at every width. A prefix that keeps nothing of a positive total (possible only where a score underflows)
+    has the value ``LOG_FLOOR``, about -708, never minus infinity.
+
+    Raises:
+        InvalidArgumentError: for a negative score, besides the errors of ``sorted_scores``.
+
+    >>> log_retention([2, 1, 1]).round(4).tolist()
+    [-0.6931, -0.2877, 0.0]
+    """
+    array = sorted_scores(scores).astype(np.float64)
+    if array[-1] < 0:
+        raise InvalidArgumentError(
+            "the logarithm of negative scores is not defined", got=float(array[-1]), allowed="scores >= 0"
+        )
+    top = array[0]
+    if top == 0.0:
+        return _pick(np.zeros_like(array), widths)
+    total = np.cumsum(array / top)  # divided first: a sum of huge or tiny scores stays finite
+    return _pick(np.maximum(np.log(total / total[-1]), LOG_FLOOR), widths)
+
+
+def pair_sum(
+    kernel_scores: np.ndarray,
+    *,
+    kernel_score: Literal["first", "best"] = "first",
+    previous_widths: Sequence[int] | None = None,
+    widths: Sequence[int] | None = None,
+) -> np.ndarray:
+    """The value of b filters with a kernels each: V(a, b) = sum_{j <= b} sum of a kernel scores of filter j.
+
+    Args:
+        kernel_scores: shape (U, U_previous): row j is filter j, column i its kernel over channel i of the group before;
+            both sorted by importance of the whole filter or channel.
+        kernel_score: "first" counts the first a kernels, which are those that a prefix deploys; "best" counts the best
+            a kernels of each filter (the objective of the paper's DS-CNN, which promises more than a prefix keeps).
+        previous_widths: the rows a of the table, default 1 .. U_previous.
+        widths: the columns b of the table, default 1 .. U.
+
+    Returns:
+        shape (len(previous_widths), len(widths)): a table over (width of the group before, width of this group).
+
+    >>> pair_sum(np.array([[1, 5], [2, 2]])).tolist()
+    [[1, 3], [6, 10]]
+    >>> pair_sum(np.array([[1, 5], [2, 2]]), kernel_score="best").tolist()
+    [[5, 7], [6, 10]]
+    """
+    array = np.asarray(kernel_scores)
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise InvalidArgumentError(
+            "kernel scores must be a finite matrix", got=array.shape, allowed="a shape (filters, kernels of a filter)"
+        )
+    if kernel_score not in ("first", "best"):
+        raise InvalidArgumentError("unknown kernel_score", got=kernel_score, allowed="'first' or 'best'")
+    array = as_exact(array, "the kernel scores")
+    if array.dtype.kind == "i" and sum(abs(int(v)) for v in (array.max(), array.min())) * array.size >= 2**62:
+        raise InvalidArgumentError(
+            "the sum of the kernel scores does not fit into 64-bit integers", got=int(array.max()),
+            allowed="sums below 2**62", hint="Divide the scores by a common factor, or give floats.",
+        )  # fmt: skip
+    if kernel_score == "best":
+        array = -np.sort(-array, axis=1, kind="stable")
+    table = array.cumsum(axis=0).cumsum(axis=1).T
+    return _pick(_pick(table, previous_widths).T, widths).T
+
+
+def _pick(table: np.ndarray, widths: Sequence[int] | None) -> np.ndarray:
+    """Rows of a table over the widths 1 .. U."""
+    if widths is None:
+        return table
+    index = np.asarray(widths)
+    if index.ndim != 1 or index.size == 0 or index.dtype.kind not in "iu" or index.min() < 1 or index.max() > len(table):
+        raise InvalidArgumentError(
+            "the widths do not fit the scores", got=tuple(index.tolist()), allowed=f"integers from 1 to {len(table)}"
+        )
+    return table[index - 1]

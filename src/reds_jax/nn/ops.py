@@ -1,0 +1,245 @@
+"""The operations as pure functions of NHWC arrays and full parameters in the standard shapes (HWIO, IO, C).
+
+Every operation slices what a subnetwork keeps out of the full parameters, picks its form (`reds_jax.nn.lowering`) and
+shares its result between nested subnetworks (`reds_jax.nn.sharing`). The layers of `reds_jax.nn.layers` are thin modules
+around these; activations, pooling, flatten, add and concat are called as they are.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.nn import channel_first as cf
+from reds_jax.nn.lowering import uses_dot
+from reds_jax.nn.sharing import shared
+from reds_jax.widths import Ranges, count
+
+Pair = tuple[int, int]
+_CHWN = (3, 1, 2, 0)  # NHWC <-> CHWN, its own inverse
+
+
+def _turn(x: jax.Array) -> jax.Array:
+    return jnp.transpose(x, _CHWN)
+
+
+def keep(parameter: jax.Array, axis: int, ranges: Ranges) -> jax.Array:
+    """The kept positions of one axis of a parameter; an axis that has that size already (an extracted one) stays."""
+    if parameter.shape[axis] == count(ranges):
+        return parameter
+    parts = [lax.slice_in_dim(parameter, start, stop, axis=axis) for start, stop in ranges]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis)
+
+
+def _is_prefix(ranges: Ranges) -> bool:
+    return len(ranges) == 1 and ranges[0][0] == 0
+
+
+def dense(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, *, outputs: Ranges | None = None,
+    inputs: Ranges | None = None,
+) -> jax.Array:
+    """``y = x W[inputs, outputs] + b[outputs]``; x [..., I], kernel [I, O], bias [O].
+
+    By default ``inputs`` is the prefix that ``x`` has, ``outputs`` everything.
+    """
+    inputs = inputs or ((0, x.shape[-1]),)
+    outputs = outputs or ((0, kernel.shape[-1]),)
+
+    def compute(x: jax.Array) -> tuple[jax.Array]:
+        y = x @ keep(keep(kernel, 0, inputs), 1, outputs)
+        return (y if bias is None else y + _along(keep(bias, 0, outputs), y.ndim),)
+
+    if not _is_prefix(outputs):
+        return compute(x)[0]
+    return shared(("dense", inputs), x, (kernel, bias), count(outputs), compute, per_channel=False)[0]
+
+
+def _along(vector: jax.Array, ndim: int) -> jax.Array:
+    """A vector over the last axis of an array of ``ndim`` axes."""
+    return vector.reshape((1,) * (ndim - 1) + vector.shape)
+
+
+def conv(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, *, strides: Pair = (1, 1), padding: str = "SAME",
+    outputs_per_group: int | None = None, outputs: Ranges | None = None, inputs: Ranges | None = None,
+) -> jax.Array:
+    """2-D convolution; x [N, H, W, I], kernel [k_h, k_w, I, O], bias [O].
+
+    With ``outputs_per_group`` it is a grouped convolution: kernel [k_h, k_w, inputs per group, O], and ``x`` holds as many
+    whole groups as are kept. One input and one output a group is a depthwise convolution: output c reads input c alone.
+    """
+    per_group = kernel.shape[2]
+    depthwise = outputs_per_group == 1 and per_group == 1
+    groups = 1
+    if outputs_per_group is None:
+        inputs = inputs or ((0, x.shape[-1]),)
+        outputs = outputs or ((0, kernel.shape[3]),)
+    else:
+        groups, rest = divmod(x.shape[-1], per_group)
+        outputs = outputs or ((0, groups * outputs_per_group),)
+        inputs = ((0, per_group),)  # whole groups are cut on the output axis
+        if rest or count(outputs) != groups * outputs_per_group:
+            raise InvalidArgumentError(
+                "a grouped convolution keeps a part of a group", got=(x.shape[-1], count(outputs)),
+                allowed=f"k * {per_group} inputs and k * {outputs_per_group} outputs for k groups",
+                hint="Make the widths with graph.widths(...), which keeps whole groups.")
+
+    def compute(x: jax.Array) -> tuple[jax.Array]:
+        k = keep(keep(kernel, 2, inputs), 3, outputs)
+        pads = cf.spatial_padding(padding, x.shape[1:3], k.shape[:2], strides)
+        if not uses_dot():
+            y = lax.conv_general_dilated(x, k, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                                         feature_group_count=groups)
+        elif depthwise:
+            y = _turn(cf.depthwise(_turn(x), k[:, :, 0], strides, pads))
+        else:
+            y = _turn(cf.conv(_turn(x), k, strides, pads, groups))
+        return (y if bias is None else _channelwise(y, lambda y, b: y + b, keep(bias, 0, outputs)),)
+
+    if not _is_prefix(outputs):
+        return compute(x)[0]
+    key = ("conv", strides, padding, outputs_per_group, inputs)
+    return shared(key, x, (kernel, bias), count(outputs), compute, per_channel=depthwise)[0]
+
+
+def _channelwise(x: jax.Array, function: Callable[..., jax.Array], *vectors: jax.Array) -> jax.Array:
+    """``function(x, *vectors)``, elementwise, the vectors over the channels; in the layout of the form."""
+    if x.ndim == 4 and uses_dot():
+        return _turn(function(_turn(x), *(v[:, None, None, None] for v in vectors)))
+    return function(x, *(_along(v, x.ndim) for v in vectors))
+
+
+def batch_norm(
+    x: jax.Array, scale: jax.Array | None, bias: jax.Array | None, mean: jax.Array, var: jax.Array, *, epsilon: float,
+    channels: Ranges | None = None,
+) -> jax.Array:
+    """``scale * (x - mean) / sqrt(var + epsilon) + bias`` per channel, with given statistics (inference)."""
+    channels = channels or ((0, x.shape[-1]),)
+
+    def compute(x: jax.Array) -> tuple[jax.Array]:
+        return (_normalise(x, *(None if v is None else keep(v, 0, channels) for v in (scale, bias, mean, var)), epsilon),)
+
+    if not _is_prefix(channels):
+        return compute(x)[0]
+    return shared(("batch_norm", epsilon), x, (scale, bias, mean, var), None, compute, per_channel=True)[0]
+
+
+def _normalise(x, scale, bias, mean, var, epsilon):
+    factor = lax.rsqrt(var + epsilon)
+    if scale is not None:
+        factor = factor * scale
+    if bias is None:
+        return _channelwise(x, lambda x, m, f: (x - m) * f, mean, factor)
+    return _channelwise(x, lambda x, m, f, b: (x - m) * f + b, mean, factor, bias)
+
+
+def batch_norm_train(
+    x: jax.Array, scale: jax.Array | None, bias: jax.Array | None, *, epsilon: float, channels: Ranges | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Batch norm with the statistics of the batch; returns (y, mean, biased variance), each over the kept channels.
+
+    ``var = max(E[x^2] - E[x]^2, 0)``: one pass over ``x`` (Ioffe and Szegedy 2015, training mode).
+    """
+    channels = channels or ((0, x.shape[-1]),)
+
+    def compute(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        turned = _turn(x) if x.ndim == 4 and uses_dot() else x
+        axes = (1, 2, 3) if turned is not x else tuple(range(x.ndim - 1))
+        mean = turned.mean(axes)
+        var = jnp.maximum((turned * turned).mean(axes) - mean * mean, 0)
+        kept = (None if v is None else keep(v, 0, channels) for v in (scale, bias))
+        return _normalise(x, *kept, mean, var, epsilon), mean, var
+
+    if not _is_prefix(channels):
+        return compute(x)
+    y, mean, var = shared(("batch_norm_train", epsilon), x, (scale, bias), None, compute, per_channel=True)
+    return y, mean, var
+
+
+def activation(name: str, function: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """An elementwise activation in the layout of the form, shared between subnetworks under ``name``."""
+
+    def apply(x: jax.Array) -> jax.Array:
+        return shared((name,), x, (), None, lambda x: (_channelwise(x, function),), per_channel=True)[0]
+
+    apply.__name__ = apply.__qualname__ = name
+    apply.__doc__ = f"The activation ``{name}``, elementwise."
+    return apply
+
+
+relu = activation("relu", jax.nn.relu)
+relu6 = activation("relu6", jax.nn.relu6)
+
+
+def leaky_relu(x: jax.Array, negative_slope: float = 0.3) -> jax.Array:
+    """``x`` where positive, ``negative_slope * x`` elsewhere (0.3 is Keras's default)."""
+    slope = activation(f"leaky_relu {negative_slope}", lambda x: jax.nn.leaky_relu(x, negative_slope))
+    return slope(x)
+
+
+def add(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The residual add ``x + y`` of two arrays of the same shape."""
+    if x.shape != y.shape:
+        raise InvalidArgumentError("a residual add has two shapes", got=(x.shape, y.shape), allowed="equal shapes",
+                                   hint="Both branches share a channel group; make the widths with graph.widths(...).")
+    if x.ndim == 4 and uses_dot():
+        return _turn(_turn(x) + _turn(y))
+    return x + y
+
+
+def concat(*arrays: jax.Array) -> jax.Array:
+    """Concatenate along the channels.
+
+    What is kept of the result is no prefix, so the layers that read it need `Widths` (``graph.widths(0.5)``, not ``0.5``);
+    an output layer that reads it is called with ``reads=width``.
+    """
+    if all(a.ndim == 4 for a in arrays) and uses_dot():
+        return _turn(jnp.concatenate([_turn(a) for a in arrays]))
+    return jnp.concatenate(arrays, axis=-1)
+
+
+def flatten(x: jax.Array) -> jax.Array:
+    """[N, H, W, C] -> [N, C * H * W], channel by channel: the first channels are the first rows of the next layer.
+
+    (Reshaping [N, H, W, C] directly would interleave the channels, and a prefix of the rows would be wrong.)
+    """
+    if x.ndim == 2:
+        return x
+    if x.ndim != 4:
+        raise InvalidArgumentError("flatten takes images or vectors", got=x.shape, allowed="[N, H, W, C] or [N, C]")
+    return _turn(x).reshape(-1, x.shape[0]).T
+
+
+def global_avg_pool(x: jax.Array) -> jax.Array:
+    """[N, H, W, C] -> [N, C]: the mean over the positions."""
+    if uses_dot():
+        return _turn(x).mean((1, 2)).T
+    return x.mean((1, 2))
+
+
+def _pool(x, window, strides, padding, value, combine, lax_combine):
+    pads = cf.spatial_padding(padding, x.shape[1:3], window, strides)
+    if uses_dot():
+        return _turn(cf.pool(_turn(x), window, strides, pads, value, combine))
+    return lax.reduce_window(x, value, lax_combine, (1, *window, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0)))
+
+
+def max_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: str = "VALID") -> jax.Array:
+    """The maximum over windows; x [N, H, W, C]; ``strides`` defaults to the window."""
+    return _pool(x, window, strides or window, padding, -jnp.inf, jnp.maximum, lax.max)
+
+
+def avg_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: str = "VALID") -> jax.Array:
+    """The mean over windows; x [N, H, W, C]; padding is not counted; ``strides`` defaults to the window."""
+    strides = strides or window
+    total = _pool(x, window, strides, padding, 0.0, operator.add, lax.add)
+    if padding == "VALID":
+        return total / (window[0] * window[1])
+    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    return total / _pool(ones, window, strides, padding, 0.0, operator.add, lax.add)
