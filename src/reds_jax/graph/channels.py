@@ -1,0 +1,203 @@
+"""The channel graph: which channels move together, what the layers cost, in which order they run. Imports no jax.
+
+A channel GROUP is a set of units (channels) that can only be permuted or removed together: every axis of every parameter on
+which they appear is reordered or cut in the same way (a residual add, a depthwise convolution and a batch norm tie axes).
+Everything that depends on the widths is a product of linear forms in the widths, with integer coefficients.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from reds_jax.errors import WidthError
+from reds_jax.widths import PathRanges, Ranges, Width, Widths, check_width, fraction_of
+
+WidthLike = Width | Mapping[str, int] | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A linear form ``constant + sum_g multiplicity_g * width_g``: the length of an axis, or bytes alive."""
+
+    constant: int
+    terms: tuple[tuple[int, int], ...] = ()  # (group index, multiplicity), ascending
+
+    def __call__(self, widths: Sequence[int]) -> int:
+        return self.constant + sum(k * widths[g] for g, k in self.terms)
+
+    def __add__(self, other: Size) -> Size:
+        terms = dict(self.terms)
+        for g, k in other.terms:
+            terms[g] = terms.get(g, 0) + k
+        return Size(self.constant + other.constant, tuple(sorted(terms.items())))
+
+    def __mul__(self, factor: int) -> Size:
+        return Size(self.constant * factor, tuple((g, k * factor) for g, k in self.terms))
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """Which unit every position of an axis belongs to; ``group[p] = -1`` where position p belongs to none and stays."""
+
+    group: np.ndarray  # int32 [length]
+    unit: np.ndarray  # int32 [length]
+
+    @cached_property
+    def size(self) -> Size:
+        groups, counts = np.unique(self.group, return_counts=True)
+        terms = {int(g): int(c) for g, c in zip(groups, counts, strict=True)}
+        constant = terms.pop(-1, 0)
+        sizes = {g: int(self.unit[self.group == g].max()) + 1 for g in terms}
+        return Size(constant, tuple((g, c // sizes[g]) for g, c in terms.items()))
+
+    def kept(self, widths: Sequence[int]) -> np.ndarray:
+        """Positions that stay at these widths, ascending."""
+        limit = np.append(np.asarray(widths, np.int64), np.iinfo(np.int64).max)  # group -1 reads the last: never cut
+        return np.flatnonzero(self.unit < limit[self.group])
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """An array of the variables: its path (``params/conv/kernel``), shape, and the axes that carry units (or None)."""
+
+    path: str
+    shape: tuple[int, ...]
+    itemsize: int
+    axes: tuple[Axis | None, ...]
+
+    def size(self, axis: int) -> Size:
+        found = self.axes[axis]
+        return Size(self.shape[axis]) if found is None else found.size
+
+    def items(self, widths: Sequence[int]) -> int:
+        return math.prod(self.size(i)(widths) for i in range(len(self.shape)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dense or convolutional layer: ``macs = factor * product of sizes(widths)``, one input of one example.
+
+    ``sizes`` is (width in, width out); for a depthwise convolution it is (width,).
+    """
+
+    path: str
+    kind: str  # "dense", "conv", "grouped_conv", "depthwise_conv"
+    factor: int
+    sizes: tuple[Size, ...]
+
+    def macs(self, widths: Sequence[int]) -> int:
+        return self.factor * math.prod(s(widths) for s in self.sizes)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A channel group: the layer that makes it first, and how many units it has."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the schedule: its name and the bytes that are alive while it runs, for one example."""
+
+    name: str
+    alive_bytes: Size
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """What `reds_jax.trace` finds: groups, parameters, layers in the order of execution, and the memory schedule."""
+
+    groups: tuple[Group, ...]
+    parameters: tuple[Parameter, ...]
+    layers: tuple[Layer, ...]
+    schedule: tuple[Step, ...]
+    makers: tuple[tuple[str, Axis], ...]  # (layer path, its output axis) where units appear
+    readers: tuple[tuple[str, Axis], ...]  # (layer path, its input axis) where units appear
+
+    @property
+    def full_widths(self) -> Widths:
+        """Every group at its full size."""
+        return self.widths(1.0)
+
+    def widths(self, width: WidthLike) -> Widths:
+        """Resolve a fraction, a mapping {group: integer}, a sequence in the order of the groups, or `Widths`."""
+        integers = self.integers(width)
+        names = tuple(g.name for g in self.groups)
+        default = dict(zip(names, integers, strict=True))
+        outputs: list[tuple[str, Ranges]] = []
+        for path, axis in self.makers:
+            ranges = _ranges(axis.kept(integers))
+            if path not in default or ranges != ((0, default[path]),):
+                outputs.append((path, ranges))
+        inputs: PathRanges = tuple(
+            (path, ranges) for path, axis in self.readers
+            if not _is_prefix(ranges := _ranges(axis.kept(integers))))
+        return Widths(tuple(default.items()), tuple(outputs), inputs)
+
+    def integers(self, width: WidthLike) -> tuple[int, ...]:
+        """The width of every group as integers, in the order of ``groups``; every form of a width is checked here."""
+        if isinstance(width, Mapping):
+            given, known = set(width), {g.name for g in self.groups}
+            if given != known:
+                wrong, missing = sorted(given - known), sorted(known - given)
+                raise WidthError(f"widths do not name the channel groups: unknown {wrong}, missing {missing}",
+                                 allowed=", ".join(g.name for g in self.groups))
+            integers = [width[g.name] for g in self.groups]
+        elif isinstance(width, Sequence) or (isinstance(width, np.ndarray) and width.ndim == 1):
+            if len(width) != len(self.groups):
+                raise WidthError("a sequence of widths has the wrong length", got=len(width),
+                                 allowed=f"{len(self.groups)}, one per group: {', '.join(g.name for g in self.groups)}")
+            integers = list(width)
+        else:
+            fraction = check_width(width)
+            integers = [fraction_of(fraction, g.size) for g in self.groups]  # type: ignore[arg-type]
+        for group, n in zip(self.groups, integers, strict=True):
+            if isinstance(n, bool) or not isinstance(n, numbers.Integral) or not 1 <= n <= group.size:
+                raise WidthError(f"the width of group {group.name!r} is not allowed", got=n,
+                                 allowed=f"integers from 1 to {group.size}")
+        return tuple(int(n) for n in integers)
+
+    def macs(self, width: WidthLike = 1.0) -> int:
+        """Multiply-accumulate operations of the dense and convolutional layers for one example, bilinear in the widths."""
+        integers = self.integers(width)
+        return sum(layer.macs(integers) for layer in self.layers)
+
+    def param_count(self, width: WidthLike = 1.0, *, collections: Sequence[str] = ("params",)) -> int:
+        """Number of parameters that a subnetwork has."""
+        integers = self.integers(width)
+        return sum(p.items(integers) for p in self._of(collections))
+
+    def param_bytes(self, width: WidthLike = 1.0, *, collections: Sequence[str] = ("params",)) -> int:
+        """Bytes of the parameters of a subnetwork; ``collections`` may add ``"batch_stats"``."""
+        integers = self.integers(width)
+        return sum(p.itemsize * p.items(integers) for p in self._of(collections))
+
+    def _of(self, collections: Sequence[str]) -> list[Parameter]:
+        return [p for p in self.parameters if p.path.split("/", 1)[0] in collections]
+
+    def peak_memory_bytes(self, width: WidthLike = 1.0) -> int:
+        """Largest number of activation bytes alive at once for one example: ``max over steps of alive_bytes``.
+
+        A step keeps its inputs, its output, and what a later step still needs (a residual). Elementwise operations, batch
+        norm and a residual add work in place where their operand is not needed any more.
+        """
+        integers = self.integers(width)
+        return max((step.alive_bytes(integers) for step in self.schedule), default=0)
+
+
+def _ranges(positions: np.ndarray) -> Ranges:
+    """Ascending positions as half-open ranges."""
+    breaks = np.flatnonzero(np.diff(positions) != 1) + 1
+    return tuple((int(part[0]), int(part[-1]) + 1) for part in np.split(positions, breaks))
+
+
+def _is_prefix(ranges: Ranges) -> bool:
+    return len(ranges) == 1 and ranges[0][0] == 0
