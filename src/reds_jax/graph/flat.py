@@ -18,8 +18,8 @@ from reds_jax.nn.lowering import lowering
 _OPENED = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where a call keeps what it calls
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "call", "remat", "remat2", "checkpoint", "custom_jvp_call",
           "custom_vjp_call", "custom_vjp_call_jaxpr", "custom_lin"}
-_LIBRARIES = tuple(os.path.dirname(os.path.abspath(m.__file__ or "")) for m in (jax, jaxlib, flax)) + (
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))),)
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARIES = (_PACKAGE, *(os.path.dirname(os.path.abspath(m.__file__ or "")) for m in (jax, jaxlib, flax)))
 
 
 @dataclass(frozen=True)

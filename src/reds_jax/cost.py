@@ -1,0 +1,176 @@
+"""From a channel graph and sorted scores to a width problem: true costs as integer tables. Imports no jax.
+
+A layer costs ``factor * (c + sum_g k_g n_g) * (d + sum_h l_h n_h)`` MACs: a product of linear forms in the widths, expanded
+into tables over one or two groups. Peak memory is one table per step of the schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph.channels import ChannelGraph, Size
+from reds_jax.knapsack import Table, WidthProblem, allowed_widths, log_retention, pair_sum, prefix_sum
+
+RESOURCES = ("macs", "param_bytes", "peak_memory_bytes")
+Scores = Mapping[str, np.ndarray]
+KernelScores = Mapping[tuple[str, str], np.ndarray]
+
+
+def width_problem(
+    graph: ChannelGraph,
+    scores: Scores,
+    *,
+    value: Literal["log_retention", "sum"] | Mapping[str, Sequence[float]] = "log_retention",
+    step: int = 1,
+    floor: float | int | Mapping[str, int] = 0.25,
+    resources: Sequence[str] = ("macs",),
+    cost: Literal["true", "full_fan_in"] = "true",
+    kernel_scores: KernelScores | None = None,
+    kernel_score: Literal["first", "best"] = "first",
+    extra_resources: Mapping[str, Sequence[Table]] | None = None,
+) -> WidthProblem:
+    """The problem of choosing the widths of a network's channel groups.
+
+    maximise ``sum_i V_i(n_i)`` subject to the capacities on the resources, with n_i from the allowed widths.
+
+    Args:
+        graph: from `reds_jax.trace`.
+        scores: importance per unit in DESCENDING order, {group: [size]} (the network is permuted already).
+        value: ``"log_retention"``: ``V_i(n) = log(S_i(n) / S_i(U))`` with prefix sums S, which ignores the scale of a layer
+            and punishes starving it; ``"sum"``: ``V_i(n) = S_i(n)`` (Corti et al. 2023); or a table of your own, {group:
+            value of width 1 .. U}.
+        step: widths are multiples of this (and the full width): 4, 8 or 16 where kernels want it.
+        floor: smallest width, as a fraction of the group, an integer for all, or {group: integer}.
+        resources: any of ``"macs"``, ``"param_bytes"``, ``"peak_memory_bytes"`` (a maximum over the schedule).
+        cost: ``"true"``, or ``"full_fan_in"``: a unit is charged for the full width of the layer before it, as the paper's
+            published accounting does. It overstates the cost of a subnetwork; it is there to reproduce the paper.
+        kernel_scores: from `reds_jax.importance.kernel_scores`; with ``value="sum"`` a group that reads another group is
+            valued by its kernels, a pair table, instead of by its units.
+        kernel_score: ``"first"``: the kernels that a prefix deploys; ``"best"``: the paper's DS-CNN objective, which counts
+            the best kernels of each filter although a prefix cannot choose them.
+        extra_resources: further tables over widths, for example a measured latency table.
+    """
+    if unknown := sorted(set(resources) - set(RESOURCES)):
+        raise InvalidArgumentError("unknown resource", got=unknown, allowed=", ".join(RESOURCES),
+                                   hint="A table of your own goes into extra_resources.")
+    if not graph.groups:
+        raise InvalidArgumentError("the network has no channel group whose width could be chosen",
+                                   hint="Call the hidden layers with a width, and do not tie them all to the output.")
+    if cost not in ("true", "full_fan_in"):
+        raise InvalidArgumentError("unknown cost", got=cost, allowed="'true', 'full_fan_in'")
+    widths = [np.asarray(allowed_widths(g.size, step, _floor(floor, g.name, g.size))) for g in graph.groups]
+    build = _Tables(graph, widths)
+    tables: dict[str, tuple[Table, ...]] = {}
+    peaks: dict[str, tuple[Table, ...]] = {}
+    if "macs" in resources:
+        full = [g.size for g in graph.groups]
+        for layer in graph.layers:
+            sizes = layer.sizes
+            if cost == "full_fan_in" and len(sizes) == 2 and sizes[1].terms:
+                sizes = (Size(sizes[0](full)), sizes[1])
+            build.add(layer.factor, sizes)
+        tables["macs"] = build.take()
+    if "param_bytes" in resources:
+        for p in graph.parameters:
+            if p.path.startswith("params/"):
+                build.add(p.itemsize, [p.size(i) for i in range(len(p.shape))])
+        tables["param_bytes"] = build.take()
+    if "peak_memory_bytes" in resources:
+        peaks["peak_memory_bytes"] = build.peak([s.alive_bytes for s in graph.schedule])
+    tables |= {name: tuple(t) for name, t in (extra_resources or {}).items()}
+    values = _values(graph, scores, widths, value, kernel_scores, kernel_score)
+    return WidthProblem(tuple(g.name for g in graph.groups), tuple(tuple(w.tolist()) for w in widths), values, tables, peaks,
+                        log_values=value == "log_retention")
+
+
+def _floor(floor: float | int | Mapping[str, int], name: str, size: int) -> int:
+    if isinstance(floor, Mapping):
+        return floor.get(name, 1)
+    if isinstance(floor, float):
+        if not 0 <= floor <= 1:
+            raise InvalidArgumentError("a floor is out of range", got=floor, allowed="a fraction in [0, 1], or an integer")
+        return max(1, math.ceil(floor * size))
+    return min(floor, size)
+
+
+def _values(graph, scores, widths, value, kernel_scores, kernel_score) -> tuple[Table, ...]:
+    if isinstance(value, Mapping):
+        return tuple(Table((g.name,), np.asarray(_of(value, g.name, g.size))[w - 1])
+                     for g, w in zip(graph.groups, widths, strict=True))
+    tables = {"log_retention": log_retention, "sum": prefix_sum}
+    if value not in tables:
+        raise InvalidArgumentError("unknown value", got=value, allowed="'log_retention', 'sum', or {group: table}")
+    if kernel_scores is not None and value != "sum":
+        raise InvalidArgumentError("kernel scores need value='sum'", got=value)
+    index = {g.name: i for i, g in enumerate(graph.groups)}
+    pairs = kernel_scores or {}
+    found = [Table((before, name), pair_sum(matrix, kernel_score=kernel_score, previous_widths=widths[index[before]],
+                                            widths=widths[index[name]]))
+             for (before, name), matrix in pairs.items()]
+    by_pair = {name for _, name in pairs}
+    found += [Table((g.name,), tables[value](_of(scores, g.name, g.size), w))
+              for g, w in zip(graph.groups, widths, strict=True) if g.name not in by_pair]
+    return tuple(found)
+
+
+def _of(by_group: Mapping[str, Sequence[float] | np.ndarray], name: str, size: int) -> Sequence[float] | np.ndarray:
+    if name not in by_group or len(by_group[name]) != size:
+        raise InvalidArgumentError(f"group {name!r} needs {size} numbers, one per unit",
+                                   got=len(by_group[name]) if name in by_group else "nothing")
+    return by_group[name]
+
+
+class _Tables:
+    """Integer tables by groups, summed as they come."""
+
+    def __init__(self, graph: ChannelGraph, widths: list[np.ndarray]) -> None:
+        self._names = [g.name for g in graph.groups]
+        self._widths = widths
+        self._sums: dict[tuple[int, ...], np.ndarray] = {}
+
+    def add(self, factor: int, sizes: Sequence[Size]) -> None:
+        """Add ``factor * product of sizes``, expanded into monomials in the widths."""
+        monomials: dict[tuple[int, ...], int] = {(): factor}
+        for size in sizes:
+            parts = [((), size.constant), *(((g,), k) for g, k in size.terms)]
+            product: dict[tuple[int, ...], int] = {}
+            for groups, a in monomials.items():
+                for more, b in parts:
+                    key = tuple(sorted(groups + more))
+                    product[key] = product.get(key, 0) + a * b
+            monomials = {key: a for key, a in product.items() if a}
+        for groups, coefficient in monomials.items():
+            over = tuple(dict.fromkeys(groups)) or (0,)  # a constant cost goes to the first group
+            axes = np.ix_(*(self._widths[g] for g in over))
+            table = np.full([len(self._widths[g]) for g in over], coefficient, np.int64)
+            for g in groups:
+                table = table * axes[over.index(g)]
+            self._sums[over] = self._sums.get(over, 0) + table
+
+    def take(self) -> tuple[Table, ...]:
+        """The tables so far; start again."""
+        sums, self._sums = self._sums, {}
+        return tuple(Table(tuple(self._names[g] for g in over), table) for over, table in sums.items())
+
+    def peak(self, steps: Sequence[Size]) -> tuple[Table, ...]:
+        """One table per step that no other step dominates."""
+        found = []
+        for size in dict.fromkeys(s for s in steps if not any(_dominates(t, s) for t in steps)):
+            over = tuple(g for g, _ in size.terms) or (0,)
+            axes = np.ix_(*(self._widths[g] for g in over))
+            table = np.full([len(self._widths[g]) for g in over], size.constant, np.int64)
+            for (_, k), axis in zip(size.terms, axes, strict=False):
+                table = table + k * axis
+            found.append(Table(tuple(self._names[g] for g in over), table))
+        return tuple(found)
+
+
+def _dominates(a: Size, b: Size) -> bool:
+    """Whether ``a`` is at least ``b`` at every width, and not the same."""
+    more = dict(a.terms)
+    return a != b and a.constant >= b.constant and all(more.get(g, 0) >= k for g, k in b.terms)

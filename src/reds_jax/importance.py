@@ -1,0 +1,174 @@
+"""Importance of every unit of every channel group: taylor, magnitude, random, with one signature.
+
+``score(method, model, variables, graph, batches)`` returns {group name: float64 [size]}. A saliency is computed for every
+weight, and a unit's score is the sum over all weights that belong to it: its incoming weights, its bias and batch-norm
+entries, its depthwise kernel and its outgoing weights, in every layer that a residual ties together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
+from reds_jax.graph.flat import leaf_path
+
+Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
+METHODS: tuple[Method, ...] = ("taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random")
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean softmax cross-entropy of logits [N, K] and integer labels [N]."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def score(
+    method: Method,
+    model: nn.Module,
+    variables: Any,
+    graph: ChannelGraph,
+    batches: Iterable[tuple[Any, Any]] = (),
+    *,
+    preprocess: Callable[[jax.Array], jax.Array] | None = None,
+    loss: Loss = cross_entropy,
+    members: Literal["all", "makers"] = "all",
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Importance of every unit, {group name: [size]}; higher is more important.
+
+    For a unit u with weights W_u and mini-batches b, with frozen batch statistics (in training mode ``w * dL/dw`` of a filter
+    in front of a batch norm sums to nothing, since the loss does not depend on its scale):
+
+    - ``taylor``: ``sum_{w in W_u} |w * sum_b dL_b/dw|`` (Corti et al. 2023, REDS, section 3)
+    - ``taylor_absolute``: ``sum_{w in W_u} sum_b |w * dL_b/dw|``
+    - ``taylor_squared``: ``sum_{w in W_u} sum_b (w * dL_b/dw)^2`` (Molchanov et al. 2019, arXiv 1906.10771, eq. 8)
+    - ``l1``, ``l2``: ``sum |w|`` and ``sqrt(sum w^2)`` (magnitude)
+    - ``random``: uniform in (0, 1), from ``seed``
+
+    Args:
+        method: one of the above.
+        model, variables, graph: the network and its channel graph.
+        batches: pairs (inputs [N, ...], integer labels [N]), all of one size; used by the taylor methods.
+        preprocess: applied to the inputs inside the compiled function (pixels to floats).
+        loss: of (outputs, labels), a scalar.
+        members: ``"makers"`` leaves the outgoing weights out.
+        seed: of ``random``.
+    """
+    if method not in METHODS:
+        raise InvalidArgumentError("unknown importance", got=method, allowed=", ".join(METHODS))
+    if method == "random":
+        rng = np.random.default_rng(seed)
+        return {g.name: rng.random(g.size) for g in graph.groups}
+    if method in ("l1", "l2"):
+        power = jnp.abs if method == "l1" else jnp.square
+        units = unit_scores(jax.tree.map(power, variables["params"]), graph, members=members)
+        return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
+    saliency = taylor(method, model, variables, batches, preprocess=preprocess, loss=loss)
+    return unit_scores(saliency, graph, members=members)
+
+
+def taylor(
+    method: Method, model: nn.Module, variables: Any, batches: Iterable[tuple[Any, Any]], *,
+    preprocess: Callable[[jax.Array], jax.Array] | None = None, loss: Loss = cross_entropy,
+) -> Any:
+    """The first-order Taylor saliency of every weight, a tree like ``variables["params"]``; see `score`."""
+    params, frozen = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+
+    def batch_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        outputs: Any = model.apply({"params": params, **frozen}, x if preprocess is None else preprocess(x))
+        return loss(outputs, y)
+
+    @jax.jit
+    def accumulate(total: Any, params: Any, x: jax.Array, y: jax.Array) -> Any:
+        gradient = jax.grad(batch_loss)(params, x, y)
+        if method == "taylor":
+            return jax.tree.map(jnp.add, total, gradient)
+        power = jnp.abs if method == "taylor_absolute" else jnp.square
+        return jax.tree.map(lambda t, w, g: t + power(w * g), total, params, gradient)
+
+    total, seen = jax.tree.map(jnp.zeros_like, params), 0
+    for x, y in batches:
+        total, seen = accumulate(total, params, jnp.asarray(x), jnp.asarray(y)), seen + 1
+    if not seen:
+        raise InvalidArgumentError(f"the importance {method!r} needs data", hint="Pass batches=[(inputs, labels), ...].")
+    return jax.tree.map(lambda w, t: jnp.abs(w * t), params, total) if method == "taylor" else total
+
+
+def unit_scores(
+    saliency: Any, graph: ChannelGraph, *, members: Literal["all", "makers"] = "all"
+) -> dict[str, np.ndarray]:
+    """Sum a saliency per weight (a tree like ``variables["params"]``) over the weights of every unit: {group: [size]}."""
+    if members not in ("all", "makers"):
+        raise InvalidArgumentError("unknown members", got=members, allowed="'all', 'makers'")
+    scores = [np.zeros(g.size) for g in graph.groups]
+    arrays = _arrays(saliency)
+    for parameter in graph.parameters:
+        if not parameter.path.startswith("params/"):
+            continue
+        array = _array(arrays, parameter)
+        for i, axis in enumerate(parameter.axes):
+            if axis is None or (members == "makers" and _reads(parameter, i)):
+                continue
+            along = array.sum(tuple(j for j in range(array.ndim) if j != i))
+            for g in np.unique(axis.group[axis.group >= 0]):
+                here = axis.group == g
+                scores[g] += np.bincount(axis.unit[here], along[here], len(scores[g]))
+    return {g.name: s for g, s in zip(graph.groups, scores, strict=True)}
+
+
+def _reads(parameter: Parameter, axis: int) -> bool:
+    """Whether an axis of a kernel is its input: the last axis but one, where the last one is the output."""
+    return parameter.path.endswith("/kernel") and axis == len(parameter.shape) - 2
+
+
+def kernel_scores(saliency: Any, graph: ChannelGraph) -> dict[tuple[str, str], np.ndarray]:
+    """Saliency of every kernel, for the layers between two groups: {(group in, group out): [units out, units in]}.
+
+    Row j, column i is the sum over the weights by which unit j of the group reads unit i of the group before. The sums over
+    a row are a part of `unit_scores`. Used where the width solver takes pair values.
+    """
+    arrays = _arrays(saliency)
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for parameter in graph.parameters:
+        if not parameter.path.startswith("params/") or sum(a is not None for a in parameter.axes) != 2:
+            continue
+        i, o = (k for k, a in enumerate(parameter.axes) if a is not None)
+        array = _array(arrays, parameter)
+        matrix = array.sum(tuple(k for k in range(array.ndim) if k not in (i, o)))  # [in, out]
+        reads, makes = parameter.axes[i], parameter.axes[o]
+        for g in _groups(reads):
+            for h in _groups(makes):
+                if g == h:
+                    continue
+                units_in, units_out = graph.groups[g], graph.groups[h]
+                table = found.setdefault((units_in.name, units_out.name), np.zeros((units_out.size, units_in.size)))
+                rows, columns = np.flatnonzero(reads.group == g), np.flatnonzero(makes.group == h)  # type: ignore[union-attr]
+                block = matrix[np.ix_(rows, columns)].T
+                at = np.ix_(makes.unit[columns], reads.unit[rows])  # type: ignore[union-attr]
+                np.add.at(table, at, block)
+    return found
+
+
+def _groups(axis: Axis | None) -> list[int]:
+    return [] if axis is None else [int(g) for g in np.unique(axis.group) if g >= 0]
+
+
+def _arrays(saliency: Any) -> dict[str, np.ndarray]:
+    return {f"params/{leaf_path(path)}": np.asarray(a, np.float64)
+            for path, a in jax.tree_util.tree_leaves_with_path(saliency)}
+
+
+def _array(arrays: dict[str, np.ndarray], parameter: Parameter) -> np.ndarray:
+    array = arrays.get(parameter.path)
+    if array is None or array.shape != parameter.shape:
+        raise InvalidArgumentError(f"there is no saliency for {parameter.path!r}", got=None if array is None else array.shape,
+                                   allowed=f"shape {parameter.shape}", hint="Pass a tree like variables['params'].")
+    return array
