@@ -43,11 +43,12 @@ class Widths(Mapping[str, int]):
         for name, n in self.groups:
             if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
                 raise WidthError(f"the width of group {name!r} is not a positive integer", got=n, allowed="1, 2, 3, ...")
+        object.__setattr__(self, "groups", tuple((name, int(n)) for name, n in self.groups))
 
     @classmethod
     def of(cls, groups: Mapping[str, int]) -> Widths:
         """Widths of a network without ties or concatenations, where a group is called like the layer that makes it."""
-        return cls(tuple((name, n if isinstance(n, bool) else int(n)) for name, n in groups.items()))
+        return cls(tuple(groups.items()))
 
     @cached_property
     def _groups(self) -> dict[str, int]:
@@ -102,7 +103,7 @@ def fraction_of(fraction: float, size: int) -> int:
 
 
 def kept_outputs(width: Width, path: str, features: int) -> Ranges:
-    """The output channels that the layer at ``path`` keeps of its ``features``."""
+    """The output channels that the layer at ``path`` keeps of its ``features`` (those that are stored)."""
     check_width(width)
     if not isinstance(width, Widths):
         return ((0, fraction_of(width, features)),)
@@ -111,7 +112,7 @@ def kept_outputs(width: Width, path: str, features: int) -> Ranges:
         raise WidthError(f"Widths has no entry for the layer {path!r}", got=list(width),
                          hint="Make it with graph.widths(...), which knows which layers share a group; an output layer "
                               "is called without a width.")
-    if kept[-1][1] > features:
+    if kept[-1][1] > features != count(kept):  # what is stored may be what is kept: an extracted layer
         raise WidthError(f"the layer {path!r} cannot keep channel {kept[-1][1] - 1}", got=kept,
                          allowed=f"up to {features} channels")
     return kept

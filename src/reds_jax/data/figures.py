@@ -11,9 +11,10 @@ import numpy as np
 
 from .raster import Canvas
 
-SKIN = np.array([[0.96, 0.80, 0.69], [0.88, 0.68, 0.53], [0.76, 0.54, 0.40], [0.58, 0.38, 0.26], [0.38, 0.24, 0.17],
-                 [0.27, 0.17, 0.12]])
-HAIR = np.array([[0.08, 0.07, 0.06], [0.22, 0.14, 0.08], [0.40, 0.26, 0.13], [0.72, 0.56, 0.30], [0.55, 0.53, 0.52]])
+Palette = tuple[tuple[float, float, float], ...]
+SKIN: Palette = ((0.96, 0.80, 0.69), (0.88, 0.68, 0.53), (0.76, 0.54, 0.40), (0.58, 0.38, 0.26), (0.38, 0.24, 0.17),
+                 (0.27, 0.17, 0.12))
+HAIR: Palette = ((0.08, 0.07, 0.06), (0.22, 0.14, 0.08), (0.40, 0.26, 0.13), (0.72, 0.56, 0.30), (0.55, 0.53, 0.52))
 
 
 class Dice:
@@ -51,10 +52,10 @@ class Dice:
         return [value * (1 - saturation * max(0.0, min(1.0, abs((hue + k) % 6 - 3) - 1)))
                 for k in (0.0, 2.0, 4.0)]
 
-    def tone(self, palette: np.ndarray) -> list[float]:
-        """A colour between two neighbours of a palette [K, 3]."""
+    def tone(self, palette: Palette) -> list[float]:
+        """A colour between two neighbours of a palette."""
         k, t = self.below(len(palette) - 1), self.unit()
-        return (palette[k] * (1 - t) + palette[k + 1] * t).tolist()
+        return [a * (1 - t) + b * t for a, b in zip(palette[k], palette[k + 1], strict=True)]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Look:
 
 def person(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -> None:
     """A person of height ``h``: standing, walking, sitting, arms anywhere, seen from the front, the side or behind."""
-    head = h * dice.between(0.062, 0.085)
+    head = h * dice.between(0.085, 0.11)
     lean, build = dice.between(-0.12, 0.12), dice.between(0.85, 1.25)
     side = dice.chance(0.3)
     sitting, stride = dice.chance(0.2), dice.between(0.02, 0.30)
@@ -117,8 +118,8 @@ def person(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float)
         canvas.ellipse(foot[0] + facing * 0.015 * h, foot[1], 0.042 * h, 0.020 * h, look.hair)
     canvas.limb(*shoulder, *hip, half * 1.12, half * dice.between(0.85, 1.05), look.top, stripes=look.stripes)
     if not side:
-        canvas.limb(shoulder[0] - half * 0.75, shoulder[1] + 0.01 * h, shoulder[0] + half * 0.75, shoulder[1] + 0.01 * h,
-                    0.040 * h, 0.040 * h, look.top)
+        across, level = 0.75 * half, shoulder[1] + 0.01 * h
+        canvas.limb(shoulder[0] - across, level, shoulder[0] + across, level, 0.040 * h, 0.040 * h, look.top)
     if dice.chance(0.12):  # a skirt or a coat
         canvas.limb(hip[0], hip[1] - 0.05 * h, hip[0], hip[1] + leg * 0.4, half, half * 1.7, look.bottom)
     neck = (shoulder[0] + lean * 0.3 * head, shoulder[1] - 0.6 * head)
@@ -134,12 +135,12 @@ def person(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float)
 
 def _head(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, r: float, facing: float) -> None:
     """A head with hair, often a hat, and a face if it is large enough to have one."""
-    behind = not facing and dice.chance(0.25)
-    if dice.chance(0.3):
-        canvas.limb(x - facing * 0.4 * r, y - 0.2 * r, x - facing * 0.5 * r, y + 1.3 * r, r, 0.8 * r, look.hair)
+    behind = not facing and dice.chance(0.15)
+    if dice.chance(0.2):
+        canvas.limb(x - facing * 0.4 * r, y - 0.2 * r, x - facing * 0.5 * r, y + 1.0 * r, r, 0.8 * r, look.hair)
     canvas.ellipse(x, y, 0.82 * r, r, look.hair if behind else look.skin)
     if not behind and dice.chance(0.85):
-        canvas.ellipse(x - facing * 0.3 * r, y - 0.55 * r, 0.84 * r, 0.55 * r, look.hair)
+        canvas.ellipse(x - facing * 0.3 * r, y - 0.6 * r, 0.84 * r, 0.5 * r, look.hair)
     if dice.chance(0.15):
         canvas.ellipse(x, y - 0.75 * r, 0.9 * r, 0.5 * r, look.bottom)
         canvas.box(x + facing * 0.4 * r, y - 0.45 * r, 1.25 * r, 0.12 * r, look.bottom)
@@ -153,7 +154,7 @@ def _head(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, r: float, 
 def stack(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -> None:
     """Balls on each other, as a snowman: a head and a body without limbs."""
     colours = (look.bottom, look.top, look.skin)
-    r, top = h * 0.5 / (1 + 0.72 + 0.5), y
+    r, top = h * 0.4 / (1 + 0.72 + 0.5), y
     for k, colour in enumerate(colours):
         size = r * (1.0, 0.72, 0.5)[k]
         canvas.ellipse(x + dice.between(-0.1, 0.1) * size, top - size, size, size, colour,
@@ -163,7 +164,7 @@ def stack(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) 
 
 def tree(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -> None:
     """A trunk, two boughs and a round crown in any colours."""
-    width, crown = h * dice.between(0.03, 0.07), h * dice.between(0.10, 0.26)
+    width, crown = h * dice.between(0.03, 0.06), h * dice.between(0.10, 0.20)
     canvas.limb(x, y, x + dice.between(-0.05, 0.05) * h, y - h + crown, width, 0.7 * width, look.hair)
     for way in (-1.0, 1.0):
         canvas.limb(x, y - 0.45 * h, x + way * dice.between(0.1, 0.25) * h, y - dice.between(0.55, 0.8) * h,
@@ -175,7 +176,7 @@ def tree(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -
 
 def ball_on_box(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -> None:
     """A ball on a tall box, where a head would be on a body."""
-    r, half = h * dice.between(0.07, 0.15), h * dice.between(0.09, 0.18)
+    r, half = h * dice.between(0.07, 0.12), h * dice.between(0.07, 0.13)
     body = (h - 2 * r) / 2
     canvas.box(x, y - body, half, body, look.top, stripes=look.stripes)
     canvas.box(x, y - 0.4 * body, half * 1.02, 0.4 * body, look.bottom)
@@ -187,7 +188,7 @@ def coat_rack(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: flo
     canvas.limb(x, y, x, y - h, 0.012 * h, 0.012 * h, look.hair)
     for way in (-1.0, 1.0):
         canvas.limb(x, y - 0.03 * h, x + way * 0.13 * h, y, 0.014 * h, 0.012 * h, look.hair)
-    half = h * dice.between(0.08, 0.12)
+    half = h * dice.between(0.06, 0.10)
     canvas.limb(x, y - 0.8 * h, x + dice.between(-0.03, 0.03) * h, y - dice.between(0.25, 0.5) * h, half, half * 1.2,
                 look.top, stripes=look.stripes)
     canvas.limb(x - half, y - 0.8 * h, x - 1.2 * half, y - 0.5 * h, 0.035 * h, 0.03 * h, look.bottom)
@@ -196,6 +197,7 @@ def coat_rack(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: flo
 
 def animal(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -> None:
     """Four legs under a long body, a head at one end, a tail at the other."""
+    h *= 0.6
     way, leg, body = dice.sign(), 0.45 * h, h * dice.between(0.40, 0.55)
     for k in (-0.9, -0.7, 0.65, 0.9):
         canvas.limb(x + k * body, y - leg - 0.05 * h, x + (k + dice.between(-0.15, 0.15)) * body, y, 0.07 * h, 0.04 * h,
@@ -203,7 +205,8 @@ def animal(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float)
     canvas.ellipse(x, y - leg - 0.15 * h, 1.15 * body, 0.2 * h, look.top, stripes=look.stripes)
     canvas.limb(x + way * body, y - leg - 0.2 * h, x + way * 1.4 * body, y - 0.82 * h, 0.12 * h, 0.08 * h, look.top)
     canvas.ellipse(x + way * 1.6 * body, y - 0.85 * h, 0.19 * h, 0.13 * h, look.skin)
-    canvas.limb(x - way * 1.1 * body, y - leg - 0.2 * h, x - way * 1.5 * body, y - 0.8 * h, 0.04 * h, 0.02 * h, look.hair)
+    canvas.limb(x - way * 1.1 * body, y - leg - 0.2 * h, x - way * 1.5 * body, y - 0.8 * h, 0.04 * h, 0.02 * h,
+                look.hair)
 
 
 def chair(canvas: Canvas, dice: Dice, look: Look, x: float, y: float, h: float) -> None:

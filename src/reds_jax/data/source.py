@@ -160,8 +160,8 @@ class DataSet:
         digest = hashlib.sha256(repr(self.class_names).encode())
         for part, split in self.splits.items():
             digest.update(f"{part} {split.images.shape}".encode())
-            digest.update(np.ascontiguousarray(split.images))
-            digest.update(split.labels.astype("<i4"))
+            digest.update(split.images.tobytes())
+            digest.update(split.labels.astype("<i4").tobytes())
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -191,8 +191,9 @@ def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     exact = counts * fraction
     quota = np.floor(exact).astype(int)
     missing = int(np.floor(len(split) * fraction + 0.5)) - int(quota.sum())
-    quota[np.argsort(quota - exact, kind="stable")[:missing]] += 1
-    quota = np.minimum(quota, counts - 1)
+    room = (quota < exact) & (quota < counts - 1)
+    by_remainder = np.argsort(np.where(room, quota - exact, 1.0), kind="stable")
+    quota[by_remainder[: min(missing, int(room.sum()))]] += 1
     if quota.sum() == 0:
         raise InvalidArgumentError("the fraction takes no image at all", got=fraction,
                                    hint=f"The split has {len(split)} images of {len(classes)} classes.")
@@ -201,3 +202,16 @@ def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     for index, share in enumerate(quota):
         taken[order[inverse[order] == index][:share]] = True
     return split.take(np.flatnonzero(~taken)), split.take(np.flatnonzero(taken))
+
+
+def at_most(split: Split, limit: int | None, seed: int) -> Split:
+    """The split, or ``limit`` of its images chosen by ``seed`` with every class in its share; None takes all.
+
+    Raises:
+        InvalidArgumentError: the limit is below 1.
+    """
+    if limit is None:
+        return split
+    if limit < 1:
+        raise InvalidArgumentError("the limit of images is too small", got=limit, allowed="1 and up, or None for all")
+    return split if limit >= len(split) else split_off(split, limit / len(split), seed)[1]

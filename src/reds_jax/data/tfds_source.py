@@ -34,12 +34,15 @@ def data_sources(name: str, data_dir: str | Path | None) -> dict[str, Sequence[d
             version of the set (the one with ``dataset_info.json``) does as well.
 
     Raises:
-        DataError: the set is not prepared there, or not as array_record; the message has the command to run.
+        DataError: the set is not prepared there, not as array_record, or damaged; the message has the command to run.
         MissingDependencyError: TFDS is not installed.
     """
     tfds = import_tfds()
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
-        raise DataError("there is no such directory of TFDS sets", got=str(data_dir), hint=prepare_command(name, data_dir))
+        raise DataError("there is no such directory of TFDS sets", got=str(data_dir),
+                        hint=prepare_command(name, data_dir))
+    from google.protobuf.json_format import ParseError  # a dependency of TFDS
+
     root = None if data_dir is None else Path(data_dir).expanduser()
     try:
         if root is not None and (root / "dataset_info.json").is_file():
@@ -50,10 +53,14 @@ def data_sources(name: str, data_dir: str | Path | None) -> dict[str, Sequence[d
                 raise DataError(f"the TFDS set {name} is not prepared as array_record", got=str(builder.data_dir),
                                 hint=prepare_command(name, data_dir))
         return dict(builder.as_data_source())
-    except (NotImplementedError, ValueError) as error:  # prepared in a format that has no random access
-        first = str(error).strip().splitlines()[0]
-        raise DataError(f"the TFDS set {name} cannot be read without TensorFlow ({first})",
-                        hint=prepare_command(name, data_dir)) from error
+    except (RuntimeError, ValueError, ParseError) as error:  # another format of file, or damaged
+        raise DataError(f"the TFDS set {name} cannot be read without TensorFlow ({first_line(error)})",
+                        hint=f"{prepare_command(name, data_dir)} (into a directory that does not have it yet)") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message; those of TFDS go on for a page."""
+    return str(error).strip().partition("\n")[0]
 
 
 def prepare_command(name: str, data_dir: str | Path | None) -> str:
@@ -74,7 +81,7 @@ def gather(source: Sequence[dict[str, Any]], label: str, limit: int | None,
         prepare: one image uint8 [H, W, C] to one of the common size.
 
     Raises:
-        DataError: an example lacks the feature, or the images differ in size.
+        DataError: a file is damaged, an example lacks the feature, or the images differ in size.
         MissingDependencyError: Pillow, which decodes them, is not installed.
     """
     count = len(source) if limit is None else min(limit, len(source))
@@ -86,6 +93,8 @@ def gather(source: Sequence[dict[str, Any]], label: str, limit: int | None,
         except ImportError as error:
             raise MissingDependencyError(f"images of TFDS cannot be decoded ({error})",
                                          hint="Run: pip install pillow") from error
+        except (RuntimeError, OSError) as error:
+            raise DataError(f"a file of TFDS is damaged ({first_line(error)})", hint="Prepare the set again.") from error
         if label not in example or "image" not in example:
             raise DataError("an example of TFDS lacks a feature", got=sorted(example), allowed=f"image and {label}")
         image = np.asarray(example["image"])

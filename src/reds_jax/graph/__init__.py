@@ -1,9 +1,9 @@
-"""The channel graph of a network: traced from its jaxpr, used to cost, sort and cut it."""
+"""The channel graph of a network: traced from its jaxpr, used to cost, sort and cut it.
+
+`reds_jax.trace`, `reds_jax.permute` and `reds_jax.extract` live in the modules of the same names here. What this package
+itself offers needs no jax.
+"""
 
 from reds_jax.graph.channels import ChannelGraph, Group, Layer, Parameter, Size, Step
-from reds_jax.graph.extract import Subnetwork, extract
-from reds_jax.graph.permute import Scores, permute, reorder
-from reds_jax.graph.trace import trace
 
-__all__ = ["ChannelGraph", "Group", "Layer", "Parameter", "Scores", "Size", "Step", "Subnetwork", "extract", "permute",
-           "reorder", "trace"]
+__all__ = ["ChannelGraph", "Group", "Layer", "Parameter", "Size", "Step"]

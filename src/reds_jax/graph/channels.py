@@ -56,6 +56,11 @@ class Axis:
         sizes = {g: int(self.unit[self.group == g].max()) + 1 for g in terms}
         return Size(constant, tuple((g, c // sizes[g]) for g, c in terms.items()))
 
+    @property
+    def is_prefix(self) -> bool:
+        """Whether what is kept is a prefix at every width: the units of one group, in their order."""
+        return bool((self.group == self.group[0]).all() and (np.diff(self.unit) >= 0).all())
+
     def kept(self, widths: Sequence[int]) -> np.ndarray:
         """Positions that stay at these widths, ascending."""
         limit = np.append(np.asarray(widths, np.int64), np.iinfo(np.int64).max)  # group -1 reads the last: never cut

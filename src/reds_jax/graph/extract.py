@@ -28,11 +28,11 @@ class Subnetwork:
         return self.model.apply(variables, *args, width=self.widths, **kwargs)
 
 
-def extract(model: nn.Module, variables: Any, graph: ChannelGraph, widths: WidthLike) -> tuple[Subnetwork, Any]:
+def extract(model: nn.Module | Subnetwork, variables: Any, graph: ChannelGraph, widths: WidthLike) -> tuple[Subnetwork, Any]:
     """The subnetwork at ``widths`` as a model and ordinary dense variables that hold nothing else.
 
     Args:
-        model: the model that the graph was traced from.
+        model: the model that the graph was traced from (an extracted subnetwork can be traced and cut again).
         variables: its full variables (sorted, or the prefix means nothing).
         graph: from `reds_jax.trace`.
         widths: a fraction, integers per group, or `Widths`.
@@ -45,4 +45,5 @@ def extract(model: nn.Module, variables: Any, graph: ChannelGraph, widths: Width
     def kept(axis: Axis) -> Any:
         return axis.kept(integers)
 
-    return Subnetwork(model, graph.widths(integers)), on_axes(variables, graph, kept)
+    whole = model.model if isinstance(model, Subnetwork) else model
+    return Subnetwork(whole, graph.widths(integers)), on_axes(variables, graph, kept)

@@ -51,6 +51,9 @@ def permute(variables: Any, graph: ChannelGraph, scores: Scores) -> Any:
 def reorder(variables: Any, graph: ChannelGraph, orders: Mapping[str, np.ndarray]) -> Any:
     """The variables with unit ``orders[g][i]`` of every group moved to place i."""
     for g in graph.groups:
+        if g.name not in orders:
+            raise InvalidArgumentError(f"there is no order for group {g.name!r}", got=sorted(orders),
+                                       allowed=", ".join(g.name for g in graph.groups))
         if not np.array_equal(np.sort(np.asarray(orders[g.name])), np.arange(g.size)):
             raise InvalidArgumentError(f"the order of group {g.name!r} is not a permutation", got=orders[g.name],
                                        allowed=f"each of 0..{g.size - 1} once")
@@ -70,6 +73,10 @@ def reorder(variables: Any, graph: ChannelGraph, orders: Mapping[str, np.ndarray
 def on_axes(variables: Any, graph: ChannelGraph, indices: Any) -> Any:
     """Take ``indices(axis)`` of every axis that carries units, in every array of the variables."""
     axes = {p.path: p for p in graph.parameters}
+    missing = set(axes) - {leaf_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables)}
+    if missing:
+        raise InvalidArgumentError("the variables lack arrays that the graph was traced with", got=sorted(missing),
+                                   hint="Pass all variables: parameters and batch statistics.")
 
     def take(path: Any, array: Any) -> Any:
         parameter = axes.get(leaf_path(path))

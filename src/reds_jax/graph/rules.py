@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from reds_jax.graph.units import FIXED, Labels, Units
 
 AxesLabels = tuple[Labels, ...]
 
-ELEMENTWISE = frozenset(  # noqa: SIM905 - a list of strings would be twice as long
+ELEMENTWISE = frozenset(
     "abs add and atan2 cbrt ceil clamp convert_element_type copy copy_p cos div eq erf erf_inv erfc exp exp2 expm1 floor ge "
     "gt integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not optimization_barrier or pow "
     "reduce_precision rem round rsqrt select_n sign sin sqrt square stop_gradient sub tan tanh xor add_any".split())
@@ -61,8 +61,8 @@ class Walk:
             self.pinned.append((labels, operation, why))
 
 
-def walk(program: Program) -> Walk:
-    """Pass the units of every parameter axis through the program."""
+def walk(program: Program, full: Collection[str] = ()) -> Walk:
+    """Pass the units of every parameter axis through the program; the layers at the paths ``full`` keep all their outputs."""
     state = Walk()
     for path, value in program.leaves.items():
         state.labels[value.number] = tuple(None if n == 1 else state.units.new(n) for n in value.shape)
@@ -93,11 +93,19 @@ def walk(program: Program) -> Walk:
     for value in program.outputs:
         for labels in state.of(value):
             state.units.fix(labels)
+    for use in state.layers:
+        if module_of(use.parameter) in full:
+            state.units.fix(use.makes)
     for labels, operation, why in state.pinned:
         if not state.units.is_fixed(labels):
             raise error(operation, why, "Leave these channels at full width: call the layers that make them without a "
                         "width, or use the operation that reds_jax.nn has for this.")
     return state
+
+
+def module_of(path: str) -> str:
+    """``params/block/conv/kernel`` -> ``block/conv``."""
+    return path.split("/", 1)[1].rsplit("/", 1)[0] if path.count("/") >= 2 else path
 
 
 def _pinned(state: Walk, labels: Labels, size: int, operation: Operation, why: str) -> Labels:

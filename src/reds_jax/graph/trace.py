@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from typing import Any
 
@@ -13,8 +14,9 @@ from reds_jax.errors import InvalidArgumentError, TraceError
 from reds_jax.graph.channels import Axis, ChannelGraph, Group, Layer, Parameter, Size
 from reds_jax.graph.flat import Program, Value, flatten
 from reds_jax.graph.memory import schedule
-from reds_jax.graph.rules import LayerUse, Walk, walk
+from reds_jax.graph.rules import LayerUse, Walk, module_of, walk
 from reds_jax.graph.units import FIXED, Labels
+from reds_jax.nn.calls import Calls, listening
 
 
 def trace(model: nn.Module, variables: Any, example_input: Any, **apply_kwargs: Any) -> ChannelGraph:
@@ -34,10 +36,24 @@ def trace(model: nn.Module, variables: Any, example_input: Any, **apply_kwargs: 
         TraceError: an operation cannot be followed; the message names it, its shapes, the module and the line.
     """
     shape = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[1:]), a.dtype), example_input)
+    program, calls = program_of(model, variables, shape, **apply_kwargs)
+    graph = graph_of(program, walk(program, calls.full))
+    for path, axis in graph.readers:
+        if path in calls.unaware and not axis.is_prefix:
+            raise TraceError(f"the layer {path!r} reads channels of which a subnetwork keeps no prefix (behind a concatenation "
+                             "or a reshape), and is not told which", hint="Call it with the width, an output layer with "
+                             "reads=width; or flatten with reds_jax.nn.flatten.")
+    return graph
+
+
+def program_of(model: Any, variables: Any, x: Any, **apply_kwargs: Any) -> tuple[Program, Calls]:
+    """The program of ``model`` at full width, and how its layers are called."""
     if not jax.tree.leaves(variables):
         raise InvalidArgumentError("the model has no parameters", hint="Pass the variables of model.init(...).")
-    program = flatten(lambda v, x: model.apply(v, x, **apply_kwargs), variables, shape)
-    return graph_of(program, walk(program))
+    if isinstance(model, nn.Module) and "width" in inspect.signature(type(model).__call__).parameters:
+        apply_kwargs = {"width": 1.0, **apply_kwargs}  # the default may be None, which asks for fixed layers
+    with listening() as calls:
+        return flatten(lambda v, x: model.apply(v, x, **apply_kwargs), variables, x), calls
 
 
 def graph_of(program: Program, state: Walk) -> ChannelGraph:
@@ -57,25 +73,25 @@ def graph_of(program: Program, state: Walk) -> ChannelGraph:
                   tuple(numbering.axis(labels) for labels in state.of(value)))
         for path, value in program.leaves.items())
     layers = tuple(
-        Layer(_module(use.parameter), use.kind, use.factor * (use.read_size if use.reads is None else 1), sizes)
+        Layer(module_of(use.parameter), use.kind, use.factor * (use.read_size if use.reads is None else 1), sizes)
         for use in state.layers if (sizes := _sizes(use, numbering)) is not None)
-    makers = {_module(use.parameter): axis for use in state.layers if (axis := numbering.axis(use.makes)) is not None}
-    readers = {_module(use.parameter): axis for use in state.layers if use.kind in ("dense", "conv")
+    makers = {module_of(use.parameter): numbering.axis(use.makes) or _stays(use.make_size) for use in state.layers}
+    readers = {module_of(use.parameter): axis for use in state.layers if use.kind in ("dense", "conv")
                if (axis := numbering.axis(use.reads)) is not None}
     for use in state.layers:  # a depthwise layer looks its channels up as an input
         if use.kind == "depthwise_conv" and (axis := numbering.axis(use.makes)) is not None:
-            readers[_module(use.parameter)] = axis
+            readers[module_of(use.parameter)] = axis
     for p in parameters:  # per-channel layers (batch norm) read what they are given
         for axis in p.axes:
-            if axis is not None and _module(p.path) not in makers:
-                readers[_module(p.path)] = axis
+            if axis is not None and module_of(p.path) not in makers:
+                readers[module_of(p.path)] = axis
     return ChannelGraph(numbering.groups, parameters, layers, schedule(program, state, length),
                         tuple(makers.items()), tuple(readers.items()))
 
 
-def _module(path: str) -> str:
-    """``params/block/conv/kernel`` -> ``block/conv``."""
-    return path.split("/", 1)[1].rsplit("/", 1)[0] if path.count("/") >= 2 else path
+def _stays(length: int) -> Axis:
+    """An axis without units: a layer that makes one channel, or what the network's input or output ties."""
+    return Axis(np.full(length, -1, np.int32), np.zeros(length, np.int32))
 
 
 def _sizes(use: LayerUse, numbering: _Numbering) -> tuple[Size, ...] | None:
@@ -107,7 +123,7 @@ class _Numbering:
                 key = tuple(signature[unit])
                 if key not in by_signature:
                     by_signature[key] = len(names)
-                    names.append(_module(use.parameter))
+                    names.append(module_of(use.parameter))
                     sizes.append(0)
                 group = by_signature[key]
                 self._of[unit] = (group, sizes[group])

@@ -1,0 +1,32 @@
+# Two commands are enough: `make vww` (install and run the main job) and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Exact versions are tested on Python 3.11; other Pythons take what the ranges of pyproject.toml allow.
+PINS   := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
+
+.PHONY: vww test install lint proofs clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PINS) --editable '.[dev]'
+	touch $@
+
+vww: install  ## four nested subnetworks on the embedded data, from training to report
+	$(BIN)/python -m reds_jax.experiments.vww
+
+test: install  ## every test; at most 10 minutes on 2 cores
+	$(BIN)/python -m pytest -n 2
+
+lint: install  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+proofs:  ## check the Coq development (Debian: apt-get install coq)
+	$(MAKE) -C proofs/coq
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

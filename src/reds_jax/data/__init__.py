@@ -1,0 +1,10 @@
+"""Data sets as arrays in memory: one protocol, several places to read them from."""
+
+from .catalogue import LOADERS, load
+from .images import image_data
+from .resize import resize
+from .source import DataSet, Loader, Normalise, Split, at_most, split_off
+from .vww import vww_data
+
+__all__ = ["LOADERS", "DataSet", "Loader", "Normalise", "Split", "at_most", "image_data", "load", "resize", "split_off",
+           "vww_data"]

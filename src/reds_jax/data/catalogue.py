@@ -1,0 +1,37 @@
+"""Data sets by name and place, as a command line gives them: ``load("vww", "folder:/data/coco")``."""
+
+from functools import partial
+
+from ..errors import InvalidArgumentError
+from .images import IMAGE_SETS, image_data
+from .source import DataSet, Loader
+from .vww import vww_data
+
+LOADERS: dict[str, Loader] = {"vww": vww_data, **{name: partial(image_data, name) for name in IMAGE_SETS}}
+"""Every data set of images by name; each loader takes the options of ``load``."""
+
+
+def load(name: str, spec: str | None = None, *, resolution: int | None = None, seed: int = 0,
+         limit: int | None = None, validation: float = 0.1, normalise: str | None = None) -> DataSet:
+    """The data set ``name`` from the place ``spec``.
+
+    Args:
+        name: "vww", "fashion_mnist" or "cifar10".
+        spec: ``synthetic``, ``tfds[:DIR]``, ``folder:DIR`` or ``npz:FILE``; None for the default of the data set.
+        resolution: pixels a side; None for the data set's own (96 for vww).
+        seed: chooses validation images, images under a limit, and what is rendered.
+        limit: at most so many images a split.
+        validation: the share of train that becomes validation where the source has none.
+        normalise: "standard" or "unit"; None for the default of the data set.
+
+    Raises:
+        InvalidArgumentError: a name or a spec is unknown; the message has the ones that exist.
+        DataError: the data are missing or damaged.
+        MissingDependencyError: a package that reads them is not installed.
+    """
+    if name not in LOADERS:
+        raise InvalidArgumentError("unknown data set", got=name, allowed=", ".join(LOADERS))
+    options = {"resolution": resolution, "seed": seed, "limit": limit, "validation": validation}
+    if normalise is not None:
+        options["normalise"] = normalise
+    return LOADERS[name](spec, **options)

@@ -1,0 +1,137 @@
+"""Small images of ten classes: Fashion-MNIST, CIFAR-10, and rendered shapes that stand in for them in tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError, InvalidArgumentError
+from .idx import read_idx_folder
+from .npz import npz_class_names, npz_splits
+from .resize import resize
+from .shapes import SHAPES, render_shapes
+from .source import DataSet, Normalise, Split, at_most, split_off
+from .tfds_source import data_sources, gather
+
+NORMALISATIONS = ("standard", "unit")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """What is known of a data set: class names, (H, W, C), where it is by default, how to get it."""
+
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+    default_spec: str
+    idx_folder: str | None
+    hint: str
+
+
+IMAGE_SETS = {
+    "fashion_mnist": ImageSet(
+        ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        (28, 28, 1), "folder", "/usr/share/datasets/fashion-mnist",
+        "On Debian and Ubuntu: apt-get install dataset-fashion-mnist. Or name your own copy: tfds[:DIR] for a prepared "
+        "TFDS set, npz:FILE, folder:DIR with the idx files; synthetic for rendered shapes."),
+    "cifar10": ImageSet(
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        (32, 32, 3), "tfds", None,
+        "Name your own copy: tfds[:DIR] for a prepared TFDS set, npz:FILE; synthetic for rendered shapes."),
+}
+
+
+def parse_spec(spec: str, kinds: tuple[str, ...]) -> tuple[str, str | None]:
+    """``"kind"`` or ``"kind:path"`` to (kind, path or None).
+
+    Raises:
+        InvalidArgumentError: the kind is none of ``kinds``, or a kind that needs a path has none.
+    """
+    forms = {"synthetic": "synthetic", "tfds": "tfds[:DIR]", "folder": "folder:DIR", "npz": "npz:FILE"}
+    kind, colon, path = spec.partition(":")
+    allowed = ", ".join(forms[kind] for kind in kinds)
+    if kind not in kinds or (colon and (kind == "synthetic" or not path)) or (kind == "npz" and not path):
+        raise InvalidArgumentError("unknown place of data", got=spec, allowed=allowed)
+    return kind, path or None
+
+
+def image_data(name: str, spec: str | None = None, *, resolution: int | None = None, seed: int = 0,
+               limit: int | None = None, validation: float = 0.1, normalise: str = "standard") -> DataSet:
+    """Fashion-MNIST or CIFAR-10 from where it is.
+
+    Args:
+        name: "fashion_mnist" or "cifar10".
+        spec: ``folder[:DIR]`` (four idx files; Fashion-MNIST only), ``tfds[:DIR]``, ``npz:FILE`` or ``synthetic``;
+            by default ``folder`` for Fashion-MNIST (Debian's package) and ``tfds`` for CIFAR-10.
+        resolution: pixels a side; None keeps the images as they are.
+        seed: chooses the validation images, and the images under a limit.
+        limit: at most so many images a split.
+        validation: the share of train that becomes validation, stratified; test is never touched.
+        normalise: "standard" (mean 0, std 1 per channel over train) or "unit" (x / 255).
+
+    Raises:
+        InvalidArgumentError: an argument is out of range. DataError: the data are missing or damaged.
+    """
+    if name not in IMAGE_SETS:
+        raise InvalidArgumentError("unknown data set of images", got=name, allowed=", ".join(IMAGE_SETS))
+    known = IMAGE_SETS[name]
+    kinds = ("synthetic", "tfds", "npz") + (("folder",) if known.idx_folder else ())
+    kind, path = parse_spec(spec or known.default_spec, kinds)
+    class_names = known.class_names
+    if kind == "synthetic":
+        train, held, test = _shapes(known.shape, seed, limit)
+        class_names, source = SHAPES, f"rendered shapes in place of {name}, seed {seed}"
+    elif kind == "npz":
+        assert path is not None  # parse_spec
+        train, held, test = npz_splits(path, validation=validation, test=0.15, seed=seed)
+        class_names, source = npz_class_names(path, known.class_names), f"{name} from {path}"
+    else:
+        train, test, source = _folder(name, known, path) if kind == "folder" else _tfds(name, path)
+        train, held = split_off(train, validation, seed)
+    train, held, test = (_at(at_most(part, limit, seed), resolution) for part in (train, held, test))
+    return DataSet(name, train, held, test, class_names, normalisation(normalise, train), source, kind == "synthetic")
+
+
+def normalisation(how: str, train: Split) -> Normalise:
+    """The ``Normalise`` named "standard" (measured on ``train``) or "unit"."""
+    named: dict[str, Callable[[], Normalise]] = {
+        "standard": lambda: Normalise.standard(train.images),
+        "unit": lambda: Normalise.unit(train.shape[-1]),
+    }
+    if how not in named:
+        raise InvalidArgumentError("unknown normalisation", got=how, allowed=", ".join(NORMALISATIONS))
+    return named[how]()
+
+
+def _at(split: Split, resolution: int | None) -> Split:
+    """The split at the resolution, or as it is if that is None."""
+    return split if resolution is None else Split(resize(split.images, resolution), split.labels)
+
+
+def _folder(name: str, known: ImageSet, path: str | None) -> tuple[Split, Split, str]:
+    """(train, test, source) from the four idx files in ``path`` or the default folder."""
+    folder = Path(path or known.idx_folder or "").expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{name} is not here: there is no folder", got=str(folder), hint=known.hint)
+    x_train, y_train, x_test, y_test = read_idx_folder(folder)
+    for images in (x_train, x_test):
+        if images.shape[1:] != known.shape:
+            raise DataError(f"the idx files in {folder} are not {name}", got=images.shape[1:], allowed=str(known.shape))
+    return Split(x_train, y_train), Split(x_test, y_test), f"{name}, idx files in {folder}"
+
+
+def _tfds(name: str, data_dir: str | None) -> tuple[Split, Split, str]:
+    """(train, test, source) from a prepared TFDS set."""
+    parts = data_sources(name, data_dir)
+    if missing := {"train", "test"} - set(parts):
+        raise DataError(f"the TFDS set {name} lacks splits", got=sorted(missing), allowed="train and test")
+    train, test = (Split(*gather(parts[part], "label", None)) for part in ("train", "test"))
+    return train, test, f"{name}, TFDS in {data_dir or '~/tensorflow_datasets'}"
+
+
+def _shapes(shape: tuple[int, int, int], seed: int, limit: int | None) -> tuple[Split, Split, Split]:
+    """2,000 / 500 / 500 rendered shapes, or ``limit`` of each."""
+    parts = []
+    for stream, count in enumerate((2000, 500, 500)):
+        count = count if limit is None else min(limit, count)
+        images, labels = render_shapes(max(count, 1), resolution=shape[0], channels=shape[2], seed=seed, stream=stream)
+        parts.append(Split(images, labels))
+    return parts[0], parts[1], parts[2]

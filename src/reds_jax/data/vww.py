@@ -1,0 +1,99 @@
+"""Visual Wake Words, person or no person: rendered scenes, a COCO folder, an .npz, or Wake Vision through TFDS."""
+
+import numpy as np
+
+from ..errors import DataError, InvalidArgumentError
+from .coco import coco_split
+from .images import normalisation, parse_spec
+from .npz import npz_splits
+from .resize import resize
+from .scenes import render_scenes
+from .source import DataSet, Split, at_most, split_off
+from .tfds_source import data_sources, gather
+
+CLASS_NAMES = ("no person", "person")
+SCENES = {"train": 5000, "validation": 1000, "test": 1000}
+"""How many scenes are rendered for each split."""
+WAKE_VISION_LIMIT = 50_000
+"""How many images of Wake Vision's 1.2 million are read for training when no limit is given: 1.4 GB at 96 pixels."""
+
+
+def vww_data(spec: str | None = None, *, resolution: int | None = None, seed: int = 0, limit: int | None = None,
+             validation: float = 0.1, normalise: str = "unit") -> DataSet:
+    """Person / no person, images uint8 [N, R, R, 3].
+
+    Args:
+        spec: where the images come from:
+            ``synthetic`` (the default): scenes rendered from the seed, see ``scenes``; nothing is read.
+            ``folder:DIR``: a COCO folder, train2017 parted into train and validation, val2017 as test, see ``coco``.
+            ``npz:FILE``: see ``npz``; ``x, y`` are parted 20 % test, ``validation`` of the rest.
+            ``tfds[:DIR]``: Wake Vision as prepared by TFDS (train_quality, validation, test).
+        resolution: pixels a side, 96 by default; images of files are squashed to it.
+        seed: the scenes, or what is parted off and drawn under a limit; a non-negative integer.
+        limit: at most so many images a split.
+        validation: the share of train that becomes validation where the source has no validation split.
+        normalise: "unit" (x / 255, as the nets of MLPerf Tiny take it) or "standard" (mean 0, std 1 over train).
+
+    Raises:
+        InvalidArgumentError: an argument is out of range. DataError: the data are missing or damaged.
+    """
+    kind, path = parse_spec(spec or "synthetic", ("synthetic", "folder", "npz", "tfds"))
+    side = 96 if resolution is None else resolution
+    if limit is not None and limit < 1:
+        raise InvalidArgumentError("the limit of images is too small", got=limit, allowed="1 and up, or None for all")
+    if kind == "synthetic":
+        train, held, test = _scenes(side, seed, limit)
+        source = f"rendered scenes with and without a person, seed {seed}; not photographs"
+    elif kind == "npz":
+        assert path is not None  # parse_spec
+        parts = npz_splits(path, validation=validation, test=0.2, seed=seed)
+        train, held, test = (_at(at_most(part, limit, seed), side) for part in parts)
+        source = f"person / no person from {path}, parted by seed {seed}"
+    elif kind == "tfds":
+        train, held, test = _wake_vision(path, side, limit)
+        source = f"Wake Vision, train_quality, TFDS in {path or '~/tensorflow_datasets'}"
+    else:
+        train, held, test = _coco(path, side, seed, limit, validation)
+        source = f"Visual Wake Words by the 0.5 % rule from COCO 2017 in {path}"
+    return DataSet("vww", train, held, test, CLASS_NAMES, normalisation(normalise, train), source, kind == "synthetic")
+
+
+def _scenes(side: int, seed: int, limit: int | None) -> tuple[Split, Split, Split]:
+    """The rendered splits; each has its own stream, so none depends on the size of another."""
+    parts = []
+    for stream, count in enumerate(SCENES.values()):
+        count = count if limit is None else min(limit, count)
+        images, labels, _ = render_scenes(count, resolution=side, seed=seed, stream=stream)
+        parts.append(Split(images, labels))
+    return parts[0], parts[1], parts[2]
+
+
+def _at(split: Split, side: int) -> Split:
+    """The split as colour images of the resolution."""
+    if split.shape[-1] != 3:
+        raise DataError("images of vww need three channels", got=split.shape)
+    return Split(resize(split.images, side, method="bilinear"), split.labels)
+
+
+def _coco(path: str | None, side: int, seed: int, limit: int | None, validation: float) -> tuple[Split, Split, Split]:
+    """train2017 in two parts, and val2017."""
+    if path is None:
+        raise InvalidArgumentError("the COCO folder is not named", got="folder", allowed="folder:DIR")
+    total = None if limit is None else int(np.ceil(limit / (1 - validation)))
+    train, held = split_off(coco_split(path, "train2017", resolution=side, limit=total, seed=seed), validation, seed)
+    return train, held, coco_split(path, "val2017", resolution=side, limit=limit, seed=seed)
+
+
+def _wake_vision(data_dir: str | None, side: int, limit: int | None) -> tuple[Split, Split, Split]:
+    """Wake Vision's splits, the first images of each up to the limit: TFDS has shuffled them."""
+    parts = data_sources("wake_vision", data_dir)
+    names = ("train_quality", "validation", "test")
+    if missing := [name for name in names if name not in parts]:
+        raise DataError("the TFDS set wake_vision lacks splits", got=missing, allowed=", ".join(names))
+
+    def squash(image: np.ndarray) -> np.ndarray:
+        return resize(image[None], side, method="bilinear")[0]
+
+    most = WAKE_VISION_LIMIT if limit is None else limit
+    train, held, test = (Split(*gather(parts[name], "person", most, squash)) for name in names)
+    return train, held, test

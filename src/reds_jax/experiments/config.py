@@ -1,0 +1,108 @@
+"""The options of an experiment, as frozen dataclasses: the command line is made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.pipeline import Subnetworks
+from reds_jax.training import Optimizer, Schedule
+
+Preset = Literal["quick", "smoke", "paper"]
+Rival = Literal["uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
+RIVALS: tuple[Rival, ...] = ("uniform_sorted", "uniform_unsorted", "paper", "magnitude")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training run: before nesting (every layer at full width), or of all nested subnetworks together.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images of one step.
+        optimizer: adam, adamw or sgd (momentum 0.9).
+        schedule: cosine (down to 0 over all epochs), constant, or piecewise (equal parts of the run, one per learning rate).
+        learning_rates: one number, or for piecewise one per part.
+        augment: random changes of the training images, on the device.
+        patience: stop after so many epochs without a better mean validation accuracy; never by default.
+    """
+
+    epochs: int = 5
+    batch_size: int = 100
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    schedule: Literal["cosine", "constant", "piecewise"] = "cosine"
+    learning_rates: tuple[float, ...] = (1e-3,)
+    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate"] = "none"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1:
+            raise InvalidArgumentError("epochs or batch_size is out of range", got=(self.epochs, self.batch_size),
+                                       allowed="integers from 1")
+        if not self.learning_rates or (self.schedule != "piecewise" and len(self.learning_rates) != 1):
+            raise InvalidArgumentError(f"the schedule {self.schedule!r} takes another number of learning rates",
+                                       got=self.learning_rates, allowed="one; several with schedule='piecewise'")
+
+    def build(self, steps: int) -> Optimizer:
+        """The optimizer for a run of ``steps`` updates."""
+        if self.schedule == "cosine":
+            schedule = Schedule("cosine", self.learning_rates[0], total_steps=max(1, steps))
+        elif self.schedule == "constant" or len(self.learning_rates) == 1:
+            schedule = Schedule("constant", self.learning_rates[0])
+        else:
+            parts = len(self.learning_rates)
+            boundaries = tuple(max(1, steps * i // parts) for i in range(1, parts))
+            schedule = Schedule("piecewise", boundaries=boundaries, values=self.learning_rates)
+        return Optimizer(self.optimizer, schedule)
+
+
+@dataclass(frozen=True)
+class Nested(Training):
+    """Training of the nested subnetworks: one optimiser step on the weighted mean of their losses.
+
+    Args:
+        weights: of the losses: uniform, or sqrt_params (the paper's).
+        distill: 0 to 1, how much of a smaller subnetwork's target is the full network's output.
+        sandwich: the smallest, the largest and so many random others in each step; all by default.
+    """
+
+    weights: Literal["uniform", "sqrt_params"] = "uniform"
+    distill: float = 0.0
+    sandwich: int | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment, from data to report.
+
+    Args:
+        preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
+        data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
+        resolution: pixels a side; the data set's own by default.
+        limit: at most so many images of each split.
+        seed: of everything that is random.
+        output: folder of the run; a run that was stopped there goes on from its last checkpoint.
+        pretrained: an .npz with the arrays of a trained network to start from, instead of training one.
+        pretrained_prefix: only the arrays whose names start so, for example mlcommons/vww_96/.
+        subnetworks: how the widths are chosen.
+        pretrain: training of the full network.
+        nested: training of all subnetworks together.
+        rivals: other ways to choose the widths, trained with the same steps from the same network.
+        recalibration_batches: mini-batches of training images for the batch statistics of each subnetwork.
+    """
+
+    preset: Preset = "quick"
+    data: str | None = None
+    resolution: int | None = None
+    limit: int | None = None
+    seed: int = 0
+    output: Path = Path("runs")
+    pretrained: Path | None = None
+    pretrained_prefix: str = ""
+    subnetworks: Subnetworks = field(default_factory=Subnetworks)
+    pretrain: Training = field(default_factory=Training)
+    nested: Nested = field(default_factory=Nested)
+    rivals: tuple[Rival, ...] = ()
+    recalibration_batches: int = 50

@@ -1,0 +1,43 @@
+"""Visual Wake Words, person or not, with MobileNetV1 0.25 at 96 x 96: ``python -m reds_jax.experiments.vww``.
+
+By default on rendered scenes (a synthetic stand-in that needs no download). Real data: ``--data tfds`` (Wake Vision),
+``--data folder:COCO`` (COCO 2017 with annotations), ``--data npz:FILE``. The paper: Corti et al. 2023, arXiv 2311.13349.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reds_jax.experiments.config import Experiment, Nested, Training
+from reds_jax.experiments.runner import Task, main
+from reds_jax.models import load_mlperf_mobilenet
+from reds_jax.pipeline import Subnetworks
+
+TASK = Task(
+    name="vww",
+    title="Visual Wake Words, MobileNetV1 0.25",
+    architecture="mobilenet_v1",
+    arguments={"classes": 2, "alpha": 0.25, "activation": "relu"},
+    import_weights=load_mlperf_mobilenet,
+    presets={
+        "quick": Experiment(
+            preset="quick", resolution=64, limit=3000, output=Path("runs/vww"),
+            pretrain=Training(epochs=6, batch_size=50, augment="flip"),
+            nested=Nested(epochs=5, batch_size=50, augment="flip", distill=0.5),
+        ),
+        "smoke": Experiment(
+            preset="smoke", resolution=32, limit=200, output=Path("runs/vww_smoke"), recalibration_batches=4,
+            subnetworks=Subnetworks(scoring_batches=4),
+            pretrain=Training(epochs=1, batch_size=20), nested=Nested(epochs=1, batch_size=20),
+        ),
+        "paper": Experiment(  # batch 32, 100 epochs of SGD
+            preset="paper", output=Path("runs/vww_paper"),
+            pretrain=Training(epochs=100, batch_size=32, optimizer="sgd", learning_rates=(0.01,), augment="flip_shift"),
+            nested=Nested(epochs=100, batch_size=32, optimizer="sgd", learning_rates=(0.01,), augment="flip_shift",
+                          weights="sqrt_params"),
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    main(TASK)

@@ -1,0 +1,47 @@
+"""MobileNetV1 of any width multiplier and resolution (Howard et al. 2017, arXiv 1704.04861)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, global_avg_pool, leaky_relu
+from reds_jax.widths import Width
+
+# output channels and depthwise stride of every block at alpha = 1
+BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+
+
+class MobileNetV1(nn.Module):
+    """Images [N, H, W, 3] -> logits [N, classes]; every layer but the last has batch norm and an activation.
+
+    The convolutions have no bias: batch norm would take it away again.
+    """
+
+    classes: int
+    stem: int
+    blocks: tuple[tuple[int, int], ...]
+    activation: Callable[[jax.Array], jax.Array] = leaky_relu
+
+    @nn.compact
+    def __call__(self, x: jax.Array, width: Width = 1.0, *, train: bool = False) -> jax.Array:
+        x = Conv(self.stem, (3, 3), (2, 2), use_bias=False, name="conv")(x, width)
+        x = self.activation(BatchNorm(name="conv_norm")(x, width, train=train))
+        for i, (features, stride) in enumerate(self.blocks):
+            x = DepthwiseConv((3, 3), (stride, stride), use_bias=False, name=f"depthwise_{i}")(x, width)
+            x = self.activation(BatchNorm(name=f"depthwise_{i}_norm")(x, width, train=train))
+            x = Conv(features, (1, 1), use_bias=False, name=f"pointwise_{i}")(x, width)
+            x = self.activation(BatchNorm(name=f"pointwise_{i}_norm")(x, width, train=train))
+        return Dense(self.classes, name="logits")(global_avg_pool(x))  # no width: all classes
+
+
+def mobilenet_v1(
+    classes: int = 2, alpha: float = 0.25, *, activation: Callable[[jax.Array], jax.Array] = leaky_relu
+) -> MobileNetV1:
+    """MobileNetV1 whose layers have ``floor(alpha * c)`` of the original channels; RGB images from 32 x 32 up."""
+    if int(32 * alpha) < 1:
+        raise InvalidArgumentError("a width multiplier leaves the first layer empty", got=alpha, allowed="1/32 or more")
+    return MobileNetV1(classes, int(32 * alpha), tuple((int(c * alpha), s) for c, s in BLOCKS), activation)

@@ -1,0 +1,38 @@
+"""Networks by name with arguments that JSON can hold: what a saved model says about its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.models.cnn import cnn_l, cnn_s
+from reds_jax.models.dnn import dnn_l, dnn_s
+from reds_jax.models.ds_cnn import ds_cnn_l, ds_cnn_s, vision_ds_cnn_s
+from reds_jax.models.mobilenet import mobilenet_v1
+from reds_jax.models.resnet import resnet8
+from reds_jax.nn import leaky_relu, relu, relu6
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    f.__name__: f
+    for f in (dnn_s, dnn_l, cnn_s, cnn_l, ds_cnn_s, ds_cnn_l, vision_ds_cnn_s, mobilenet_v1, resnet8)
+}
+ACTIVATIONS = {"relu": relu, "relu6": relu6, "leaky_relu": leaky_relu}
+
+
+def build(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+    """The network ``name``; lists become tuples, and an ``activation`` is given by its name.
+
+    >>> build("mobilenet_v1", {"alpha": 0.25, "activation": "relu"}).stem
+    8
+    """
+    if name not in NETWORKS:
+        raise InvalidArgumentError("unknown network", got=name, allowed=", ".join(NETWORKS))
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in (arguments or {}).items()}
+    if "activation" in given:
+        if given["activation"] not in ACTIVATIONS:
+            raise InvalidArgumentError("unknown activation", got=given["activation"], allowed=", ".join(ACTIVATIONS))
+        given["activation"] = ACTIVATIONS[given["activation"]]
+    return NETWORKS[name](**given)

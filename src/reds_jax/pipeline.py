@@ -1,0 +1,205 @@
+"""From a trained network to certified nested subnetworks: the stages in order. Read this file first.
+
+    trained network
+      -> trace            one look at the jaxpr: channel groups, true costs                    ChannelGraph
+      -> importance       a score for every unit of every group, on training batches           scores
+      -> permute          every group in descending order; the function is unchanged           variables
+      -> width problem    true costs as tables; the value of keeping n units of a group        WidthProblem
+      -> solve_nested     widths of N nested subnetworks, with a certificate                    NestedSolution
+      -> train            the loss averaged over every subnetwork, one optax step               params
+      -> recalibrate      batch statistics of each subnetwork                                   NestedNetwork
+      -> evaluate         accuracy of every subnetwork                                          MethodResult
+
+Each stage is a function of the results before it; nothing is kept elsewhere. `nest` runs them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import numpy as np
+from rich.console import Console
+
+from reds_jax import importance
+from reds_jax.baselines import uniform_widths
+from reds_jax.cost import width_problem
+from reds_jax.data import DataSet
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph import ChannelGraph
+from reds_jax.graph.permute import descending, permute
+from reds_jax.graph.trace import trace
+from reds_jax.knapsack import NestedSolution, solve_nested
+from reds_jax.network import NestedNetwork
+from reds_jax.report import MethodResult, SubnetworkResult
+from reds_jax.training import FitConfig, evaluate, fit, recalibrate
+
+Scores = dict[str, np.ndarray]
+Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
+Observer = Callable[[str, Any], None]
+"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("accuracy", MethodResult)."""
+
+
+@dataclass(frozen=True)
+class Subnetworks:
+    """How the subnetworks are chosen.
+
+    Args:
+        budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network.
+        importance: how units are scored, see `reds_jax.importance.score`.
+        scoring_batches: mini-batches of training data that the scores are computed on.
+        value: what the knapsack maximises: the product of the retained importance of all groups (log_retention), or the sum.
+        floor: smallest width of a group, as a fraction of it.
+        step: widths are multiples of this (4, 8 or 16 where kernels want it).
+        order: joint, or the paper's bottom_up or top_down.
+        cost: true MACs, or the paper's fixed full fan-in.
+        peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
+    """
+
+    budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    importance: importance.Method = "taylor"
+    scoring_batches: int = 100
+    value: Literal["log_retention", "sum"] = "log_retention"
+    floor: float = 0.25
+    step: int = 1
+    order: Literal["joint", "bottom_up", "top_down"] = "joint"
+    cost: Literal["true", "full_fan_in"] = "true"
+    peak_memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.budgets or not all(0 < b <= 1 for b in self.budgets) or list(self.budgets) != sorted(set(self.budgets)):
+            raise InvalidArgumentError("the budgets are not ascending fractions of the full MACs", got=self.budgets,
+                                       allowed="distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0")
+
+
+def scoring_batches(data: DataSet, *, batches: int, batch_size: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Random mini-batches of training images (uint8) and labels; without repetition as long as the data last."""
+    rng = np.random.default_rng(seed)
+    size = min(batch_size, len(data.train))
+    order = np.concatenate([rng.permutation(len(data.train)) for _ in range(-(-batches * size // len(data.train)))])
+    for i in range(batches):
+        rows = order[i * size : (i + 1) * size]
+        yield data.train.images[rows], data.train.labels[rows]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Nested widths, ascending; ``solution`` is the solver's answer with its certificate, None for uniform widths."""
+
+    method: Method
+    widths: tuple[tuple[int, ...], ...]
+    solution: NestedSolution | None
+
+
+def nest(
+    model: nn.Module,
+    variables: Any,
+    data: DataSet,
+    config: FitConfig,
+    options: Subnetworks | None = None,
+    *,
+    method: Method = "reds",
+    folder: str | Path | None = None,
+    console: Console | None = None,
+    observe: Observer = lambda stage, found: None,
+) -> tuple[NestedNetwork, MethodResult]:
+    """All stages: turn a trained network into nested subnetworks, train them together, and measure them.
+
+    Args:
+        model: a flax.linen module of `reds_jax.nn` layers, called as ``model(x, width, train=...)``.
+        variables: its trained variables.
+        data: train, validation and test images.
+        config: how the nested subnetworks are trained; ``config.seed`` seeds the scores as well.
+        options: how the subnetworks are chosen; by default budgets of 25, 50, 75 and 100 % of the MACs.
+        method: ``"reds"``, or a rival for comparison: ``"uniform_sorted"`` and ``"uniform_unsorted"`` (the same fraction of
+            every group, filling the budget), ``"paper"`` (the sum of the Taylor scores, bottom-up, no floor), ``"magnitude"``.
+        folder: for the training's log and checkpoints; a stopped run goes on from there.
+        console: where training shows its progress.
+        observe: called with (stage, what it found).
+    """
+    options = for_method(method, options or Subnetworks())
+    graph = trace(model, variables, data.train.images[:1].astype(np.float32))
+    observe("groups", graph)
+    scores: Scores = {}
+    if method != "uniform_unsorted":
+        scores = score(model, variables, graph, data, options, batch_size=config.batch_size, seed=config.seed)
+        variables, scores = sort(variables, graph, scores)
+        observe("scores", scores)
+    choice = choose_widths(graph, scores, options, method)
+    observe("widths", choice)
+    widths = [graph.widths(w) for w in choice.widths]
+    begin = time.monotonic()
+    trained = fit(model, variables, widths, data.train, data.validation, config, normalise=data.normalise, folder=folder,
+                  console=console, sizes=[graph.param_count(w) for w in widths])
+    seconds = time.monotonic() - begin
+    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train.images,
+                        key=jax.random.key(config.seed), batch_size=config.batch_size,
+                        batches=config.recalibrate_batches or None, normalise=data.normalise)
+    network = NestedNetwork(model, trained.params, stats, tuple(widths), tuple(graph.macs(w) for w in widths))
+    result = judge(network, graph, data, options, choice, train_seconds=seconds)
+    observe("accuracy", result)
+    return network, result
+
+
+def for_method(method: Method, options: Subnetworks) -> Subnetworks:
+    """The options with what a rival changes of them."""
+    changes: dict[str, dict[str, Any]] = {
+        "reds": {}, "uniform_sorted": {}, "uniform_unsorted": {}, "magnitude": {"importance": "l1"},
+        "paper": {"importance": "taylor", "value": "sum", "floor": 0.0, "order": "bottom_up"},
+    }
+    if method not in changes:
+        raise InvalidArgumentError("unknown method", got=method, allowed=", ".join(changes))
+    return replace(options, **changes[method])
+
+
+def score(
+    model: nn.Module, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, batch_size: int, seed: int
+) -> Scores:
+    """Importance of every unit, on training data, with frozen batch statistics."""
+    batches = scoring_batches(data, batches=options.scoring_batches, batch_size=batch_size, seed=seed)
+    return importance.score(options.importance, model, variables, graph, batches, preprocess=data.normalise, seed=seed)
+
+
+def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) -> tuple[Any, Scores]:
+    """The variables with the units of every group in descending order, and the scores in that order."""
+    orders = descending(scores, graph)
+    return permute(variables, graph, scores), {g.name: np.asarray(scores[g.name])[orders[g.name]] for g in graph.groups}
+
+
+def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds") -> Choice:
+    """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
+    if method.startswith("uniform"):
+        return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
+                                                   step=options.step)), None)
+    limits: dict[str, float] = {}
+    if options.peak_memory_bytes is not None:
+        limits["peak_memory_bytes"] = options.peak_memory_bytes
+    problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
+                            cost=options.cost, resources=("macs", *limits))
+    full = problem.cost("macs", problem.full_widths)
+    solution = solve_nested(problem, [{"macs": int(b * full), **limits} for b in options.budgets], order=options.order)
+    return Choice(method, tuple(s.widths for s in solution.solutions), solution)
+
+
+def judge(
+    network: NestedNetwork, graph: ChannelGraph, data: DataSet, options: Subnetworks, choice: Choice, *, train_seconds: float
+) -> MethodResult:
+    """Read the accuracies, on validation and (once, at the end) on test data."""
+    measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split.images, split.labels,
+                         normalise=data.normalise) for split in (data.validation, data.test)]
+    full = graph.macs()
+    subnetworks = tuple(
+        SubnetworkResult(budget, macs, macs / full, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
+                         on_validation.accuracy, on_test.accuracy, on_test.loss)
+        for budget, macs, w, on_validation, on_test in zip(options.budgets, network.macs, network.widths, *measured,
+                                                            strict=True))
+    solved = choice.solution
+    if solved is None:
+        return MethodResult(choice.method, subnetworks, None, None, None, train_seconds)
+    return MethodResult(choice.method, subnetworks, solved.certificate, solved.proven_optimal, solved.seconds, train_seconds)
+

@@ -1,0 +1,172 @@
+"""The record of a run: results.json, report.md with its table, and the plot of accuracy against true MACs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from reds_jax.errors import MissingDependencyError
+
+LABELS = {
+    "reds": "REDS (this library)",
+    "uniform_sorted": "uniform widths, sorted channels",
+    "uniform_unsorted": "uniform widths, unsorted channels",
+    "paper": "knapsack, the paper's score and value",
+    "magnitude": "knapsack, magnitude (L1)",
+}
+PACKAGES = ("jax", "flax", "optax", "numpy", "reds_jax")
+
+
+@dataclass(frozen=True)
+class SubnetworkResult:
+    """One subnetwork: its budget, what it costs in truth, and how accurate it is (fractions of 1)."""
+
+    budget: float
+    macs: int
+    macs_fraction: float
+    param_bytes: int
+    peak_memory_bytes: int
+    widths: tuple[int, ...]
+    validation_accuracy: float
+    test_accuracy: float
+    test_loss: float
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One way of choosing widths, trained with the same steps: its subnetworks from small to large."""
+
+    method: str
+    subnetworks: tuple[SubnetworkResult, ...]
+    certificate: float | None  # value over the sum of the separate optima (a ratio of geometric means for logarithms)
+    proven_optimal: bool | None
+    solver_seconds: float | None
+    train_seconds: float
+
+
+def environment() -> dict[str, Any]:
+    """Machine, versions and commit of this run."""
+    import jax
+
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "device": str(jax.devices()[0].device_kind),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown processor"
+
+
+def _commit() -> str:
+    """The commit of the source tree, with ``-dirty`` if it has changes; "not a checkout" outside git."""
+    try:
+        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
+                               cwd=Path(__file__).parent, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "git is not available"
+    return found.stdout.strip() or "not a checkout"
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON of dataclasses, paths, tuples and numbers."""
+
+    def plain(v: Any) -> Any:
+        if hasattr(v, "__dataclass_fields__"):
+            return asdict(v)
+        return v.item() if hasattr(v, "item") else str(v)
+
+    return json.dumps(value, indent=2, default=plain) + "\n"
+
+
+def accuracy_table(methods: Sequence[MethodResult]) -> Table:
+    """The accuracies of every method for the terminal."""
+    table = Table(title="test accuracy % at true MACs %")
+    table.add_column("method")
+    for s in methods[0].subnetworks:
+        table.add_column(f"{100 * s.budget:g} %", justify="right")
+    for m in methods:
+        table.add_row(LABELS.get(m.method, m.method),
+                      *(f"{100 * s.test_accuracy:.2f} @ {100 * s.macs_fraction:.1f}" for s in m.subnetworks))
+    return table
+
+
+def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str:
+    """report.md: what was run, on what, and the table."""
+    data, run = results["data"], results["environment"]
+    lines = [f"# {results['title']}", ""]
+    if data["synthetic"]:
+        lines += ["**Synthetic stand-in.** The images are rendered from a seed. These accuracies say that the pipeline works; "
+                  "they say nothing about real images.", ""]
+    lines += [
+        f"- command: `{results['command']}`",
+        f"- data: {data['source']}; {data['train']} training, {data['validation']} validation, {data['test']} test images "
+        f"(fingerprint {data['fingerprint'][:16]})",
+        f"- seed {results['seed']}, commit {run['commit']}, {run['machine']}, device {run['device']}, "
+        f"jax {run['versions']['jax']}, flax {run['versions']['flax']}",
+        f"- time: {results['seconds']:.0f} s in all",
+        f"- the network that it starts from: {100 * results['start']['test_accuracy']:.2f} % test accuracy "
+        f"({results['start']['how']})", "",
+        "Test accuracy is read once, at the end; every choice was made on validation data.", "",
+        "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | validation % | test % |",
+        "|---|---:|---:|---:|---:|---:|---|---:|---:|",
+    ]
+    for m in methods:
+        for s in m.subnetworks:
+            lines.append(
+                f"| {LABELS.get(m.method, m.method)} | {100 * s.budget:g} % | {s.macs:,} | {100 * s.macs_fraction:.1f} | "
+                f"{s.param_bytes:,} | {s.peak_memory_bytes:,} | {' '.join(map(str, s.widths))} | "
+                f"{100 * s.validation_accuracy:.2f} | {100 * s.test_accuracy:.2f} |")
+    lines += ["", "Channel groups: " + ", ".join(f"{g['name']} ({g['size']})" for g in results["groups"]) + ".", ""]
+    for m in methods:
+        if m.certificate is not None:
+            proven = "proven optimal" if m.proven_optimal else "not proven optimal"
+            lines.append(f"{LABELS.get(m.method, m.method)}: certificate {m.certificate:.4f} of the separate optima, {proven} "
+                         f"jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
+    return "\n".join([*lines, "", "![accuracy against true MACs](accuracy.png)", ""])
+
+
+def plot(path: Path, methods: Sequence[MethodResult], *, title: str, start: float | None = None) -> None:
+    """Draw test accuracy against true MACs, one line a method; ``start`` is the accuracy of the network before."""
+    try:
+        import matplotlib
+    except ImportError as missing:
+        raise MissingDependencyError("matplotlib is not installed", hint="pip install matplotlib") from missing
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        if start is not None:
+            axes.axhline(100 * start, color="0.7", linestyle=":", label="the network before")
+        for i, m in enumerate(methods):
+            axes.plot([s.macs for s in m.subnetworks], [100 * s.test_accuracy for s in m.subnetworks], marker="o",
+                      color="C0" if i == 0 else f"C{i}", linewidth=2 if i == 0 else 1.2, zorder=10 - i,
+                      label=LABELS.get(m.method, m.method))
+        axes.set_xlabel("true MACs of one inference")
+        axes.set_ylabel("test accuracy %")
+        axes.set_xlim(left=0)
+        axes.set_title(title, fontsize=10)
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        FigureCanvasAgg(figure)
+        temporary = path.with_name(f".{path.name}.partial")
+        figure.savefig(temporary, format="png", dpi=150)
+        os.replace(temporary, path)
