@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from reds_jax import models
 from reds_jax.errors import CheckpointError, InvalidArgumentError
@@ -82,13 +84,14 @@ class NestedNetwork:
     @classmethod
     def load(cls, folder: str | Path, model: nn.Module | None = None) -> NestedNetwork:
         """Read what `save` wrote; ``model`` is needed for an architecture that is not of this library."""
-        variables, meta = load_model(Path(folder))
+        arrays, meta = load_model(Path(folder))
+        variables = jax.tree.map(jnp.asarray, arrays)
         if model is None:
             architecture = meta.get("architecture")
             if not architecture:
                 raise CheckpointError(f"the saved model in {str(folder)!r} does not name its architecture",
                                       hint="Pass model=..., the flax.linen module that it was trained with.")
-            model = models.build(architecture["name"], **architecture["arguments"])
+            model = models.build(architecture["name"], architecture["arguments"])
         widths = tuple(Widths(*(_tuples(w[part]) for part in ("groups", "outputs", "inputs"))) for w in meta["widths"])
         stats = tuple(variables.get(f"batch_stats_{k}", {}) for k in range(len(widths)))
         return cls(model, variables["params"], stats, widths, tuple(meta["macs"]))

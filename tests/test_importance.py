@@ -1,0 +1,120 @@
+"""Scores of units: sums of saliencies over all weights that belong to a unit, whatever the layer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import reds_jax
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.importance import cross_entropy, kernel_scores, score, taylor, unit_scores
+from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, global_avg_pool, relu
+
+
+class Small(nn.Module):
+    """A residual tie, a depthwise convolution, a batch norm, an output layer."""
+
+    @nn.compact
+    def __call__(self, x, width=1.0, *, train=False):
+        x = relu(BatchNorm(name="norm")(Conv(5, (3, 3), name="stem")(x, width), width, train=train))
+        y = Conv(4, (1, 1), name="inner")(DepthwiseConv(name="depthwise")(x, width), width)
+        x = x + Conv(5, (1, 1), name="outer")(relu(y), width)
+        return Dense(3, name="logits")(global_avg_pool(x))
+
+
+@pytest.fixture(scope="module")
+def net():
+    model, rng = Small(), np.random.default_rng(0)
+    x = rng.normal(size=(6, 6, 6, 2)).astype(np.float32)
+    variables = model.init(jax.random.key(0), x)
+    variables = jax.tree.map(lambda a: a + 0.1 * jnp.asarray(np.abs(rng.normal(size=a.shape)), a.dtype), variables)
+    batches = [(x, rng.integers(0, 3, 6)), (x[::-1] + 1, rng.integers(0, 3, 6))]
+    return model, variables, reds_jax.trace(model, variables, x), batches
+
+
+def gradients(model, variables, batches):
+    def loss(params, x, y):
+        return cross_entropy(model.apply({**variables, "params": params}, x), y)
+
+    return [jax.grad(loss)(variables["params"], jnp.asarray(x), jnp.asarray(y)) for x, y in batches]
+
+
+def belongs(params):
+    """Saliency of the tied group (stem, outer) by hand: every array that carries its five units, and on which axis."""
+    arrays = [(params["stem"]["kernel"], 3), (params["stem"]["bias"], 0), (params["norm"]["scale"], 0),
+              (params["norm"]["bias"], 0), (params["depthwise"]["kernel"], 3), (params["depthwise"]["bias"], 0),
+              (params["inner"]["kernel"], 2), (params["outer"]["kernel"], 3), (params["outer"]["bias"], 0),
+              (params["logits"]["kernel"], 0)]
+    return sum(np.asarray(jnp.moveaxis(a, axis, 0).reshape(5, -1).sum(1), np.float64) for a, axis in arrays)
+
+
+@pytest.mark.parametrize("method", ["taylor", "taylor_absolute", "taylor_squared", "l1"])
+def test_a_score_is_the_sum_over_all_members_of_the_group(net, method):
+    model, variables, graph, batches = net
+    params, grads = variables["params"], gradients(model, variables, batches)
+    saliency = {
+        "taylor": lambda: jax.tree.map(lambda w, *g: jnp.abs(w * sum(g)), params, *grads),
+        "taylor_absolute": lambda: jax.tree.map(lambda w, *g: sum(jnp.abs(w * b) for b in g), params, *grads),
+        "taylor_squared": lambda: jax.tree.map(lambda w, *g: sum((w * b) ** 2 for b in g), params, *grads),
+        "l1": lambda: jax.tree.map(jnp.abs, params),
+    }[method]()
+    found = score(method, model, variables, graph, batches)
+    assert set(found) == {"stem", "inner"}
+    np.testing.assert_allclose(found["stem"], belongs(saliency), rtol=1e-5)
+
+
+def test_l2_is_the_norm_and_random_follows_the_seed(net):
+    model, variables, graph, _ = net
+    squares = unit_scores(jax.tree.map(jnp.square, variables["params"]), graph)
+    np.testing.assert_allclose(score("l2", model, variables, graph)["inner"], np.sqrt(squares["inner"]))
+    first, again, other = (score("random", model, variables, graph, seed=s) for s in (1, 1, 2))
+    assert np.array_equal(first["stem"], again["stem"])
+    assert not np.array_equal(first["stem"], other["stem"])
+
+
+def test_scores_move_with_the_units(net):
+    """score(permute(network)) is score(network) in the new order: no unit is credited with another's weights."""
+    model, variables, graph, batches = net
+    before = score("taylor", model, variables, graph, batches)
+    sorted_variables = reds_jax.permute(variables, graph, before)
+    after = score("taylor", model, sorted_variables, graph, batches)
+    for name in before:
+        np.testing.assert_allclose(after[name], np.sort(before[name])[::-1], rtol=2e-4)
+
+
+def test_members_may_leave_the_readers_out(net):
+    _, variables, graph, _ = net
+    ones = jax.tree.map(jnp.ones_like, variables["params"])
+    everything, makers = unit_scores(ones, graph), unit_scores(ones, graph, members="makers")
+    # group inner: kernel 5 weights and a bias a unit make it; its reader, outer, has 5 weights a unit
+    assert everything["inner"].tolist() == [11.0] * 4
+    assert makers["inner"].tolist() == [6.0] * 4
+
+
+def test_kernel_scores_are_matrices_between_groups(net):
+    _, variables, graph, _ = net
+    saliency = jax.tree.map(jnp.abs, variables["params"])
+    found = kernel_scores(saliency, graph)
+    assert set(found) == {("stem", "inner"), ("inner", "stem")}
+    np.testing.assert_allclose(found["stem", "inner"], np.asarray(saliency["inner"]["kernel"])[0, 0].T, rtol=1e-6)
+    np.testing.assert_allclose(found["inner", "stem"], np.asarray(saliency["outer"]["kernel"])[0, 0].T, rtol=1e-6)
+
+
+def test_the_batch_statistics_are_frozen(net):
+    """With frozen statistics a filter before a batch norm has a saliency; with those of the batch its sum would vanish."""
+    model, variables, _, batches = net
+    signed = jax.tree.map(lambda w, *g: w * sum(g), variables["params"], *gradients(model, variables, batches))
+    saliency = taylor("taylor", model, variables, batches)
+    np.testing.assert_allclose(saliency["stem"]["kernel"], jnp.abs(signed["stem"]["kernel"]), rtol=1e-5, atol=1e-8)
+    assert float(jnp.abs(signed["stem"]["kernel"].sum((0, 1, 2))).max()) > 1e-4
+
+
+def test_errors(net):
+    model, variables, graph, _ = net
+    with pytest.raises(InvalidArgumentError, match="unknown importance; got 'fisher'; allowed: taylor"):
+        score("fisher", model, variables, graph)
+    with pytest.raises(InvalidArgumentError, match="needs data"):
+        score("taylor", model, variables, graph)
+    with pytest.raises(InvalidArgumentError, match="no saliency for 'params/depthwise/bias'"):
+        unit_scores({"stem": variables["params"]["stem"]}, graph)

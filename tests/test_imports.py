@@ -1,0 +1,17 @@
+"""The parts that are taught alone need no jax, and importing anything does no work."""
+
+import subprocess
+import sys
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*(m for m in ('jax', 'flax', 'cvxpy', 'matplotlib', 'tensorflow_datasets', 'hypothesis') if m in sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_solver_and_the_costs_need_no_jax():
+    assert loaded_after("import reds_jax.knapsack, reds_jax.cost, reds_jax.widths, reds_jax.graph.channels") == set()
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    assert loaded_after("import reds_jax; reds_jax.nest; import reds_jax.experiments.vww") <= {"jax", "flax"}
