@@ -1,5 +1,7 @@
 """Tables of true costs: the problem's cost of any widths is the graph's, and the graph's is the paper's."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,7 +88,7 @@ def test_pair_values_from_kernels():
     graph, scores = GRAPHS["dnn_s"], falling(GRAPHS["dnn_s"])
     rng = np.random.default_rng(1)
     names = [g.name for g in graph.groups]
-    kernels = {(a, b): rng.random((144, 144)) for a, b in zip(names, names[1:], strict=False)}
+    kernels = {(a, b): rng.random((144, 144)) for a, b in itertools.pairwise(names)}
     problem = width_problem(graph, scores, value="sum", kernel_scores=kernels)
     widths = (40, 50, 60)
     expected = scores[names[0]][:40].sum() + kernels[names[0], names[1]][:50, :40].sum() + kernels[
@@ -132,7 +134,7 @@ def test_uniform_widths_fill_their_budgets_and_nest(name, fractions, step):
     budgets = sorted(int(f * graph.macs()) for f in fractions)
     found = uniform_widths(graph, budgets, step=step)
     sizes = np.array([g.size for g in graph.groups])
-    for narrow, wide in zip(found, found[1:], strict=False):
+    for narrow, wide in itertools.pairwise(found):
         assert all(a <= b for a, b in zip(narrow, wide, strict=True))
     for budget, widths in zip(budgets, found, strict=True):
         assert graph.macs(widths) <= budget

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+PACKAGES = ("jax", "flax", "cvxpy", "matplotlib", "tensorflow_datasets", "hypothesis")
+
 
 def loaded_after(statement: str) -> set[str]:
-    code = f"import sys\n{statement}\nprint(*(m for m in ('jax', 'flax', 'cvxpy', 'matplotlib', 'tensorflow_datasets', 'hypothesis') if m in sys.modules))"
+    code = f"import sys\n{statement}\nprint(*(m for m in {PACKAGES} if m in sys.modules))"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 

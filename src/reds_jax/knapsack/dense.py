@@ -29,7 +29,9 @@ def _whole(tables: list[np.ndarray]) -> tuple[list[np.ndarray], float, bool]:
     if all(t.dtype.kind == "i" for t in tables):
         return tables, 1.0, True
     scale = table_scale(tables)
-    unit = 2.0 ** math.ceil(math.log2(scale * RESOLUTION)) if scale > 0 else 1.0
+    if scale == 0.0:
+        return [np.zeros(t.shape, dtype=np.int64) for t in tables], 1.0, True
+    unit = 2.0 ** math.ceil(math.log2(scale * RESOLUTION))
     return [np.rint(t / unit).astype(np.int64) for t in tables], unit, False
 
 
@@ -90,7 +92,7 @@ class DenseGraph:
         ahead = np.zeros(1, dtype=np.int64)
         found = [ahead]
         for t in range(len(self.layers) - 1, -1, -1):
-            total = self._ahead(t, ahead) + costs[t]
+            total = self.ahead_block(t, ahead) + costs[t]
             mask = self.allowed[t]
             if mask is not None:
                 total = np.where(mask, total, NEVER)
@@ -105,14 +107,14 @@ class DenseGraph:
             return True
         return bool(np.isfinite(self.forward(np.zeros(len(self.names)))[-1][0]))
 
-    def _ahead(self, t: int, ahead: np.ndarray) -> np.ndarray:
+    def ahead_block(self, t: int, ahead: np.ndarray) -> np.ndarray:
         """Numbers of the states after layer t, as a block over its arcs."""
         layer = self.layers[t]
         if layer.scatter is not None:
             ahead = ahead[layer.scatter]
         return ahead.reshape(1, layer.shape[1], layer.shape[2] if layer.stays else 1)
 
-    def _priced(self, t: int, multipliers: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def priced(self, t: int, multipliers: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Value minus priced cost of the arcs of layer t, and (if it does not depend on the tail) the value apart."""
         value, costs = self.value_float[t], self.cost_float[t]
         total = None
@@ -135,7 +137,7 @@ class DenseGraph:
         reach = np.zeros(1)
         found = [reach]
         for t, layer in enumerate(self.layers):
-            total, extra = self._priced(t, multipliers)
+            total, extra = self.priced(t, multipliers)
             best = (total + reach.reshape(layer.shape[0], layer.shape[1], 1)).max(axis=0)
             if extra is not None:
                 best = best + extra
@@ -155,8 +157,8 @@ class DenseGraph:
         found = [ahead]
         for t in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[t]
-            total, extra = self._priced(t, multipliers)
-            rest = self._ahead(t, ahead)
+            total, extra = self.priced(t, multipliers)
+            rest = self.ahead_block(t, ahead)
             best = (total + (rest if extra is None else rest + extra)).max(axis=2)
             ahead = np.broadcast_to(best, layer.shape[:2]).reshape(-1)
             found.append(ahead)

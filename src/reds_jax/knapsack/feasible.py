@@ -64,8 +64,6 @@ def explain(problem: WidthProblem, capacities: Mapping[str, float]) -> Infeasibl
                   " with the other resources unlimited", hint="More than one capacity has to grow.")  # fmt: skip
 
 
-
-
 def _error(name: str, limit: float, smallest: int | float, others: str, hint: str = "") -> InfeasibleError:
     return InfeasibleError(
         f"no allowed widths meet the capacity of {name!r}", got=limit,

@@ -32,6 +32,7 @@ class Layer:
     """
 
     group: int
+    blocks: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # the groups behind each axis
     shape: tuple[int, int, int]
     stays: bool
     gather: np.ndarray | None  # source state of the next layer -> target state of this one; None if they are the same
@@ -79,7 +80,7 @@ class Layered:
         self.order = _best_order(self.sizes, spans)
         position = {g: t for t, g in enumerate(self.order)}
         until = _until(self.order, spans)
-        states = [sorted((g for g in self.order[:t] if until[g] >= t), key=position.__getitem__) for t in range(len(self.order) + 1)]
+        states = [[g for g in self.order[:t] if until[g] >= t] for t in range(len(self.order) + 1)]
         sources = [sorted(s, key=lambda g, t=t: (until[g] > t, position[g])) for t, s in enumerate(states)]
 
         def due(all_tables: Sequence[Table], t: int) -> list[Table]:
@@ -100,12 +101,17 @@ class Layered:
             top = lambda ts, blocks=blocks: _combine(ts, blocks, self.sizes, np.maximum)  # noqa: E731
             self.layers.append(
                 Layer(
-                    group, shape, stays, None if same else gather, None if same else np.argsort(gather),  # type: ignore[arg-type]
-                    add(due(problem.values, t)),
-                    {name: add(due(ts, t)) for name, ts in problem.resources.items()},
-                    {name: top(d) for name, ts in problem.peaks.items() if (d := due(ts, t))},
+                    group=group,
+                    blocks=(tuple(dropped), tuple(kept), (group,)),
+                    shape=(shape[0], shape[1], shape[2]),
+                    stays=stays,
+                    gather=None if same else gather,
+                    scatter=None if same else np.argsort(gather),
+                    value=add(due(problem.values, t)),
+                    costs={name: add(due(ts, t)) for name, ts in problem.resources.items()},
+                    peaks={name: top(d) for name, ts in problem.peaks.items() if (d := due(ts, t))},
                 )
-            )  # fmt: skip
+            )
 
     @property
     def arcs(self) -> int:

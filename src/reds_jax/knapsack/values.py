@@ -56,9 +56,7 @@ def sorted_scores(scores: Sequence[float] | np.ndarray, group: object = None) ->
             f"the scores{where} must be one number for each unit", got=array.shape, allowed="a shape (units,)"
         )
     if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
-        raise InvalidArgumentError(
-            f"the scores{where} are not numbers", got=str(array.dtype), allowed="integers or floats"
-        )
+        raise InvalidArgumentError(f"the scores{where} are not numbers", got=str(array.dtype), allowed="integers or floats")
     if not np.isfinite(array).all():
         bad = float(array[~np.isfinite(array)][0])
         raise InvalidArgumentError(f"a score{where} is not finite", got=bad, allowed="finite numbers")
@@ -80,9 +78,7 @@ def as_exact(array: np.ndarray, what: str) -> np.ndarray:
     if array.dtype.kind == "f":
         return array.astype(np.float64)
     if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise InvalidArgumentError(
-            f"{what} do not fit into 64-bit integers", got=int(array.max()), allowed="at most 2**63 - 1"
-        )
+        raise InvalidArgumentError(f"{what} do not fit into 64-bit integers", got=int(array.max()), allowed="at most 2**63 - 1")
     return array.astype(np.int64)
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.nn import ops
+from reds_jax.nn.calls import tell
 from reds_jax.widths import Ranges, Width, count, kept_inputs, kept_outputs
 
 Initializer = Callable[..., jax.Array]
@@ -31,13 +32,17 @@ class _Layer(nn.Module):
     def _path(self) -> str:
         return "/".join(self.path)
 
-    def _outputs(self, width: Width | None, features: int) -> Ranges:
+    def _outputs(self, width: Width | None, stored: int) -> Ranges:
+        if width is None:
+            tell("full", self._path())
         if width is None or self.is_initializing():  # parameters are always made at full width
-            return ((0, features),)
-        return kept_outputs(width, self._path(), features)
+            return ((0, stored),)
+        return kept_outputs(width, self._path(), stored)
 
     def _inputs(self, width: Width | None, x: jax.Array, stored: int) -> Ranges:
         """The rows that ``x`` stands for: those that Widths names, or the prefix that it has."""
+        if width is None:
+            tell("unaware", self._path())
         ranges = (None if width is None else kept_inputs(width, self._path())) or ((0, x.shape[-1]),)
         if stored != x.shape[-1] and (count(ranges) != x.shape[-1] or ranges[-1][1] > stored):
             raise InvalidArgumentError(f"the layer {self._path()!r} cannot read its input", got=x.shape,
@@ -58,7 +63,7 @@ class Dense(_Layer):
     def __call__(self, x: jax.Array, width: Width | None = None, *, reads: Width | None = None) -> jax.Array:
         kernel = self._parameter("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self._parameter("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        outputs = self._outputs(width, self.features)
+        outputs = self._outputs(width, kernel.shape[1])
         inputs = self._inputs(reads if width is None else width, x, kernel.shape[0])
         return ops.dense(x, kernel, bias, outputs=outputs, inputs=inputs)
 
@@ -83,11 +88,11 @@ class Conv(_Layer):
         kernel = self._parameter("kernel", self.kernel_init,
                                  (*self.kernel_size, x.shape[-1] // self.groups, self.features))
         bias = self._parameter("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        grouped = self.groups > 1
+        grouped = kernel.shape[3] > self.features // self.groups  # one group that is left is a convolution
         inputs = None if grouped else self._inputs(reads if width is None else width, x, kernel.shape[2])
         return ops.conv(x, kernel, bias, strides=self.strides, padding=self.padding,
                         outputs_per_group=self.features // self.groups if grouped else None,
-                        outputs=self._outputs(width, self.features), inputs=inputs)
+                        outputs=self._outputs(width, kernel.shape[3]), inputs=inputs)
 
 
 class DepthwiseConv(_Layer):

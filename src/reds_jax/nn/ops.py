@@ -93,14 +93,14 @@ def conv(
     def compute(x: jax.Array) -> tuple[jax.Array]:
         k = keep(keep(kernel, 2, inputs), 3, outputs)
         pads = cf.spatial_padding(padding, x.shape[1:3], k.shape[:2], strides)
-        if not uses_dot():
+        if uses_dot():
+            x = _turn(x)
+            y = cf.depthwise(x, k[:, :, 0], strides, pads) if depthwise else cf.conv(x, k, strides, pads, groups)
+        else:
             y = lax.conv_general_dilated(x, k, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"),
                                          feature_group_count=groups)
-        elif depthwise:
-            y = _turn(cf.depthwise(_turn(x), k[:, :, 0], strides, pads))
-        else:
-            y = _turn(cf.conv(_turn(x), k, strides, pads, groups))
-        return (y if bias is None else _channelwise(y, lambda y, b: y + b, keep(bias, 0, outputs)),)
+        y = y if bias is None else y + _over_channels(keep(bias, 0, outputs), y)
+        return (_turn(y) if uses_dot() else y,)
 
     if not _is_prefix(outputs):
         return compute(x)[0]
@@ -108,11 +108,14 @@ def conv(
     return shared(key, x, (kernel, bias), count(outputs), compute, per_channel=depthwise)[0]
 
 
-def _channelwise(x: jax.Array, function: Callable[..., jax.Array], *vectors: jax.Array) -> jax.Array:
-    """``function(x, *vectors)``, elementwise, the vectors over the channels; in the layout of the form."""
-    if x.ndim == 4 and uses_dot():
-        return _turn(function(_turn(x), *(v[:, None, None, None] for v in vectors)))
-    return function(x, *(_along(v, x.ndim) for v in vectors))
+def _channel_first(x: jax.Array) -> bool:
+    """Whether the operations turn ``x`` [N, H, W, C] to [C, H, W, N]."""
+    return x.ndim == 4 and uses_dot()
+
+
+def _over_channels(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """A vector over the channels of ``x``, which is already in the layout of the form."""
+    return vector[:, None, None, None] if _channel_first(x) else _along(vector, x.ndim)
 
 
 def batch_norm(
@@ -123,20 +126,25 @@ def batch_norm(
     channels = channels or ((0, x.shape[-1]),)
 
     def compute(x: jax.Array) -> tuple[jax.Array]:
-        return (_normalise(x, *(None if v is None else keep(v, 0, channels) for v in (scale, bias, mean, var)), epsilon),)
+        kept = (None if v is None else keep(v, 0, channels) for v in (scale, bias, mean, var))
+        return (_turned(x, lambda x: _normalise(x, *kept, epsilon)),)
 
     if not _is_prefix(channels):
         return compute(x)[0]
     return shared(("batch_norm", epsilon), x, (scale, bias, mean, var), None, compute, per_channel=True)[0]
 
 
+def _turned(x: jax.Array, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """``function``, which keeps the shape, applied in the layout of the form."""
+    return _turn(function(_turn(x))) if _channel_first(x) else function(x)
+
+
 def _normalise(x, scale, bias, mean, var, epsilon):
     factor = lax.rsqrt(var + epsilon)
     if scale is not None:
         factor = factor * scale
-    if bias is None:
-        return _channelwise(x, lambda x, m, f: (x - m) * f, mean, factor)
-    return _channelwise(x, lambda x, m, f, b: (x - m) * f + b, mean, factor, bias)
+    y = (x - _over_channels(mean, x)) * _over_channels(factor, x)
+    return y if bias is None else y + _over_channels(bias, x)
 
 
 def batch_norm_train(
@@ -149,12 +157,13 @@ def batch_norm_train(
     channels = channels or ((0, x.shape[-1]),)
 
     def compute(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        turned = _turn(x) if x.ndim == 4 and uses_dot() else x
-        axes = (1, 2, 3) if turned is not x else tuple(range(x.ndim - 1))
-        mean = turned.mean(axes)
-        var = jnp.maximum((turned * turned).mean(axes) - mean * mean, 0)
-        kept = (None if v is None else keep(v, 0, channels) for v in (scale, bias))
-        return _normalise(x, *kept, mean, var, epsilon), mean, var
+        turn = _channel_first(x)
+        x = _turn(x) if turn else x
+        axes = (1, 2, 3) if turn else tuple(range(x.ndim - 1))
+        mean = x.mean(axes)
+        var = jnp.maximum((x * x).mean(axes) - mean * mean, 0)
+        y = _normalise(x, *(None if v is None else keep(v, 0, channels) for v in (scale, bias)), mean, var, epsilon)
+        return _turn(y) if turn else y, mean, var
 
     if not _is_prefix(channels):
         return compute(x)
@@ -166,7 +175,7 @@ def activation(name: str, function: Callable[[jax.Array], jax.Array]) -> Callabl
     """An elementwise activation in the layout of the form, shared between subnetworks under ``name``."""
 
     def apply(x: jax.Array) -> jax.Array:
-        return shared((name,), x, (), None, lambda x: (_channelwise(x, function),), per_channel=True)[0]
+        return shared((name,), x, (), None, lambda x: (_turned(x, function),), per_channel=True)[0]
 
     apply.__name__ = apply.__qualname__ = name
     apply.__doc__ = f"The activation ``{name}``, elementwise."
@@ -213,18 +222,20 @@ def flatten(x: jax.Array) -> jax.Array:
         return x
     if x.ndim != 4:
         raise InvalidArgumentError("flatten takes images or vectors", got=x.shape, allowed="[N, H, W, C] or [N, C]")
-    return _turn(x).reshape(-1, x.shape[0]).T
+    n = x.shape[1] * x.shape[2] * x.shape[3]
+    return shared(("flatten",), x, (), n, lambda x: (_turn(x).reshape(-1, x.shape[0]).T,), per_channel=True)[0]
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
     """[N, H, W, C] -> [N, C]: the mean over the positions."""
-    if uses_dot():
-        return _turn(x).mean((1, 2)).T
-    return x.mean((1, 2))
+
+    def compute(x: jax.Array) -> tuple[jax.Array]:
+        return (_turn(x).mean((1, 2)).T if uses_dot() else x.mean((1, 2)),)
+
+    return shared(("global_avg_pool",), x, (), None, compute, per_channel=True)[0]
 
 
-def _pool(x, window, strides, padding, value, combine, lax_combine):
-    pads = cf.spatial_padding(padding, x.shape[1:3], window, strides)
+def _windows(x, window, strides, pads, value, combine, lax_combine):
     if uses_dot():
         return _turn(cf.pool(_turn(x), window, strides, pads, value, combine))
     return lax.reduce_window(x, value, lax_combine, (1, *window, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0)))
@@ -232,14 +243,26 @@ def _pool(x, window, strides, padding, value, combine, lax_combine):
 
 def max_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: str = "VALID") -> jax.Array:
     """The maximum over windows; x [N, H, W, C]; ``strides`` defaults to the window."""
-    return _pool(x, window, strides or window, padding, -jnp.inf, jnp.maximum, lax.max)
+    strides = strides or window
+    pads = cf.spatial_padding(padding, x.shape[1:3], window, strides)
+
+    def compute(x: jax.Array) -> tuple[jax.Array]:
+        return (_windows(x, window, strides, pads, -jnp.inf, jnp.maximum, lax.max),)
+
+    return shared(("max_pool", window, strides, padding), x, (), None, compute, per_channel=True)[0]
 
 
 def avg_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: str = "VALID") -> jax.Array:
     """The mean over windows; x [N, H, W, C]; padding is not counted; ``strides`` defaults to the window."""
     strides = strides or window
-    total = _pool(x, window, strides, padding, 0.0, operator.add, lax.add)
-    if padding == "VALID":
-        return total / (window[0] * window[1])
-    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-    return total / _pool(ones, window, strides, padding, 0.0, operator.add, lax.add)
+    pads = cf.spatial_padding(padding, x.shape[1:3], window, strides)
+
+    def compute(x: jax.Array) -> tuple[jax.Array]:
+        def total(x: jax.Array) -> jax.Array:
+            return _windows(x, window, strides, pads, 0.0, operator.add, lax.add)
+
+        if padding == "VALID":
+            return (total(x) / (window[0] * window[1]),)
+        return (total(x) / total(jnp.ones((1, *x.shape[1:3], 1), x.dtype)),)
+
+    return shared(("avg_pool", window, strides, padding), x, (), None, compute, per_channel=True)[0]
