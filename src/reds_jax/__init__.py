@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from reds_jax.widths import Width, Widths
 
 __all__ = [
-    "ChannelGraph", "NestedNetwork", "Subnetwork", "Subnetworks", "Width", "Widths", "data", "extract", "importance", "knapsack",
-    "models", "nest", "nn", "permute", "trace", "training", "width_problem",
+    "ChannelGraph", "NestedNetwork", "Subnetwork", "Subnetworks", "Width", "Widths", "data", "extract", "importance",
+    "knapsack", "models", "nest", "nn", "permute", "trace", "training", "width_problem",
 ]
 
 __getattr__ = exports(__name__, {

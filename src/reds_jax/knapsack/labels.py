@@ -165,8 +165,9 @@ def _extend(
 def undominated(node: np.ndarray, value: np.ndarray, cost: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Labels that no other label at the same state beats: at most its cost in every resource, at least its value.
 
-    With one resource the test is complete: sort by (state, cost) and compare with the cumulative maximum of the value. With more it is a comparison with the neighbours in the order of the bound, so some dominated labels stay:
-    that costs time, never correctness.
+    With one resource the test is complete: sort by (state, cost) and compare with the cumulative maximum of the value.
+    With more it is a comparison with the neighbours in the orders of bound and costs, so some dominated labels stay: that
+    costs time, never correctness.
     """
     if len(node) <= 1:
         return np.arange(len(node))
