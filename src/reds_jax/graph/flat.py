@@ -80,13 +80,13 @@ def leaf_path(path: tuple[Any, ...]) -> str:
     return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
 
 
-def _user_line(source_info: Any) -> str:
-    """``file:line`` of the innermost frame outside jax, flax and this package."""
+def _user_line(source_info: Any, caller: str) -> str:
+    """``file:line`` of the innermost frame outside jax, flax and this package; inside a library's call, the caller's."""
     traceback = getattr(source_info, "traceback", None)
     for frame in getattr(traceback, "frames", ()) or ():
         if not frame.file_name.startswith(_LIBRARIES):
             return f"{frame.file_name}:{frame.line_num}"
-    return "unknown line"
+    return caller
 
 
 def flatten(function: Callable[[Any, Any], Any], variables: Any, example: Any) -> Program:
@@ -102,7 +102,7 @@ def flatten(function: Callable[[Any, Any], Any], variables: Any, example: Any) -
             program.leaves[paths[i]] = value
         else:
             program.inputs.append(value)
-    _open(program, closed.jaxpr, closed.consts, env, "")
+    _open(program, closed.jaxpr, closed.consts, env, "", "unknown line")
     program.outputs = [_read(env, v) for v in closed.jaxpr.outvars]
     return program
 
@@ -111,21 +111,24 @@ def _read(env: dict[Any, Value | Constant], atom: Any) -> Value | Constant:
     return Constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
 
 
-def _open(program: Program, jaxpr: Any, consts: Any, env: dict[Any, Value | Constant], module: str) -> None:
+def _open(
+    program: Program, jaxpr: Any, consts: Any, env: dict[Any, Value | Constant], module: str, caller: str
+) -> None:
     for var, value in zip(jaxpr.constvars, consts, strict=True):
         env[var] = Constant(value)
     for eqn in jaxpr.eqns:
         inputs = [_read(env, v) for v in eqn.invars]
         here = str(eqn.source_info.name_stack) or module
+        line = _user_line(eqn.source_info, caller)
         inner = next((eqn.params[k] for k in _OPENED if k in eqn.params), None)
         if eqn.primitive.name in _CALLS and inner is not None:
             body = getattr(inner, "jaxpr", inner)
             scope: dict[Any, Value | Constant] = dict(zip(body.invars, inputs, strict=True))
-            _open(program, body, getattr(inner, "consts", ()), scope, here)
+            _open(program, body, getattr(inner, "consts", ()), scope, here, line)
             for var, outer in zip(body.outvars, eqn.outvars, strict=True):
                 env[outer] = _read(scope, var)
             continue
         outputs = tuple(program.new(v.aval) for v in eqn.outvars)
         env.update(zip(eqn.outvars, outputs, strict=True))
         program.operations.append(
-            Operation(eqn.primitive, tuple(inputs), outputs, eqn.params, here, _user_line(eqn.source_info)))
+            Operation(eqn.primitive, tuple(inputs), outputs, eqn.params, here, line))

@@ -17,6 +17,7 @@ from jax import lax
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.nn import channel_first as cf
 from reds_jax.nn.lowering import uses_dot
+from reds_jax.nn.normalise import normalise_batch
 from reds_jax.nn.sharing import shared
 from reds_jax.widths import Ranges, count
 
@@ -159,10 +160,10 @@ def batch_norm_train(
     def compute(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         turn = _channel_first(x)
         x = _turn(x) if turn else x
-        axes = (1, 2, 3) if turn else tuple(range(x.ndim - 1))
-        mean = x.mean(axes)
-        var = jnp.maximum((x * x).mean(axes) - mean * mean, 0)
-        y = _normalise(x, *(None if v is None else keep(v, 0, channels) for v in (scale, bias)), mean, var, epsilon)
+        ones = jnp.ones(count(channels), x.dtype)
+        kept_scale = ones if scale is None else keep(scale, 0, channels)
+        kept_bias = 0 * ones if bias is None else keep(bias, 0, channels)
+        y, mean, var = normalise_batch(x, kept_scale, kept_bias, 0 if turn else x.ndim - 1, epsilon)
         return _turn(y) if turn else y, mean, var
 
     if not _is_prefix(channels):

@@ -1,0 +1,151 @@
+"""A second implementation: JAX functions run operation by operation in NumPy, in double precision, without a compiler.
+
+Nothing is compiled, so that hundreds of small networks run in seconds, and nothing of XLA is shared with what is checked.
+Whole numbers are exact up to 2^53. An operation that is not in the table below is run by JAX itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from reds_jax.graph.flat import Constant, Operation, Program, Value, flatten
+
+Hook = Callable[[Value, np.ndarray], np.ndarray]
+"""Changes a value that has just been computed: ``hook(value, array) -> array``."""
+
+
+def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> list[np.ndarray]:
+    """The leaves of ``function(variables, x)`` in float64, computed by NumPy; ``x`` is an array [N, ...].
+
+    >>> interpret(lambda w, x: x @ w, np.array([[2.0], [3.0]]), np.array([[10.0, 1.0]]))
+    [array([[23.]])]
+    """
+    return run(flatten(function, variables, x), variables, x)
+
+
+def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> list[np.ndarray]:
+    """The outputs of a flat program; ``hook`` sees every computed value and may change it before it is used."""
+    values: dict[int, np.ndarray] = {}
+    given = [*jax.tree.leaves(variables), *jax.tree.leaves(x)]
+    for value, array in zip([*program.leaves.values(), *program.inputs], given, strict=True):
+        values[value.number] = _double(array)
+
+    def read(x: Value | Constant) -> np.ndarray:
+        return values[x.number] if isinstance(x, Value) else _double(x.value)
+
+    with np.errstate(all="ignore"):  # a channel that a hook has set to zero may be divided by or logged
+        for operation in program.operations:
+            results = _compute(operation, [read(x) for x in operation.inputs])
+            for value, array in zip(operation.outputs, results, strict=True):
+                assert array.shape == value.shape, (operation.primitive.name, array.shape, value.shape)
+                values[value.number] = array if hook is None else hook(value, array)
+    return [read(x) for x in program.outputs]
+
+
+def _double(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    return array.astype(np.float64) if array.dtype.kind not in "biu" else array
+
+
+def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    name = operation.primitive.name
+    if name in _ELEMENTWISE:
+        return [np.asarray(_ELEMENTWISE[name](*inputs))]
+    if name in _STRUCTURAL:
+        return [_STRUCTURAL[name](operation, *inputs)]
+    kinds = [x.dtype if isinstance(x, Value) else np.asarray(x.value).dtype for x in operation.inputs]
+    results = operation.primitive.bind(*(jax.numpy.asarray(a, k) for a, k in zip(inputs, kinds, strict=True)),
+                                       **operation.params)
+    return [_double(r) for r in (results if operation.primitive.multiple_results else [results])]
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def _select(which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+    return np.choose(which.astype(np.int64), cases)
+
+
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "abs": np.abs, "add": np.add, "add_any": np.add, "and": np.logical_and, "div": np.divide, "eq": np.equal, "exp": np.exp,
+    "expm1": np.expm1, "ge": np.greater_equal, "gt": np.greater, "is_finite": np.isfinite, "le": np.less_equal, "log": np.log,
+    "log1p": np.log1p, "logistic": _logistic, "lt": np.less, "max": np.maximum, "min": np.minimum, "mul": np.multiply,
+    "ne": np.not_equal, "neg": np.negative, "not": np.logical_not, "or": np.logical_or, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "select_n": _select, "sign": np.sign, "sqrt": np.sqrt, "square": np.square, "stop_gradient": lambda x: x,
+    "sub": np.subtract, "tanh": np.tanh, "copy": lambda x: x, "copy_p": lambda x: x,
+}
+
+
+def _broadcast(operation: Operation, x: np.ndarray) -> np.ndarray:
+    shape, axes = operation.params["shape"], operation.params["broadcast_dimensions"]
+    sizes = [1] * len(shape)
+    for axis, n in zip(axes, x.shape, strict=True):
+        sizes[axis] = n
+    return np.broadcast_to(x.reshape(sizes), shape)
+
+
+def _convert(operation: Operation, x: np.ndarray) -> np.ndarray:
+    kind = np.dtype(operation.params["new_dtype"])
+    return x.astype(kind if kind.kind in "biu" else np.float64)
+
+
+def _convolution(operation: Operation, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """``y[n, o, p] = sum_{i, k} x[n, group(o) * I + i, s p + k] * kernel[o, i, k]``, over any number of positions."""
+    p, numbers = operation.params, operation.params["dimension_numbers"]
+    x, kernel = x.transpose(numbers.lhs_spec), kernel.transpose(numbers.rhs_spec)  # [N, I, ...], [O, I / groups, ...]
+    assert set(p["rhs_dilation"]) == set(p["lhs_dilation"]) == {1}
+    x = np.pad(x, [(0, 0), (0, 0), *p["padding"]])
+    spatial = tuple(range(2, x.ndim))
+    views = sliding_window_view(x, kernel.shape[2:], spatial)  # [N, I, ...positions, ...window]
+    views = views[(slice(None), slice(None), *(slice(None, None, s) for s in p["window_strides"]))]
+    groups = p["feature_group_count"]
+    n = len(spatial)
+    parts = [np.tensordot(v, k, ((1, *range(2 + n, 2 + 2 * n)), (1, *range(2, 2 + n))))
+             for v, k in zip(np.split(views, groups, 1), np.split(kernel, groups), strict=True)]
+    return np.moveaxis(np.concatenate(parts, -1), [0, -1, *range(1, 1 + n)], numbers.out_spec)
+
+
+def _dot(operation: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    (contract_a, contract_b), (batch_a, batch_b) = operation.params["dimension_numbers"]
+    names_a = list(range(a.ndim))
+    names_b = list(range(a.ndim, a.ndim + b.ndim))
+    for i, j in zip((*contract_a, *batch_a), (*contract_b, *batch_b), strict=True):
+        names_b[j] = names_a[i]
+    out = [*(names_a[i] for i in batch_a), *(names_a[i] for i in range(a.ndim) if i not in (*contract_a, *batch_a)),
+           *(names_b[j] for j in range(b.ndim) if j not in (*contract_b, *batch_b))]
+    return np.einsum(a, names_a, b, names_b, out)
+
+
+def _window(reduce: Callable[..., np.ndarray], empty: float) -> Callable[[Operation, np.ndarray], np.ndarray]:
+    def pooled(operation: Operation, x: np.ndarray) -> np.ndarray:
+        p = operation.params
+        assert set(p["base_dilation"]) == set(p["window_dilation"]) == {1}
+        x = np.pad(x, p["padding"], constant_values=empty)
+        views = sliding_window_view(x, p["window_dimensions"])[tuple(slice(None, None, s) for s in p["window_strides"])]
+        return reduce(views, tuple(range(x.ndim, 2 * x.ndim)))
+
+    return pooled
+
+
+_STRUCTURAL: dict[str, Callable[..., np.ndarray]] = {
+    "broadcast_in_dim": _broadcast, "convert_element_type": _convert, "conv_general_dilated": _convolution,
+    "dot_general": _dot,
+    "concatenate": lambda o, *xs: np.concatenate(xs, o.params["dimension"]),
+    "expand_dims": lambda o, x: np.expand_dims(x, o.params["dimensions"]),
+    "integer_pow": lambda o, x: x ** float(o.params["y"]),
+    "reduce_max": lambda o, x: x.max(o.params["axes"]),
+    "reduce_sum": lambda o, x: x.sum(o.params["axes"]),
+    "reduce_window_max": _window(np.max, -np.inf), "reduce_window_sum": _window(np.sum, 0.0),
+    "reshape": lambda o, x: x.reshape(o.params["new_sizes"]),
+    "rev": lambda o, x: np.flip(x, o.params["dimensions"]),
+    "slice": lambda o, x: x[tuple(slice(*bounds) for bounds in zip(
+        o.params["start_indices"], o.params["limit_indices"], o.params["strides"] or (1,) * x.ndim, strict=True))],
+    "squeeze": lambda o, x: np.squeeze(x, o.params["dimensions"]),
+    "transpose": lambda o, x: x.transpose(o.params["permutation"]),
+}

@@ -1,0 +1,64 @@
+"""The masked network: the full network whose removed channels are set to zero after every operation.
+
+It is the meaning of a subnetwork, independent of any slicing: restricting every group to its first channels equals the full
+network whose other channels are multiplied by 0 after every activation and every residual add (proofs: prefix = mask).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from reds_jax.graph.channels import ChannelGraph, WidthLike
+from reds_jax.graph.flat import Program, Value
+from reds_jax.graph.rules import Walk, walk
+from reds_jax.graph.trace import program_of
+from reds_jax.testing.interpret import run
+
+
+def masked_apply(
+    model: Any, variables: Any, x: Any, graph: ChannelGraph, widths: WidthLike, *, skip: frozenset[str] = frozenset()
+) -> list[np.ndarray]:
+    """The outputs of the full network with every channel that ``widths`` removes set to zero wherever it appears.
+
+    Args:
+        model, variables, x: as for ``model.apply``; x is [N, ...].
+        graph: from `reds_jax.trace`.
+        widths: a fraction, integers per group, or `Widths`.
+        skip: primitives whose results are not masked, to see what a mask in the wrong place does
+            (``{"logistic"}``: the mask sits before the sigmoid, where it does not stop ``sigmoid(0) = 1/2``).
+
+    Returns:
+        The leaves of the output, float64, at full size.
+    """
+    program, calls = program_of(model, variables, x)
+    state = walk(program, calls.full)
+    cut = _cut_units(program, state, graph, graph.integers(widths))
+    open_values = {v.number for op in program.operations if op.primitive.name in skip for v in op.outputs}
+
+    def mask(value: Value, array: np.ndarray) -> np.ndarray:
+        if value.number not in state.active or value.number in open_values:
+            return array
+        for axis, labels in enumerate(state.labels[value.number]):
+            if labels is None:
+                continue
+            stays = ~np.isin(state.units.find(labels), cut)
+            shape = [1] * array.ndim
+            shape[axis] = len(stays)
+            array = np.where(stays.reshape(shape), array, 0)
+        return array
+
+    return run(program, variables, x, mask)
+
+
+def _cut_units(program: Program, state: Walk, graph: ChannelGraph, widths: tuple[int, ...]) -> np.ndarray:
+    """The units that ``widths`` removes, read off the parameters: position p of an axis is unit ``axis.unit[p]``."""
+    cut: set[int] = set()
+    for parameter in graph.parameters:
+        labels = state.of(program.leaves[parameter.path])
+        for units, axis in zip(labels, parameter.axes, strict=True):
+            if units is not None and axis is not None:
+                gone = np.setdiff1d(np.arange(len(units)), axis.kept(widths))
+                cut.update(state.units.find(units)[gone].tolist())
+    return np.array(sorted(cut), np.int64)

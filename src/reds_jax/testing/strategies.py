@@ -1,0 +1,151 @@
+"""Hypothesis strategies: random architectures, the permutations of their channel groups, and widths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from reds_jax.errors import MissingDependencyError
+from reds_jax.graph.channels import ChannelGraph
+from reds_jax.testing.networks import ACTIVATIONS, LayerSpec, RandomNet
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise MissingDependencyError("the strategies need hypothesis", hint="pip install 'reds_jax[testing]'") from error
+
+Shape = tuple[int, int, int]  # height, width, channels
+
+_SMOOTH = ("none", "relu", "plain_relu", "leaky_relu", "tanh", "sigmoid", "softplus", "shifted_relu")
+_INTEGER = ("none", "relu", "plain_relu", "shifted_relu")
+assert set(_SMOOTH) == set(ACTIVATIONS)
+
+
+@st.composite
+def networks(
+    draw: st.DrawFn, *, integers: bool = False, fractions: bool = False, max_layers: int = 5
+) -> tuple[RandomNet, Shape]:
+    """A random architecture and the shape [H, W, I] of its input.
+
+    Args:
+        integers: only layers that map integers to integers (no mean, no batch norm, no smooth activation).
+        fractions: only layers that a bare fraction runs at the widths of ``graph.widths(fraction)``: no concatenation, no
+            flatten over H, W, C, no grouped convolution, no layer that keeps all its channels.
+    """
+    options = _Options(draw, integers, fractions)
+    shape = h, w, _ = draw(st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3)))
+    trunk: list[LayerSpec] = []
+    if fractions:
+        trunk.append(options.conv(wide=True))
+        shape_now = _after(trunk[0], shape)
+    else:
+        shape_now = shape
+    for _ in range(draw(st.integers(0, max_layers))):
+        layer, shape_now = options.layer(shape_now)
+        trunk.append(layer)
+    heads = tuple(options.head() for _ in range(draw(st.integers(1, 2))))
+    return RandomNet(tuple(trunk), heads), (h, w, shape[2])
+
+
+class _Options:
+    """Draws layers for a shape."""
+
+    def __init__(self, draw: st.DrawFn, integers: bool, fractions: bool) -> None:
+        self.draw, self.integers, self.fractions = draw, integers, fractions
+        kinds = ["conv", "conv", "depthwise", "dense", "act", "max_pool", "residual", "project"]
+        kinds += [] if integers else ["norm", "avg_pool", "gate", "turn"]
+        kinds += [] if fractions else ["grouped", "concat"]
+        self.kinds = st.sampled_from(kinds)
+
+    def _flag(self) -> bool:
+        return self.draw(st.booleans())
+
+    def _pair(self, low: int, high: int) -> tuple[int, int]:
+        return self.draw(st.tuples(st.integers(low, high), st.integers(low, high)))
+
+    def _after(self, layer: LayerSpec) -> LayerSpec:
+        """With what comes behind a layer: batch norm, an activation; and how it is written."""
+        return replace(layer, norm=not self.integers and self._flag(), plain=self._flag(),
+                       act=self.draw(st.sampled_from(_INTEGER if self.integers else _SMOOTH)))
+
+    def conv(
+        self, features: int | None = None, *, strides: tuple[int, int] | None = None, wide: bool | None = None
+    ) -> LayerSpec:
+        features = self.draw(st.integers(1, 6)) if features is None else features
+        wide = (self.fractions or self.draw(st.integers(0, 4)) > 0) if wide is None else wide
+        return self._after(LayerSpec("conv", features, self._pair(1, 3), self._pair(1, 2) if strides is None else strides,
+                                     bias=self._flag(), wide=wide))
+
+    def layer(self, shape: Shape) -> tuple[LayerSpec, Shape]:
+        h, w, channels = shape
+        kind = self.draw(self.kinds)
+        if kind == "conv":
+            layer = self.conv()
+            if self._flag() and layer.kernel[0] <= h and layer.kernel[1] <= w:
+                layer = replace(layer, padding="VALID")
+        elif kind == "grouped":
+            groups = self.draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
+            layer = replace(self.conv(groups * self.draw(st.integers(1, 2)), wide=True), groups=groups)
+        elif kind == "depthwise":
+            layer = self._after(LayerSpec(kind, channels, self._pair(1, 3), self._pair(1, 2), bias=self._flag()))
+        elif kind == "dense":
+            layer = self._after(LayerSpec(kind, self.draw(st.integers(1, 6)), bias=self._flag()))
+        elif kind in ("max_pool", "avg_pool"):
+            window = (min(h, self.draw(st.integers(1, 3))), min(w, self.draw(st.integers(1, 2))))
+            layer = LayerSpec(kind, channels, window, self._pair(1, 2), self.draw(st.sampled_from(["SAME", "VALID"])))
+        elif kind == "residual":  # identity and a branch that ends in as many channels
+            inner = self.conv(strides=(1, 1))
+            layer = self._after(LayerSpec(kind, channels, parts=((), (inner, self.conv(channels, strides=(1, 1))))))
+        elif kind == "project":  # two branches with convolutions
+            strides, features = self._pair(1, 2), self.draw(st.integers(1, 6))
+            parts = ((self.conv(features, strides=strides),), (self.conv(features, strides=strides),))
+            layer = self._after(LayerSpec("residual", features, strides=strides, parts=parts))
+        elif kind == "concat":
+            layer = self._concat(channels)
+        else:
+            layer = self._after(LayerSpec(kind, channels))
+        return layer, _after(layer, shape)
+
+    def _concat(self, channels: int) -> LayerSpec:
+        """Branches side by side, one of them perhaps the identity; perhaps tied to a convolution by an add."""
+        strides = self._pair(1, 2)
+        identity = strides == (1, 1) and self._flag()
+        branches = [self.conv(strides=strides) for _ in range(self.draw(st.integers(1 if identity else 2, 2)))]
+        parts = (*(((),) if identity else ()), *((b,) for b in branches))
+        features = sum(b.features for b in branches) + (channels if identity else 0)
+        joined = self._after(LayerSpec("concat", features, strides=strides, parts=parts))
+        if not self._flag():
+            return joined
+        tied = ((joined,), (self.conv(features, strides=strides),))
+        return LayerSpec("residual", features, strides=strides, parts=tied if self._flag() else tied[::-1])
+
+    def head(self) -> tuple[LayerSpec, ...]:
+        """What makes vectors out of images, and dense layers; or nothing: an image comes out."""
+        kinds = ["none", "flatten", *([] if self.integers else ["mean"]), *([] if self.fractions else ["reshape"])]
+        kind = self.draw(st.sampled_from(kinds))
+        if kind == "none":
+            return ()
+        dense = [self._after(LayerSpec("dense", self.draw(st.integers(1, 6)), bias=self._flag(),
+                                       wide=self.fractions or self.draw(st.integers(0, 4)) > 0))
+                 for _ in range(self.draw(st.integers(0, 2)))]
+        return (LayerSpec(kind, plain=self._flag()), *dense)
+
+
+def _after(layer: LayerSpec, shape: Shape) -> Shape:
+    """The shape [H, W, C] behind a layer."""
+    def length(n: int, k: int, s: int) -> int:
+        return -(-n // s) if layer.padding == "SAME" else (n - k) // s + 1
+
+    h, w, _ = shape
+    return length(h, layer.kernel[0], layer.strides[0]), length(w, layer.kernel[1], layer.strides[1]), layer.features
+
+
+def widths(graph: ChannelGraph) -> st.SearchStrategy[tuple[int, ...]]:
+    """An integer from 1 to its size for every channel group, in the order of the graph."""
+    return st.tuples(*(st.integers(1, g.size) for g in graph.groups))
+
+
+def permutations(graph: ChannelGraph) -> st.SearchStrategy[dict[str, np.ndarray]]:
+    """An order of the units of every channel group, as `reds_jax.graph.reorder` takes it."""
+    return st.fixed_dictionaries({g.name: st.permutations(range(g.size)).map(np.array) for g in graph.groups})

@@ -1,0 +1,69 @@
+"""How to train: one frozen configuration, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.training.augment import PRESETS
+from reds_jax.training.checks import integer, number, one_of
+from reds_jax.training.loss import WEIGHTS
+from reds_jax.training.schedule import Optimizer
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train; checked when made.
+
+    Args:
+        epochs: over the training split; each has ``N // batch_size`` steps over a new permutation.
+        batch_size: images a step.
+        steps_per_dispatch: steps in one call of the compiled step, one log line each.
+        optimizer: and its learning-rate schedule, in steps.
+        weights: of the subnetworks in the loss, see `subnetwork_weights`.
+        distill: see `nested_loss`.
+        sandwich: see `make_train_step`.
+        augment: a preset: "none", "flip", "flip_shift", "flip_shift_rotate".
+        share: see `make_train_step`.
+        seed: of the order of the images and of everything random in the steps.
+        patience: stop after so many epochs without a better mean validation accuracy; None: never.
+        recalibrate_batches: batches of training images whose exact statistics each subnetwork is validated with (and
+            returned with); 0: the moving averages.
+        evaluate_batch_size: images a batch in validation.
+        checkpoint_dispatches: a checkpoint after so many dispatches, beside the one after each epoch; None: only that.
+
+    Raises:
+        InvalidArgumentError: a value that is not allowed.
+    """
+
+    epochs: int = 10
+    batch_size: int = 100
+    steps_per_dispatch: int = 10
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    weights: str | tuple[float, ...] = "uniform"
+    distill: float = 0.0
+    sandwich: int | None = None
+    augment: str = "none"
+    share: bool = True
+    seed: int = 0
+    patience: int | None = None
+    recalibrate_batches: int = 20
+    evaluate_batch_size: int = 500
+    checkpoint_dispatches: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "steps_per_dispatch", "evaluate_batch_size"):
+            integer(name, getattr(self, name), 1)
+        for name in ("patience", "checkpoint_dispatches"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name), 1)
+        for name, low in (("recalibrate_batches", 0), ("seed", 0)):
+            integer(name, getattr(self, name), low)
+        if isinstance(self.weights, str):
+            one_of("weights", self.weights, WEIGHTS)
+        number("distill", self.distill, 0, 1)
+        one_of("augmentation", self.augment, PRESETS)
+        if self.sandwich is not None:
+            integer("sandwich", self.sandwich, 0)
+        if not isinstance(self.optimizer, Optimizer):
+            raise InvalidArgumentError("optimizer has the wrong type", got=self.optimizer, allowed="an Optimizer(...)")

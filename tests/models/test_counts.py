@@ -1,0 +1,87 @@
+"""Parameter and MAC counts of every model, pinned to the literature's; counted from kernel shapes and output sizes."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.models import (
+    cnn_l,
+    cnn_s,
+    dnn_l,
+    dnn_s,
+    ds_cnn_l,
+    ds_cnn_s,
+    mobilenet_v1,
+    resnet8,
+    vision_ds_cnn_s,
+)
+from reds_jax.nn import Conv, Dense, DepthwiseConv
+
+# model, image, MACs, parameters without batch norm, parameters with batch norm's four arrays
+TABLE = {
+    "DNN S": (dnn_s(), (25, 10, 1), 79_200, 79_644, 79_644),
+    "DNN L": (dnn_l(), (25, 10, 1), 494_424, 495_744, 495_744),
+    "CNN S": (cnn_s(), (49, 10, 1), 2_498_304, 69_238, 69_982),
+    "CNN L": (cnn_l(), (49, 10, 1), 12_636_672, 476_206, 477_262),
+    "DS-CNN S": (ds_cnn_s(), (49, 10, 1), 2_656_768, 22_604, 24_908),
+    "DS-CNN L": (ds_cnn_l(), (49, 10, 1), 28_327_812, 410_700, 422_844),
+    "vision DS-CNN S, Fashion-MNIST": (vision_ds_cnn_s(), (28, 28, 1), 3_789_000, 32_650, None),
+    "vision DS-CNN S, CIFAR-10": (vision_ds_cnn_s(pool=(16, 5)), (32, 32, 3), 5_234_000, 28_682, None),
+    "MobileNetV1 1.0 at 96": (mobilenet_v1(2, 1.0), (96, 96, 3), 104_300_000, 3_187_138, None),
+    "MobileNetV1 1.0 at 224": (mobilenet_v1(2, 1.0), (224, 224, 3), 567_700_000, 3_187_138, None),
+    "MobileNetV1 0.25 at 96": (mobilenet_v1(2, 0.25), (96, 96, 3), 7_490_000, 208_114, None),
+    "ResNet-8": (resnet8(), (32, 32, 3), 12_501_632, 77_706, 78_666),
+}
+
+
+def count(model: nn.Module, image: tuple[int, ...]) -> tuple[int, int, int]:
+    """(MACs of one image, parameters without batch norm, all variables): no code of the library counts here."""
+    macs = 0
+
+    def watch(next_call, args, kwargs, context):
+        nonlocal macs
+        y = next_call(*args, **kwargs)
+        if isinstance(context.module, Conv | DepthwiseConv | Dense) and context.method_name == "__call__":
+            *window_and_fan_in, features = context.module.variables["params"]["kernel"].shape
+            assert y.shape[-1] == features
+            macs += math.prod(window_and_fan_in) * math.prod(y.shape[1:])
+        return y
+
+    def init():
+        with nn.intercept_methods(watch):
+            return model.init(jax.random.key(0), jnp.zeros((1, *image)))
+
+    variables = jax.eval_shape(init)
+
+    def size(tree) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    return macs, size({name: p for name, p in variables["params"].items() if "norm" not in name}), size(variables)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_counts(name: str) -> None:
+    model, image, macs, without, everything = TABLE[name]
+    found = count(model, image)
+    # the table rounds the MACs of the vision networks to four digits, of MobileNet to three or four
+    assert found[0] == pytest.approx(macs, rel=1.5e-3 if macs % 1000 == 0 else 0)
+    assert found[1] == without
+    assert everything is None or found[2] == everything
+
+
+def test_logits_of_every_model_have_one_entry_a_class() -> None:
+    for model, image, *_ in TABLE.values():
+        x = jnp.zeros((2, *image))
+        variables = jax.eval_shape(lambda m=model, x=x: m.init(jax.random.key(0), x))
+        for width in (1.0, 0.3):
+            y = jax.eval_shape(lambda v, x, m=model, w=width: m.apply(v, x, w), variables, x)
+            assert y.shape == (2, model.classes)
+
+
+def test_an_empty_mobilenet_is_an_error() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"got 0\.01; allowed: 1/32 or more"):
+        mobilenet_v1(2, 0.01)

@@ -1,0 +1,106 @@
+import logging
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reds_jax.errors import CheckpointError, InvalidArgumentError
+from reds_jax.training.arrays import flatten, unflatten
+from reds_jax.training.checkpoint import Checkpoints, differing
+
+ARRAYS = {"a/b": np.arange(400, dtype=np.float32), "step": np.array(7, np.int32), "key": np.array([1, 2], np.uint32)}
+
+
+def write(folder):
+    with Checkpoints(folder, {"seed": 0}) as checkpoints:
+        for position in (1, 2, 3):
+            checkpoints.save(position, {**ARRAYS, "step": np.array(position, np.int32)}, {"lines": position})
+
+
+def test_the_last_two_are_kept_and_the_last_is_read(tmp_path, capfd, caplog):
+    threads, root = threading.active_count(), logging.getLogger().level
+    write(tmp_path)
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
+        found = checkpoints.latest()
+    assert found is not None
+    arrays, meta = found
+    assert meta == {"lines": 3}
+    np.testing.assert_array_equal(arrays["a/b"], ARRAYS["a/b"])
+    assert {n: a.dtype for n, a in arrays.items()} == {n: a.dtype for n, a in ARRAYS.items()}
+    assert arrays["step"] == 3
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
+    assert threading.active_count() == threads
+    assert logging.getLogger().level == root
+    assert capfd.readouterr() == ("", "")
+    assert [r for r in caplog.records if r.levelno > logging.INFO] == []
+
+
+def test_a_position_is_saved_once(tmp_path):
+    write(tmp_path)
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
+        checkpoints.save(3, {"other": np.zeros(1)}, {})
+        found = checkpoints.latest()
+    assert found is not None
+    assert "a/b" in found[0]
+
+
+def test_what_a_kill_left_of_a_write_is_removed(tmp_path):
+    write(tmp_path)
+    torn = tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp"
+    (torn / "arrays").mkdir(parents=True)
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
+        found = checkpoints.latest()
+        checkpoints.save(4, ARRAYS, {"lines": 4})
+    assert found is not None
+    assert found[1] == {"lines": 3}
+    assert not torn.exists()
+
+
+@pytest.mark.parametrize("harm", ["truncated", "missing", "metadata", "swapped"])
+def test_damage_is_found_and_the_folder_named(tmp_path, harm):
+    write(tmp_path)
+    last = tmp_path / "checkpoints" / "3"
+    data = [p for p in (last / "arrays").rglob("*") if p.is_file() and p.parent.name == "d"]
+    assert data
+    for path in data:
+        if harm == "truncated":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        elif harm == "missing":
+            path.unlink()
+    if harm == "metadata":
+        (last / "meta" / "metadata").write_text('{"lines": 3')
+    elif harm == "swapped":
+        text = (last / "meta" / "metadata").read_text()
+        digest = text.split('"sha256": "')[1][:64]
+        (last / "meta" / "metadata").write_text(text.replace(digest, digest[::-1]))
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints, pytest.raises(CheckpointError, match=r"checkpoints/3"):
+        checkpoints.latest()
+
+
+def test_a_config_that_is_cut_short(tmp_path):
+    write(tmp_path)
+    (tmp_path / "config.json").write_text('{"seed"')
+    with pytest.raises(CheckpointError, match=r"config\.json cannot be read"):
+        Checkpoints(tmp_path, {"seed": 0})
+
+
+def test_trees_come_back_bit_for_bit():
+    tree = {"x": (jnp.array([1.5, -0.0, jnp.nan]), {}), "key": jax.random.key(3), "n": jnp.int32(4)}
+    flat = flatten(tree)
+    assert set(flat) == {"x/0", "key", "n"}
+    back = unflatten(tree, flat)
+    assert jax.tree.structure(back) == jax.tree.structure(tree)
+    np.testing.assert_array_equal(jax.random.key_data(back["key"]), jax.random.key_data(tree["key"]))
+    assert np.asarray(back["x"][0]).tobytes() == np.asarray(tree["x"][0]).tobytes()
+    with pytest.raises(CheckpointError, match="another network"):
+        unflatten({"x": tree["x"]}, flat)
+    with pytest.raises(CheckpointError, match="'n' has another form"):
+        unflatten({**tree, "n": jnp.zeros(2)}, flat)
+    with pytest.raises(InvalidArgumentError, match="same path"):
+        flatten({"a/b": jnp.zeros(1), "a": {"b": jnp.zeros(1)}})
+
+
+def test_differing_fields_are_named():
+    assert differing({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 1, "c": 3}, "e": 0, "d": [1]}) == ["a.c", "e"]

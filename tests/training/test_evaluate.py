@@ -1,0 +1,61 @@
+import jax
+import numpy as np
+import pytest
+from training_nets import TinyMLP, examples, initial
+
+from reds_jax.errors import InvalidArgumentError, WidthError
+from reds_jax.nn import lowering
+from reds_jax.training import evaluate, recalibrate, softmax_cross_entropy
+from reds_jax.training.evaluate import _sums
+
+WIDTHS = (0.5, 1.0)
+MODEL, DATA = TinyMLP(), examples(37)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    variables = initial(MODEL)
+    return variables["params"], recalibrate(MODEL, variables, WIDTHS, DATA.images, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 36, 37, 100])
+def test_every_example_counts_once(trained, batch_size):
+    params, stats = trained
+    found = evaluate(MODEL, params, stats, WIDTHS, *DATA, batch_size=batch_size)
+    for width, own, result in zip(WIDTHS, stats, found, strict=True):
+        logits = MODEL.apply({"params": params, "batch_stats": own}, DATA.images / np.float32(255), width)
+        assert result.correct == int((np.asarray(logits).argmax(-1) == DATA.labels).sum())
+        assert result.examples == 37
+        assert result.accuracy == result.correct / 37
+        assert result.loss == pytest.approx(float(softmax_cross_entropy(logits, DATA.labels)), rel=1e-5)
+
+
+def test_each_subnetwork_is_run_with_its_own_statistics(trained):
+    params, stats = trained
+    own, swapped = (evaluate(MODEL, params, s, WIDTHS, *DATA) for s in (stats, stats[::-1]))
+    assert own[0].loss != swapped[0].loss
+
+
+def test_a_second_evaluation_compiles_nothing(trained):
+    params, stats = trained
+    evaluate(MODEL, params, stats, WIDTHS, *DATA)
+    before = _sums._cache_size()
+    evaluate(TinyMLP(), params, stats, WIDTHS, *DATA)
+    assert _sums._cache_size() == before
+    with lowering("lax"):  # another form of the operations is another program
+        evaluate(MODEL, params, stats, WIDTHS, *DATA)
+    assert _sums._cache_size() == before + 2
+
+
+def test_wrong_arguments_are_named(trained):
+    params, stats = trained
+    with pytest.raises(InvalidArgumentError, match="statistics for each"):
+        evaluate(MODEL, params, stats[:1], WIDTHS, *DATA)
+    with pytest.raises(InvalidArgumentError, match="images and labels"):
+        evaluate(MODEL, params, stats, WIDTHS, DATA.images, DATA.labels[:-1])
+    with pytest.raises(InvalidArgumentError, match="images and labels"):
+        evaluate(MODEL, params, stats, WIDTHS, DATA.images[:0], DATA.labels[:0])
+    with pytest.raises(WidthError):
+        evaluate(MODEL, params, stats, (0.5, 1.5), *DATA)
+    with pytest.raises(InvalidArgumentError, match="cannot be hashed"):
+        evaluate([], params, stats, WIDTHS, *DATA)

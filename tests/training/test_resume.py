@@ -1,0 +1,110 @@
+"""A run that is killed and resumed ends like one that was not, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import killed_run
+import numpy as np
+import pytest
+
+from reds_jax.training import loop
+from reds_jax.training.arrays import flatten
+
+SCRIPT = Path(killed_run.__file__)
+
+
+def start(folder, cache):
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen([sys.executable, "-W", "error", str(SCRIPT), str(folder), str(cache)], env=environment,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def lines(folder):
+    path = folder / "metrics.jsonl"
+    return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+def without_time(records):
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in records]
+
+
+def same(a, b):
+    a, b = (flatten({"state": r.state, "params": r.params, "stats": r.batch_stats}) for r in (a, b))
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_as_users_do(compile_fast):
+    """The processes compile as users do, so the run that they are compared with does too."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, compile_as_users_do):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return folder, killed_run.run(folder)
+
+
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, cache, tmp_path):
+    reference, expected = uninterrupted
+    for more in (1, 6, 4):  # kill when so many more lines are in the log
+        wanted = len(lines(tmp_path)) + more
+        process = start(tmp_path, cache)
+        deadline = time.monotonic() + 120
+        while len(lines(tmp_path)) < wanted:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    before = len(lines(tmp_path))
+    assert before < len(lines(reference))  # it was really interrupted
+    process = start(tmp_path, cache)
+    output, _ = process.communicate(timeout=120)
+    assert (process.returncode, output) == (0, "")  # no noise either
+    assert without_time(lines(tmp_path)) == without_time(lines(reference))
+    same(killed_run.run(tmp_path), expected)
+
+
+@pytest.mark.parametrize("dispatch", [3, 5])
+def test_ctrl_c_leaves_a_checkpoint_of_the_last_dispatch(uninterrupted, tmp_path, monkeypatch, dispatch):
+    """After the 3rd dispatch there is none by schedule; the 5th has just logged a line that is not yet in a checkpoint."""
+    reference, expected = uninterrupted
+    record, calls = loop._Run.train_record, []
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == dispatch + 1:
+            raise KeyboardInterrupt
+        return record(self, *arguments)
+
+    monkeypatch.setattr(loop._Run, "train_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        killed_run.run(tmp_path)
+    monkeypatch.undo()
+    positions = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+    assert positions[-1] == {3: 2 * 9, 5: 2 * 11 + 2 * 3}[dispatch]  # 3 + 3 + 3 steps; 11 steps an epoch, then 3
+    same(killed_run.run(tmp_path), expected)
+    assert without_time(lines(tmp_path)) == without_time(lines(reference))
+
+
+def test_a_finished_run_is_only_read(uninterrupted):
+    folder, expected = uninterrupted
+    before = lines(folder)
+    again = killed_run.run(folder)
+    same(again, expected)
+    assert again.history == expected.history
+    assert lines(folder) == before
+
+
