@@ -6,7 +6,7 @@ from training_nets import TinyMLP, examples, initial
 from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.nn import lowering
 from reds_jax.training import evaluate, recalibrate, softmax_cross_entropy
-from reds_jax.training.evaluate import _sums
+from reds_jax.training.evaluate import _batch
 
 WIDTHS = (0.5, 1.0)
 MODEL, DATA = TinyMLP(), examples(37)
@@ -39,12 +39,18 @@ def test_each_subnetwork_is_run_with_its_own_statistics(trained):
 def test_a_second_evaluation_compiles_nothing(trained):
     params, stats = trained
     evaluate(MODEL, params, stats, WIDTHS, *DATA)
-    before = _sums._cache_size()
+    before = _batch._cache_size()
     evaluate(TinyMLP(), params, stats, WIDTHS, *DATA)
-    assert _sums._cache_size() == before
+    assert _batch._cache_size() == before
+    evaluate(MODEL, params, stats, WIDTHS, *DATA, batch_size=10)
+    before = _batch._cache_size()
+    evaluate(MODEL, params, stats, WIDTHS, DATA.images[:25], DATA.labels[:25], batch_size=10)  # nor does a smaller split
+    assert _batch._cache_size() == before
+    evaluate(MODEL, params, stats, WIDTHS, *DATA)
+    before = _batch._cache_size()
     with lowering("lax"):  # another form of the operations is another program
         evaluate(MODEL, params, stats, WIDTHS, *DATA)
-    assert _sums._cache_size() == before + 2
+    assert _batch._cache_size() == before + 2
 
 
 def test_wrong_arguments_are_named(trained):

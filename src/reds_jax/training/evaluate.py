@@ -15,7 +15,7 @@ import optax
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.nn.lowering import uses_dot
 from reds_jax.training.checks import integer
-from reds_jax.training.inputs import Model, Normalisation, check_model, read, variables_of
+from reds_jax.training.inputs import Model, Normalisation, check_model, floats, variables_of
 from reds_jax.widths import Width, check_width
 
 
@@ -50,10 +50,10 @@ def evaluate(
     normalise: Normalisation | None = None,
     batch_size: int = 500,
 ) -> tuple[Evaluation, ...]:
-    """Run every subnetwork with its own statistics over all images; the last batch is filled up and masked.
+    """Run every subnetwork with its own statistics over all images; the last batch is filled up and the filling not counted.
 
     Args:
-        model: the network; compiled once a width, and not again for the same model, shapes and batch size.
+        model: the network; compiled once a width, and not again for the same model, shape of an image and batch size.
         params: the full parameters.
         batch_stats: of each subnetwork; empty dicts without batch norm.
         widths: of the subnetworks.
@@ -72,33 +72,31 @@ def evaluate(
     if len(images) != len(labels) or len(images) == 0:
         raise InvalidArgumentError("images and labels do not fit", got=(len(images), len(labels)),
                                    allowed="as many labels as images, at least one")
-    size = min(integer("batch_size", batch_size, 1), len(images))
-    count = -(-len(images) // size)
-    indices = np.arange(count * size).reshape(count, size)
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    total = len(images)
+    size = min(integer("batch_size", batch_size, 1), total)
+    images, labels = np.asarray(images), np.asarray(labels)
     results = []
     for width, stats in zip(widths, batch_stats, strict=True):
-        losses, correct = _sums(variables_of(params, stats), images, labels, indices, model=model,
-                                width=check_width(width), normalise=normalise, dot=uses_dot())
-        loss = float(np.asarray(losses, np.float64).sum() / len(images))
-        results.append(Evaluation(int(np.asarray(correct).sum()), len(images), loss))
+        loss, correct = 0.0, 0
+        for start in range(0, total, size):
+            rows = np.minimum(np.arange(start, start + size), total - 1)  # the last batch is filled with the last image
+            losses, right = _batch(variables_of(params, stats), images[rows], labels[rows], model=model,
+                                   width=check_width(width), normalise=normalise, dot=uses_dot())
+            real = total - start
+            loss += float(np.asarray(losses, np.float64)[:real].sum())
+            correct += int(np.asarray(right)[:real].sum())
+        results.append(Evaluation(correct, total, loss / total))
     return tuple(results)
 
 
 @partial(jax.jit, static_argnames=("model", "width", "normalise", "dot"))
-def _sums(
-    variables: Any, images: jax.Array, labels: jax.Array, indices: jax.Array, *, model: Model, width: Width,
-    normalise: Normalisation | None, dot: bool,
+def _batch(
+    variables: Any, images: jax.Array, labels: jax.Array, *, model: Model, width: Width, normalise: Normalisation | None,
+    dot: bool,
 ) -> tuple[jax.Array, jax.Array]:
-    """Sum of the losses and number of correct answers in each batch; indices from N on do not count."""
+    """The loss of each image and whether it is answered correctly; one compilation serves splits of every size."""
     del dot  # the trace reads the form itself (`reds_jax.nn.lowering`); as an argument it keeps the forms apart
-
-    def batch(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        real = rows < len(images)
-        rows = jnp.minimum(rows, len(images) - 1)
-        logits = model.apply(variables, read(images, rows, normalise), width=width)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels[rows])
-        right = logits.argmax(-1) == labels[rows]
-        return jnp.where(real, losses, 0).sum(), (real & right).sum()
-
-    return jax.lax.map(batch, indices)
+    integers = jnp.issubdtype(images.dtype, jnp.integer)
+    logits = model.apply(variables, floats(images, normalise, integers=integers), width=width)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses, logits.argmax(-1) == labels

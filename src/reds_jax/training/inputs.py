@@ -48,9 +48,13 @@ def read(
 ) -> jax.Array:
     """The images at ``indices`` as floats; without a normalisation uint8 becomes ``x / 255`` and floats stay."""
     x = images[indices]
-    integers = jnp.issubdtype(images.dtype, jnp.integer)
     if augment is not None and key is not None:
         x = augment(key, x)
+    return floats(x, normalise, integers=jnp.issubdtype(images.dtype, jnp.integer))
+
+
+def floats(x: jax.Array, normalise: Normalisation | None, *, integers: bool) -> jax.Array:
+    """Pixels as the model reads them; ``integers``: they are on the scale 0..255 if there is no normalisation."""
     if normalise is not None:
         return normalise(x)
     return x.astype(jnp.float32) / 255 if integers else x
