@@ -20,7 +20,7 @@ from reds_jax.pipeline import Subnetworks
 
 
 def tiny(output, **changes) -> Experiment:
-    options = {"data": "synthetic", "limit": 120, "output": output, "recalibration_batches": 2,
+    options = {"data": "synthetic", "limit": 120, "output": output, "recalibration_batches": 2, "compilation_cache": None,
                "subnetworks": Subnetworks(budgets=(0.3, 1.0), scoring_batches=2),
                "pretrain": Training(epochs=1, batch_size=30), "nested": Nested(epochs=1, batch_size=30)}
     return Experiment(**{**options, **changes})

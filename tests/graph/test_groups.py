@@ -104,6 +104,20 @@ def test_peak_memory_of_a_chain_and_of_a_residual() -> None:
     assert max(graph.schedule, key=lambda s: s.alive_bytes((8, 6, 6))).name.endswith("conv_general_dilated")
 
 
+def test_an_output_that_is_ready_waits_for_the_others() -> None:
+    class TwoOutputs(nn.Module):
+        @nn.compact
+        def __call__(self, x, width=1.0):
+            early = Conv(2, name="early")(x)
+            return early, Conv(3, name="late")(Conv(4, name="hidden")(x, width))
+
+    x = np.ones((2, 4, 5, 3), np.float32)
+    variables = random_variables(TwoOutputs(), x)
+    graph = trace(TwoOutputs(), variables, x)
+    assert graph.peak_memory_bytes() == 20 * (2 + 4 + 3) * 4  # early, input and hidden; or early, hidden and late
+    assert_counts(TwoOutputs(), variables, x, 0.5, graph=graph)
+
+
 def test_the_width_default_of_the_model_does_not_matter() -> None:
     class NoDefault(nn.Module):
         @nn.compact
@@ -112,6 +126,19 @@ def test_the_width_default_of_the_model_does_not_matter() -> None:
 
     x = np.ones((2, 3), np.float32)
     assert [g.name for g in trace(NoDefault(), random_variables(NoDefault(), x), x).groups] == ["hidden"]
+
+
+def test_the_outputs_of_the_network_stay_even_if_their_layer_takes_the_width() -> None:
+    class Classifier(nn.Module):
+        @nn.compact
+        def __call__(self, x, width=1.0):
+            return Dense(4, name="logits")(jax.nn.relu(Dense(6, name="hidden")(x, width)), width)
+
+    x = np.ones((2, 3), np.float32)
+    variables = random_variables(Classifier(), x)
+    graph = trace(Classifier(), variables, x)
+    assert [g.name for g in graph.groups] == ["hidden"]
+    assert_prefix_is_mask(Classifier(), variables, x, graph=graph, evaluate=interpret, tolerance=1e-9)
 
 
 def test_a_layer_that_is_not_told_what_it_reads_is_an_error() -> None:

@@ -29,11 +29,11 @@ TABLE = {
     "CNN L": (cnn_l(), (49, 10, 1), 12_636_672, 476_206, 477_262),
     "DS-CNN S": (ds_cnn_s(), (49, 10, 1), 2_656_768, 22_604, 24_908),
     "DS-CNN L": (ds_cnn_l(), (49, 10, 1), 28_327_812, 410_700, 422_844),
-    "vision DS-CNN S, Fashion-MNIST": (vision_ds_cnn_s(), (28, 28, 1), 3_789_000, 32_650, None),
-    "vision DS-CNN S, CIFAR-10": (vision_ds_cnn_s(pool=(16, 5)), (32, 32, 3), 5_234_000, 28_682, None),
-    "MobileNetV1 1.0 at 96": (mobilenet_v1(2, 1.0), (96, 96, 3), 104_300_000, 3_187_138, None),
-    "MobileNetV1 1.0 at 224": (mobilenet_v1(2, 1.0), (224, 224, 3), 567_700_000, 3_187_138, None),
-    "MobileNetV1 0.25 at 96": (mobilenet_v1(2, 0.25), (96, 96, 3), 7_490_000, 208_114, None),
+    "vision DS-CNN S, Fashion-MNIST": (vision_ds_cnn_s(), (28, 28, 1), 3_788_544, 32_650, None),
+    "vision DS-CNN S, CIFAR-10": (vision_ds_cnn_s(pool=(16, 5)), (32, 32, 3), 5_234_176, 28_682, None),
+    "MobileNetV1 1.0 at 96": (mobilenet_v1(2, 1.0), (96, 96, 3), 104_276_480, 3_187_138, None),
+    "MobileNetV1 1.0 at 224": (mobilenet_v1(2, 1.0), (224, 224, 3), 567_718_400, 3_187_138, None),
+    "MobileNetV1 0.25 at 96": (mobilenet_v1(2, 0.25), (96, 96, 3), 7_489_664, 208_114, None),
     "ResNet-8": (resnet8(), (32, 32, 3), 12_501_632, 77_706, 78_666),
 }
 
@@ -67,9 +67,7 @@ def count(model: nn.Module, image: tuple[int, ...]) -> tuple[int, int, int]:
 def test_counts(name: str) -> None:
     model, image, macs, without, everything = TABLE[name]
     found = count(model, image)
-    # the table rounds the MACs of the vision networks to four digits, of MobileNet to three or four
-    assert found[0] == pytest.approx(macs, rel=1.5e-3 if macs % 1000 == 0 else 0)
-    assert found[1] == without
+    assert found[:2] == (macs, without)
     assert everything is None or found[2] == everything
 
 

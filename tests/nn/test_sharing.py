@@ -116,3 +116,13 @@ def test_nothing_is_shared_between_inputs_or_parameters_or_after_the_context() -
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(model.apply(variables, x), expected[0])
+
+
+@pytest.mark.usefixtures("quick_form")
+def test_the_narrow_first_is_slower_and_still_right() -> None:
+    model, _, shape = NETWORKS["ds_cnn"]
+    variables = variables_of(model, shape)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, *shape)), jnp.float32)
+    naive, shared = (forward(model, share, (0.5, 1.0, 0.5))(variables, x) for share in (False, True))
+    for a, b in zip(shared, naive, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -91,6 +91,7 @@ class Experiment:
         nested: training of all subnetworks together.
         rivals: other ways to choose the widths, trained with the same steps from the same network.
         recalibration_batches: mini-batches of training images for the batch statistics of each subnetwork.
+        compilation_cache: folder of compiled programs, so that a run that goes on or is repeated need not compile again.
     """
 
     preset: Preset = "quick"
@@ -106,3 +107,4 @@ class Experiment:
     nested: Nested = field(default_factory=Nested)
     rivals: tuple[Rival, ...] = ()
     recalibration_batches: int = 50
+    compilation_cache: Path | None = Path("runs/.compilation_cache")

@@ -69,6 +69,8 @@ def parse(task: Task, argv: Sequence[str]) -> Experiment:
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
     """All stages, each printed with what it found; returns what results.json holds."""
     begin = time.monotonic()
+    if experiment.compilation_cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
     output = experiment.output
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "config.json", report.to_json({"task": task.name, "command": command, "options": experiment}))

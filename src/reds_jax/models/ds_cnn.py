@@ -31,7 +31,7 @@ class DSCNN(nn.Module):
             x = self.activation(BatchNorm(name=f"depthwise_{i}_norm")(x, width, train=train))
             x = Conv(self.features, (1, 1), name=f"pointwise_{i}")(x, width)
             x = self.activation(BatchNorm(name=f"pointwise_{i}_norm")(x, width, train=train))
-        x = avg_pool(x, self.pool or x.shape[1:3], (1, 1))
+        x = avg_pool(x, self.pool or (x.shape[1], x.shape[2]), (1, 1))
         return Dense(self.classes, name="logits")(flatten(x))  # no width: all classes
 
 

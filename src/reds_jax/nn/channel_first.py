@@ -87,7 +87,7 @@ def _depthwise_forward(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pad
 def _depthwise_backward(strides: Pair, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array):
     x, kernel = saved
     kh, kw, c = kernel.shape
-    out, (h, w) = g.shape[1:3], x.shape[1:3]
+    out, (h, w) = (g.shape[1], g.shape[2]), x.shape[1:3]
     padded = h + sum(pads[0]), w + sum(pads[1])
     xp = _pad(x, pads)
     positions = [(i, j) for i in range(kh) for j in range(kw)]

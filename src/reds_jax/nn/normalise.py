@@ -7,7 +7,6 @@ input alone is kept, and value and gradient are both an affine map per channel, 
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +31,6 @@ def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, axis: int, epsilon
     return (y, mean, var), (x, scale, mean, inverse)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def normalise_batch(
     x: jax.Array, scale: jax.Array, bias: jax.Array, axis: int, epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -42,6 +40,12 @@ def normalise_batch(
     and a batch of n values a channel, ``dx = scale / sqrt(var + epsilon) * (g - sum(g) / n - h * sum(g * h) / n)``
     (Ioffe and Szegedy 2015, section 3).
     """
+    return _normalise_batch(x, scale, bias, axis, epsilon)
+
+
+def _value(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, axis: int, epsilon: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     return _forward(x, scale, bias, axis, epsilon)[0]
 
 
@@ -57,4 +61,5 @@ def _backward(axis: int, epsilon: float, saved: tuple[jax.Array, ...], cotangent
     return dx, d_scale, sum_g
 
 
-normalise_batch.defvjp(_forward, _backward)
+_normalise_batch = jax.custom_vjp(_value, nondiff_argnums=(3, 4))
+_normalise_batch.defvjp(_forward, _backward)

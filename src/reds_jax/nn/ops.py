@@ -93,10 +93,10 @@ def conv(
 
     def compute(x: jax.Array) -> tuple[jax.Array]:
         k = keep(keep(kernel, 2, inputs), 3, outputs)
-        pads = cf.spatial_padding(padding, x.shape[1:3], k.shape[:2], strides)
+        pads = cf.spatial_padding(padding, (x.shape[1], x.shape[2]), (k.shape[0], k.shape[1]), strides)
         if uses_dot():
             x = _turn(x)
-            y = cf.depthwise(x, k[:, :, 0], strides, pads) if depthwise else cf.conv(x, k, strides, pads, groups)
+            y: jax.Array = cf.depthwise(x, k[:, :, 0], strides, pads) if depthwise else cf.conv(x, k, strides, pads, groups)
         else:
             y = lax.conv_general_dilated(x, k, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"),
                                          feature_group_count=groups)
@@ -127,8 +127,9 @@ def batch_norm(
     channels = channels or ((0, x.shape[-1]),)
 
     def compute(x: jax.Array) -> tuple[jax.Array]:
-        kept = (None if v is None else keep(v, 0, channels) for v in (scale, bias, mean, var))
-        return (_turned(x, lambda x: _normalise(x, *kept, epsilon)),)
+        kept_scale, kept_bias = (None if v is None else keep(v, 0, channels) for v in (scale, bias))
+        kept_mean, kept_var = keep(mean, 0, channels), keep(var, 0, channels)
+        return (_turned(x, lambda x: _normalise(x, kept_scale, kept_bias, kept_mean, kept_var, epsilon)),)
 
     if not _is_prefix(channels):
         return compute(x)[0]
@@ -153,7 +154,7 @@ def batch_norm_train(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Batch norm with the statistics of the batch; returns (y, mean, biased variance), each over the kept channels.
 
-    ``var = max(E[x^2] - E[x]^2, 0)``: one pass over ``x`` (Ioffe and Szegedy 2015, training mode).
+    The gradient is in closed form (`reds_jax.nn.normalise`); Ioffe and Szegedy 2015, training mode.
     """
     channels = channels or ((0, x.shape[-1]),)
 
@@ -245,7 +246,7 @@ def _windows(x, window, strides, pads, value, combine, lax_combine):
 def max_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: str = "VALID") -> jax.Array:
     """The maximum over windows; x [N, H, W, C]; ``strides`` defaults to the window."""
     strides = strides or window
-    pads = cf.spatial_padding(padding, x.shape[1:3], window, strides)
+    pads = cf.spatial_padding(padding, (x.shape[1], x.shape[2]), window, strides)
 
     def compute(x: jax.Array) -> tuple[jax.Array]:
         return (_windows(x, window, strides, pads, -jnp.inf, jnp.maximum, lax.max),)
@@ -256,7 +257,7 @@ def max_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: s
 def avg_pool(x: jax.Array, window: Pair, strides: Pair | None = None, padding: str = "VALID") -> jax.Array:
     """The mean over windows; x [N, H, W, C]; padding is not counted; ``strides`` defaults to the window."""
     strides = strides or window
-    pads = cf.spatial_padding(padding, x.shape[1:3], window, strides)
+    pads = cf.spatial_padding(padding, (x.shape[1], x.shape[2]), window, strides)
 
     def compute(x: jax.Array) -> tuple[jax.Array]:
         def total(x: jax.Array) -> jax.Array:
