@@ -1,0 +1,185 @@
+(** * Examples.v -- the theorems at work on one small instance
+
+    One item (1, 7) and three items (2, 23), capacities 3 and 6 (k = 2).  Bottom-up:
+    {7, 23} = 30, then {7, 23, 23} = 53.  Top-down: {23, 23, 23} = 69, then {23}.
+    The optima are 30 and 69.  Every hypothesis of every theorem is met here, so
+    none of them is empty.  (The worst-case families in Tight.v do the same for
+    all values of the parameters.)                                             *)
+From Coq Require Import Arith ZArith Lia Bool List.
+Require Import Knapsack TwoStages Stages Tight Prefix Bilinear Network.
+
+Definition w4 := two 1 1 2.
+Definition p4 := two 1 7 23.
+Definition a1 := firsts 1 1 1.
+Definition a2 := firsts 1 1 2.
+Definition d2 := firsts 1 0 3.
+Definition d1 := firsts 1 0 1.
+
+Ltac counts := unfold w4, p4, a1, a2, d1, d2;
+  match goal with
+  | |- optimal _ _ _ _ _ => apply (optimal_two 1 3)
+  | |- extends _ _ _ _ _ _ => apply (extends_two 1 3)
+  | |- restricts _ _ _ _ _ _ => apply (restricts_two 1 3)
+  | |- is_OPT _ _ _ 3 _ => apply (OPT_two 1 3) with (a := 1) (b := 1)
+  | |- is_OPT _ _ _ _ _ => apply (OPT_two 1 3) with (a := 0) (b := 3)
+  end; lia.
+
+Example fits : all_fit 4 w4 3.
+Proof. apply (all_fit_two 1 3); lia. Qed.
+Example up : bottom_up_pair 4 w4 p4 3 6 a1 a2.
+Proof. split; counts. Qed.
+Example down : top_down_pair 4 w4 p4 3 6 d1 d2.
+Proof. split; counts. Qed.
+Example best3 : is_OPT 4 w4 p4 3 30.
+Proof. counts. Qed.
+Example best6 : is_OPT 4 w4 p4 6 69.
+Proof. counts. Qed.
+
+(** T1, T2, T6, T7 *)
+Example use_bottom_up : 2 * 69 <= 3 * P 4 p4 a2.
+Proof. exact (bottom_up_ratio 4 w4 p4 2 3 6 a1 a2 69 ltac:(lia) ltac:(lia) fits up best6). Qed.
+Example use_top_down : 30 <= 2 * P 4 p4 d1.
+Proof. exact (top_down_half 4 w4 p4 3 6 d1 d2 30 ltac:(lia) fits down best3). Qed.
+Example use_best_of_both :
+  8 * (30 + 69) <= 9 * Nat.max (P 4 p4 a1 + P 4 p4 a2) (P 4 p4 d1 + P 4 p4 d2).
+Proof.
+  exact (best_of_both 4 w4 p4 2 3 6 a1 a2 d1 d2 30 69 ltac:(lia) ltac:(lia) fits up down best3 best6).
+Qed.
+(** 76/100 is below rho_2 = 0.7676; here p(D1)/OPT = 23/30 = 0.7667. *)
+Example use_min_ratio : 76 * 30 <= 100 * P 4 p4 d1 \/ 76 * 69 <= 100 * P 4 p4 a2.
+Proof.
+  exact (min_ratio 4 w4 p4 2 76 100 3 6 a1 a2 d1 d2 30 69
+           ltac:(lia) ltac:(lia) fits up down best3 best6 ltac:(lia)).
+Qed.
+
+(** T3, T5: the same pairs as chains over the capacities 0, 3, 6 *)
+Definition caps (i : nat) := 3 * i.
+Definition up_chain (i : nat) : sel := match i with 0 => none | 1 => a1 | _ => a2 end.
+Definition down_chain (i : nat) : sel := match i with 0 | 1 => d1 | _ => d2 end.
+Example chain_up : bottom_up_chain 4 w4 p4 2 caps up_chain.
+Proof.
+  split; [reflexivity|]. intros [|[|i]] Hi; [| |lia].
+  - destruct up as [[H1 H2] _]. split; [apply sub_none|split; [exact H1|]].
+    intros T _. apply H2.
+  - apply up.
+Qed.
+Example chain_down : top_down_chain 4 w4 p4 2 caps down_chain.
+Proof.
+  split; [apply down|]. intros i H1 H2. assert (i = 1) by lia. subst. apply down.
+Qed.
+Example use_stages : 1 * 2 * 69 <= (1 * 2 + 2 - 1) * P 4 p4 a2.
+Proof.
+  refine (stages_granularity 4 w4 p4 caps 1 3 2 up_chain 2 69 _ fits _ chain_up _ _ best6);
+    unfold caps; lia.
+Qed.
+(** Light items, granularity 2: capacities 6 and 12 have room for two items each time. *)
+Example use_granularity : exists A opt, bottom_up_chain 4 w4 p4 2 (fun i => 6 * i) A /\
+  is_OPT 4 w4 p4 (6 * 2) opt /\ 2 * 2 * opt <= (2 * 2 + 2 - 1) * P 4 p4 (A 2).
+Proof.
+  destruct (bottom_up_pair_exists 4 w4 p4 6 12 ltac:(lia)) as (A1 & A2 & H1 & H2).
+  destruct (OPT_exists 4 w4 p4 12) as [opt HO].
+  set (A := fun i => match i with 0 => none | 1 => A1 | _ => A2 end).
+  assert (C : bottom_up_chain 4 w4 p4 2 (fun i => 6 * i) A).
+  { split; [reflexivity|]. intros [|[|i]] Hi; [| |lia].
+    - split; [apply sub_none|split; [apply H1|]]. intros T _. apply H1.
+    - exact H2. }
+  exists A, opt. split; [exact C|split; [exact HO|]].
+  refine (stages_granularity 4 w4 p4 (fun i => 6 * i) 2 3 2 A 2 opt _ fits _ C _ _ HO); lia.
+Qed.
+Example use_top_down_stages : 30 <= 2 ^ (2 - 1) * P 4 p4 d1.
+Proof.
+  refine (top_down_stages 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
+    unfold caps; lia.
+Qed.
+
+(** T4: stages solved to one half.  Bottom-up {23}, {23, 23}; top-down {23, 23}, {23}. *)
+Definition e1 := firsts 1 0 1.
+Definition e2 := firsts 1 0 2.
+Ltac sixteen T := unfold feasible, gain in *;
+  cbv [W P tot w4 p4 two e1 e2 firsts Nat.ltb Nat.leb Nat.sub] in *;
+  destruct (T 0), (T 1), (T 2), (T 3); lia.
+Example near_up : near_bottom_up_pair 4 w4 p4 1 2 3 6 e1 e2.
+Proof.
+  split.
+  - split; [unfold feasible; cbv; lia|]. intros T HT. sixteen T.
+  - split; [apply (firsts_sub 1 3); lia|]. split; [unfold feasible; cbv; lia|].
+    intros T HS HT. assert (E : T 1 = true) by (apply HS; [lia|reflexivity]). clear HS.
+    unfold gain. change (P 4 p4 e1) with 23. change (P 4 p4 e2) with 46.
+    unfold feasible in HT. cbv [W P tot w4 p4 two Nat.ltb Nat.leb] in *. rewrite E in *.
+    destruct (T 0), (T 2), (T 3); lia.
+Qed.
+Example use_bottom_up_near : 2 * (1 * 69) <= (2 + 1) * (2 * P 4 p4 e2).
+Proof.
+  exact (bottom_up_near 4 w4 p4 1 2 2 3 6 e1 e2 69 ltac:(lia) ltac:(lia) fits near_up best6).
+Qed.
+Example near_down : near_top_down_pair 4 w4 p4 1 2 3 6 e1 e2.
+Proof.
+  split.
+  - split; [unfold feasible; cbv; lia|]. intros T HT. sixteen T.
+  - split; [apply (firsts_sub 1 3); lia|]. split; [unfold feasible; cbv; lia|].
+    intros T HS HT. change (P 4 p4 e1) with 23. clear HS. unfold feasible in HT.
+    cbv [W P tot w4 p4 two Nat.ltb Nat.leb] in *. destruct (T 0), (T 1), (T 2), (T 3); lia.
+Qed.
+Example use_top_down_near : 1 * 1 * 30 <= 2 * (2 * 1 + (2 * 2 - 1) * (2 - 1)) * P 4 p4 e1.
+Proof.
+  exact (top_down_near 4 w4 p4 1 2 2 3 6 e1 e2 30
+           ltac:(lia) ltac:(lia) ltac:(lia) ltac:(lia) fits near_down best3).
+Qed.
+
+(** Prefixes: two layers, {0} and {1, 2, 3}. *)
+Definition lay (i : nat) := match i with 0 => 0 | _ => 1 end.
+Example use_prefix X : exists Y, prefix 4 lay Y /\ W 4 w4 Y = W 4 w4 X /\ P 4 p4 X <= P 4 p4 Y.
+Proof.
+  destruct (prefix_exchange 4 w4 p4 lay) with (X := X) as (Y & h1 & h2 & h3 & _).
+  - intros [|i] [|j] H; try discriminate; reflexivity.
+  - intros [|i] [|j] H1 H2 H3; try discriminate; try lia. unfold p4, two. simpl. lia.
+  - exists Y. auto.
+Qed.
+
+(** Bilinear costs: the lower bound on the instance of [bilinear_gap]. *)
+Example use_bilinear_lower_bound :
+  1101 <= 2 * value (linear 101) (linear 100) (5, 2) + (2 - 1) * Nat.max 101 100.
+Proof.
+  destruct bilinear_gap as (h1 & h2 & h3 & _).
+  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 (5, 1) (5, 2) 1101
+            _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
+  - intros a b H. unfold linear. lia.
+  - intros a b H. unfold linear. lia.
+  - apply h2.
+Qed.
+
+(** Networks: two hidden units swapped, mean and all, in a network with an activation
+    that is not zero at zero; and one of the two kept. *)
+Example swap_permutes : permutes swap 2.
+Proof.
+  split.
+  - intros [|[|i]] H; simpl; lia.
+  - intros [|[|i]] [|[|j]] H1 H2 E; simpl in *; lia.
+Qed.
+Definition net2 : net numbers :=
+  small (fun o => Z.of_nat (3 * o)) (fun o i => Z.of_nat (o + 1)) plus_one.
+Definition full (h : nat) := match h with 1 => 2 | _ => 1 end.
+Definition kept (_ : nat) := 1.
+Example use_network_permutation x :
+  run full 0 (permute (fun h => match h with 1 => swap | _ => idn end) 0 net2) x 0
+  = run full 0 net2 x 0.
+Proof.
+  apply (network_permutation_invariant numbers full
+           (fun h => match h with 1 => swap | _ => idn end) net2 0 x).
+  - intros [|[|h]]; try exact swap_permutes; split; unfold idn; auto.
+  - apply regular_numbers.
+  - simpl; auto.
+  - reflexivity.
+  - reflexivity.
+  - simpl; lia.
+Qed.
+Example use_network_prefix x : run kept 0 net2 x 0 = run full 0 (masked kept 0 net2) x 0.
+Proof.
+  apply (network_prefix_is_mask numbers full kept net2 0 x).
+  - intros [|[|h]]; unfold kept, full; lia.
+  - reflexivity.
+  - apply regular_numbers.
+  - simpl. repeat split; intros; apply Z.mul_0_r.
+  - simpl; auto.
+  - simpl; unfold kept; lia.
+Qed.
