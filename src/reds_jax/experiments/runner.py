@@ -68,7 +68,7 @@ def parse(task: Task, argv: Sequence[str]) -> Experiment:
 
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
     """All stages, each printed with what it found; returns what results.json holds."""
-    begin = time.monotonic()
+    begin, environment = time.monotonic(), report.environment()
     if experiment.compilation_cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
     output = experiment.output
@@ -100,7 +100,7 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
     start = {"how": how, "validation_accuracy": on_validation, "test_accuracy": runner.accuracy(variables, "test")}
     results = {
         "title": task.title, "task": task.name, "preset": experiment.preset, "command": command, "seed": experiment.seed,
-        "environment": report.environment(), "seconds": time.monotonic() - begin,
+        "environment": environment, "seconds": time.monotonic() - begin,
         "data": {"source": data.source, "synthetic": data.synthetic, "fingerprint": data.fingerprint,
                  **{name: len(split) for name, split in data.splits.items()}},
         "architecture": {"name": task.architecture, "arguments": dict(task.arguments)},

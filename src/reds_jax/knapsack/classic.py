@@ -1,221 +1,261 @@
 """The theorem's own setting: a 0/1 knapsack with exact numbers, and chains of nested sets for growing capacities.
 
 Items have a weight and a profit; w(S) and p(S) are sums; OPT(c) = max { p(S) : w(S) <= c }. A chain for the capacities
-c_1 < ... < c_N is A_1 in A_2 in ... in A_N with w(A_i) <= c_i. ``chains.py`` finds chains, ``bounds.py`` says what they are
-worth, ``tight.py`` builds the instances that are worst, ``certificate.py`` compares.
+c_1 < ... < c_N is A_1 in A_2 in ... in A_N with w(A_i) <= c_i. Bottom-up takes an optimal set for c_1 and adds the best
+further items stage by stage; top-down takes an optimal set for c_N and keeps the best part of it stage by stage.
+
+``bounds.py`` says what such chains are worth, ``tight.py`` builds the instances that are worst, ``certificate.py``
+compares. A width that costs a product of widths is another problem: ``reds_jax.knapsack.solve_nested``.
 """
 
 from __future__ import annotations
 
 import math
-import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import islice
+from typing import Literal
 
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.knapsack.classic_items import Chain, Instance, Items, Number, Selection, check_capacities, exact_number
+from reds_jax.knapsack.classic_joint import joint_optimum
+from reds_jax.knapsack.classic_solvers import Method, solve_sets
 
-Number = int | Fraction
-Items = tuple[int, ...]
+__all__ = [
+    "Chain", "Instance", "Method", "Number", "Order", "Selection", "Ties", "best_of_both", "bottom_up", "every_chain",
+    "joint_optimum", "optimal_sets", "optimum", "top_down",
+]  # fmt: skip
 
+Order = Literal["bottom_up", "top_down"]
+Ties = Literal["first", "kind", "adversarial"]
 
-class Selection(NamedTuple):
-    """A set of items with its profit and its weight."""
-
-    items: Items
-    value: Number
-    weight: Number
-
-
-class Scaled(NamedTuple):
-    """The same items in integers: weight = ``weights[i] * weight_unit``, profit = ``profits[i] * profit_unit``."""
-
-    weights: tuple[int, ...]
-    profits: tuple[int, ...]
-    weight_unit: Fraction
-    profit_unit: Fraction
-
-    def room(self, capacity: Number) -> int:
-        """The capacity in weight units, rounded down, which changes no feasible set."""
-        return math.floor(Fraction(capacity) / self.weight_unit)
+MAX_SETS = 100_000
 
 
-@dataclass(frozen=True)
-class Instance:
-    """Items with exact weights and profits, both at least 0.
-
-    Args:
-        weights: integers or Fractions.
-        profits: integers or Fractions, as many.
-
-    Raises:
-        InvalidArgumentError: for lengths that differ, negative numbers, or floats.
-
-    >>> instance = Instance((3, 2, 2, 2), (101, 100, 100, 100))
-    >>> instance.weight((0, 1)), instance.profit((0, 1))
-    (5, 201)
-    """
-
-    weights: tuple[Number, ...]
-    profits: tuple[Number, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("weights", "profits"):
-            given = getattr(self, name)
-            if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-                raise InvalidArgumentError(f"the {name} must be a sequence of numbers", got=given)
-            exact = tuple(exact_number(value, f"entry {i} of the {name}") for i, value in enumerate(given))
-            negative = [i for i, value in enumerate(exact) if value < 0]
-            if negative:
-                raise InvalidArgumentError(
-                    f"entry {negative[0]} of the {name} is negative", got=exact[negative[0]], allowed="numbers >= 0"
-                )
-            object.__setattr__(self, name, exact)
-        if len(self.weights) != len(self.profits):
-            raise InvalidArgumentError(
-                "there must be one profit for each weight", got=(len(self.weights), len(self.profits)),
-                allowed="two sequences of the same length",
-            )  # fmt: skip
-
-    @classmethod
-    def of(cls, *items: tuple[Number, Number]) -> Instance:
-        """The instance with these (weight, profit) pairs.
-
-        >>> Instance.of((3, 101), (2, 100)).profits
-        (101, 100)
-        """
-        for i, item in enumerate(items):
-            if not isinstance(item, Sequence) or len(item) != 2:
-                raise InvalidArgumentError(f"item {i} is not a pair (weight, profit)", got=item)
-        return cls(tuple(w for w, _ in items), tuple(p for _, p in items))
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def weight(self, items: Iterable[int]) -> Number:
-        """w(S)."""
-        return _plain(sum((self.weights[i] for i in items), 0))
-
-    def profit(self, items: Iterable[int]) -> Number:
-        """p(S)."""
-        return _plain(sum((self.profits[i] for i in items), 0))
-
-    def select(self, items: Iterable[int]) -> Selection:
-        """A set of items with its profit and weight.
-
-        Raises:
-            InvalidArgumentError: for an index that is no item, or one that comes twice.
-        """
-        chosen = sorted(items)
-        if any(isinstance(i, bool) or not isinstance(i, numbers.Integral) or not 0 <= i < len(self) for i in chosen):
-            raise InvalidArgumentError("a set names an unknown item", got=chosen, allowed=f"integers from 0 to {len(self) - 1}")
-        if any(a == b for a, b in pairwise(chosen)):
-            raise InvalidArgumentError("a set names an item twice", got=chosen, allowed="each item at most once")
-        plain = tuple(int(i) for i in chosen)
-        return Selection(plain, self.profit(plain), self.weight(plain))
-
-    @cached_property
-    def scaled(self) -> Scaled:
-        """The items in the largest units in which all weights, and all profits, are integers."""
-        w_unit, p_unit = _unit(self.weights), _unit(self.profits)
-        return Scaled(tuple(int(w / w_unit) for w in self.weights), tuple(int(p / p_unit) for p in self.profits), w_unit, p_unit)
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Nested sets of items, one for each capacity: A_1 in A_2 in ... in A_N, w(A_i) <= c_i.
+def optimum(instance: Instance, capacity: Number, *, method: Method = "auto") -> Selection:
+    """An optimal set for one capacity: OPT(c) = max { p(S) : w(S) <= c }.
 
     Args:
         instance: the items.
-        capacities: ascending and positive.
-        sets: for each capacity the indices of its items, in any order.
+        capacity: an exact number >= 0.
+        method: "enumeration" of all sets (up to 20 items), a table "by_weight" or "by_profit", undominated "states", or
+            "auto", which chooses by size. The value is the same; the set may be another optimal one.
 
     Raises:
-        InvalidArgumentError: if a set does not fit its capacity, or does not contain the one before.
+        InvalidArgumentError: for a wrong argument, or an instance that is too large for the method.
 
-    >>> chain = Chain(Instance.of((3, 101), (2, 100)), (3, 6), ([0], [1, 0]))
-    >>> chain.sets, chain.values, chain.weights, chain.total
-    (((0,), (0, 1)), (101, 201), (3, 5), 302)
+    >>> optimum(Instance.of((3, 101), (2, 100), (2, 100), (2, 100)), 6)
+    Selection(items=(1, 2, 3), value=300, weight=6)
     """
+    return instance.select(next(optimal_sets(instance, capacity, method=method)))
 
+
+def optimal_sets(instance: Instance, capacity: Number, *, method: Method = "auto") -> Iterator[Items]:
+    """Every optimal set for one capacity, each once. There may be exponentially many.
+
+    >>> sorted(optimal_sets(Instance.of((2, 1), (2, 1), (3, 1)), 3))
+    [(0,), (1,), (2,)]
+    """
+    limit = exact_number(capacity, "the capacity")
+    if limit < 0:
+        raise InvalidArgumentError("the capacity is negative", got=limit, allowed="numbers >= 0")
+    scaled = instance.scaled
+    return solve_sets(scaled.weights, scaled.profits, scaled.room(limit), lambda best: best, method=method)[1]
+
+
+def bottom_up(
+    instance: Instance,
+    capacities: Iterable[Number],
+    *,
+    ties: Ties = "first",
+    approximate: Number = 0,
+    method: Method = "auto",
+) -> Chain:
+    """The chain that grows: A_i = A_{i-1} + a best set of further items within c_i - w(A_{i-1}).
+
+    Args:
+        instance: the items.
+        capacities: c_1 < ... < c_N, exact numbers.
+        ties: which of the sets that a stage may return: the "first" that the solver finds, the one that is best for the
+            stages that follow ("kind"), or worst ("adversarial"). Best and worst mean the profit of the stage that is
+            decided last, then of the one before, and so on.
+        approximate: e in [0, 1): a stage may return any set of further items worth at least (1 - e) of the best one.
+        method: as in ``optimum``.
+
+    Raises:
+        InvalidArgumentError: for a wrong argument, an instance that is too large, or more than 100,000 sets that a stage
+            may return where all have to be looked at.
+
+    Source: the paper, appendix (arXiv 2311.13349), for two stages. Guarantees: ``bounds.bottom_up_ratio`` and others.
+
+    >>> chain = bottom_up(Instance.of((3, 101), (2, 100), (2, 100), (2, 100)), (3, 6))
+    >>> chain.values
+    (101, 201)
+    """
+    return _solve("bottom_up", instance, capacities, ties, approximate, method)
+
+
+def top_down(
+    instance: Instance,
+    capacities: Iterable[Number],
+    *,
+    ties: Ties = "first",
+    approximate: Number = 0,
+    method: Method = "auto",
+) -> Chain:
+    """The chain that shrinks: D_N is optimal for c_N, D_i = a best part of D_{i+1} within c_i.
+
+    Arguments and errors are those of ``bottom_up``; a stage may return any set worth at least (1 - e) of its best.
+
+    Source: the paper, appendix (arXiv 2311.13349), for two stages. Guarantees: ``bounds.top_down_ratio`` and others.
+
+    >>> top_down(Instance.of((3, 200), (2, 101), (2, 101), (2, 101)), (3, 6)).values
+    (101, 303)
+    """
+    return _solve("top_down", instance, capacities, ties, approximate, method)
+
+
+def every_chain(
+    instance: Instance,
+    capacities: Iterable[Number],
+    order: Order,
+    *,
+    approximate: Number = 0,
+    method: Method = "auto",
+) -> Iterator[Chain]:
+    """Every chain that the order can give, whatever sets its stages return. There may be exponentially many.
+
+    >>> instance = Instance.of((3, 1), (2, 1), (2, 1), (2, 1))
+    >>> sorted({chain.values for chain in every_chain(instance, (3, 6), "bottom_up")})
+    [(1, 2), (1, 3)]
+    """
+    stages = _Stages.of(order, instance, capacities, approximate, method)
+
+    def walk(done: tuple[Items, ...]) -> Iterator[Chain]:
+        if len(done) == len(stages.limits):
+            yield stages.chain(done)
+            return
+        for chosen in stages.options(done[-1] if done else None, len(done)):
+            yield from walk((*done, chosen))
+
+    return walk(())
+
+
+def best_of_both(
+    instance: Instance,
+    capacities: Iterable[Number],
+    *,
+    by: Literal["total", "min_ratio"] = "total",
+    ties: Ties = "first",
+    approximate: Number = 0,
+    method: Method = "auto",
+) -> Chain:
+    """The better of the bottom-up and the top-down chain, by the total profit or by min_i p(A_i) / OPT(c_i).
+
+    Guarantees: ``bounds.nesting_ratio`` for the total, ``bounds.min_ratio`` for the least ratio.
+
+    >>> best_of_both(Instance.of((1, 1), (2, 2), (2, 2), (2, 2)), (3, 6)).total
+    8
+    """
+    if by not in ("total", "min_ratio"):
+        raise InvalidArgumentError("unknown measure of a chain", got=by, allowed="'total' or 'min_ratio'")
+    limits = check_capacities(capacities)
+    chains = [_solve(order, instance, limits, ties, approximate, method) for order in ("bottom_up", "top_down")]
+    if by == "total":
+        return max(chains, key=lambda chain: chain.total)
+    optima = [optimum(instance, c, method=method).value for c in limits]
+
+    def least(chain: Chain) -> Fraction:
+        return min((Fraction(v) / o for v, o in zip(chain.values, optima, strict=True) if o), default=Fraction(1))
+
+    return max(chains, key=least)
+
+
+def _solve(
+    order: Order, instance: Instance, capacities: Iterable[Number], ties: Ties, approximate: Number, method: Method
+) -> Chain:
+    if ties not in ("first", "kind", "adversarial"):
+        raise InvalidArgumentError("unknown way to break ties", got=ties, allowed="'first', 'kind' or 'adversarial'")
+    stages = _Stages.of(order, instance, capacities, approximate, method)
+    if ties == "first":
+        done: list[Items] = []
+        for i in range(len(stages.limits)):
+            done.append(next(stages.options(done[-1] if done else None, i)))
+        return stages.chain(tuple(done))
+    return stages.chain(_follow(stages, max if ties == "kind" else min))
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The stages in the order in which they are decided, and the sets that each may return."""
+
+    order: Order
     instance: Instance
-    capacities: tuple[Number, ...]
-    sets: tuple[Items, ...]
+    limits: tuple[Number, ...]
+    share: Fraction
+    method: Method
 
-    def __post_init__(self) -> None:
-        limits = check_capacities(self.capacities)
-        chosen = [self.instance.select(s) for s in self.sets]
-        if len(chosen) != len(limits):
-            raise InvalidArgumentError("a chain needs one set for each capacity", got=len(chosen), allowed=str(len(limits)))
-        for i, (part, limit) in enumerate(zip(chosen, limits, strict=True)):
-            if part.weight > limit:
-                raise InvalidArgumentError(
-                    f"the set of stage {i} does not fit its capacity", got=part.weight, allowed=f"at most {limit}"
-                )
-        for i, (inner, outer) in enumerate(pairwise(chosen)):
-            lost = set(inner.items) - set(outer.items)
-            if lost:
-                raise InvalidArgumentError(f"stage {i + 1} does not contain stage {i}", got=outer.items, allowed=f"with item {min(lost)}")
-        object.__setattr__(self, "capacities", limits)
-        object.__setattr__(self, "sets", tuple(part.items for part in chosen))
+    @classmethod
+    def of(
+        cls, order: Order, instance: Instance, capacities: Iterable[Number], approximate: Number, method: Method
+    ) -> _Stages:
+        if not isinstance(instance, Instance):
+            raise InvalidArgumentError("the items are not an Instance", got=type(instance).__name__)
+        if order not in ("bottom_up", "top_down"):
+            raise InvalidArgumentError("unknown order", got=order, allowed="'bottom_up' or 'top_down'")
+        limits = check_capacities(capacities)
+        error = exact_number(approximate, "the error of a stage")
+        if not 0 <= error < 1:
+            raise InvalidArgumentError("the error of a stage is not in [0, 1)", got=error, allowed="0 <= approximate < 1")
+        return cls(order, instance, limits if order == "bottom_up" else limits[::-1], 1 - Fraction(error), method)
 
-    @property
-    def values(self) -> tuple[Number, ...]:
-        """The profit of each stage."""
-        return tuple(self.instance.profit(s) for s in self.sets)
+    def options(self, last: Items | None, stage: int) -> Iterator[Items]:
+        """The sets that a stage may return after the set of the stage before."""
+        scaled = self.instance.scaled
+        room = scaled.room(self.limits[stage])
+        fixed: Items = ()
+        free = range(len(self.instance))
+        if last is not None and self.order == "bottom_up":
+            fixed, inside = last, set(last)
+            free = [i for i in free if i not in inside]
+            room -= sum(scaled.weights[i] for i in fixed)
+        elif last is not None:
+            free = list(last)
+        weights, profits = [scaled.weights[i] for i in free], [scaled.profits[i] for i in free]
+        found = solve_sets(weights, profits, room, lambda best: math.ceil(self.share * best), method=self.method)[1]
+        return (tuple(sorted((*fixed, *(free[i] for i in chosen)))) for chosen in found)
 
-    @property
-    def weights(self) -> tuple[Number, ...]:
-        """The weight of each stage."""
-        return tuple(self.instance.weight(s) for s in self.sets)
-
-    @property
-    def total(self) -> Number:
-        """The sum of the profits of all stages."""
-        return _plain(sum(self.values, 0))
-
-
-def exact_number(value: object, what: str) -> Number:
-    """An int or a Fraction, a Fraction with denominator 1 as an int.
-
-    Raises:
-        InvalidArgumentError: for a float, or anything else that is not exact.
-    """
-    if isinstance(value, numbers.Rational) and not isinstance(value, bool):
-        return _plain(Fraction(int(value.numerator), int(value.denominator)))
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        hint = "fractions.Fraction(x) converts a float exactly, Fraction('0.1') a decimal."
-        raise InvalidArgumentError(f"{what} is not an exact number", got=value, allowed="int or Fraction", hint=hint)
-    raise InvalidArgumentError(f"{what} is not a number", got=value, allowed="int or Fraction")
+    def chain(self, done: tuple[Items, ...]) -> Chain:
+        limits, sets = (self.limits, done) if self.order == "bottom_up" else (self.limits[::-1], done[::-1])
+        return Chain(self.instance, limits, sets)
 
 
-def check_capacities(capacities: Iterable[Number], stages: int | None = None) -> tuple[Number, ...]:
-    """The capacities as exact numbers.
+def _follow(stages: _Stages, pick: Callable) -> tuple[Items, ...]:
+    """The best or worst chain by the profits of its stages, the last decided first."""
+    profits = stages.instance.scaled.profits
+    known: dict[tuple[int, Items | None], tuple[tuple[int, ...], tuple[Items, ...]]] = {}
 
-    Raises:
-        InvalidArgumentError: if there are none, they are not positive and strictly ascending, or not ``stages`` of them.
-    """
-    if isinstance(capacities, (str, bytes)) or not isinstance(capacities, Iterable):
-        raise InvalidArgumentError("the capacities must be a sequence of numbers", got=capacities)
-    limits = tuple(exact_number(c, f"capacity {i}") for i, c in enumerate(capacities))
-    if not limits or limits[0] <= 0 or any(a >= b for a, b in pairwise(limits)):
-        raise InvalidArgumentError(
-            "the capacities are not positive and strictly ascending", got=limits, allowed="0 < c_1 < c_2 < ... < c_N"
-        )
-    if stages is not None and len(limits) != stages:
-        raise InvalidArgumentError("the number of capacities does not fit", got=limits, allowed=f"{stages} capacities")
-    return limits
+    def follow(stage: int, last: Items | None) -> tuple[tuple[int, ...], tuple[Items, ...]]:
+        if (stage, last) not in known:
+            known[stage, last] = pick((rate(stage, chosen) for chosen in options(stage, last)), key=lambda found: found[0])
+        return known[stage, last]
 
+    def rate(stage: int, chosen: Items) -> tuple[tuple[int, ...], tuple[Items, ...]]:
+        rest: tuple[tuple[int, ...], tuple[Items, ...]] = ((), ())
+        if stage + 1 < len(stages.limits):
+            rest = follow(stage + 1, chosen)
+        return (*rest[0], sum(profits[i] for i in chosen)), (chosen, *rest[1])
 
-def _plain(value: Number) -> Number:
-    return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
+    def options(stage: int, last: Items | None) -> list[Items]:
+        if stage + 1 == len(stages.limits) and stages.share == 1:
+            return [next(stages.options(last, stage))]  # all of the same profit, and nothing follows
+        found = list(islice(stages.options(last, stage), MAX_SETS + 1))
+        if len(found) > MAX_SETS:
+            raise InvalidArgumentError(
+                f"too many sets that stage {stage} may return to look at each", got=f"more than {MAX_SETS}",
+                allowed=f"at most {MAX_SETS}", hint='Use ties="first".',
+            )  # fmt: skip
+        return found
 
-
-def _unit(values: Sequence[Number]) -> Fraction:
-    """The largest u with every value an integer multiple of u; 1 if all are 0."""
-    denominator = math.lcm(*(Fraction(v).denominator for v in values))
-    numerator = math.gcd(*(int(v * denominator) for v in values))
-    return Fraction(numerator or 1, denominator)
+    return follow(0, None)[1]

@@ -73,8 +73,9 @@ def make_table(weights: Sequence[int], profits: Sequence[int], room: int, method
         )
     if cells[method] > MAX_CELLS:
         raise InvalidArgumentError(
-            f"the table {method} is too large", got=cells[method], allowed=f"at most {MAX_CELLS} cells", hint='Use method="auto".'
-        )
+            f"the table {method} is too large", got=cells[method], allowed=f"at most {MAX_CELLS} cells",
+            hint='Use method="auto".',
+        )  # fmt: skip
     return ByWeight(weights, profits, top) if method == "by_weight" else ByProfit(weights, profits, room)
 
 
@@ -120,7 +121,6 @@ class ByProfit:
             if weight <= room:
                 cut = min(profit, top + 1)
                 row[:cut] = np.minimum(before[:cut], weight)
-                row[0] = 0
                 row[cut:] = np.minimum(before[cut:], before[: top + 1 - cut] + weight)
                 np.minimum(row, room + 1, out=row)
 
