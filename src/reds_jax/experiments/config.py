@@ -25,6 +25,7 @@ class Training:
         optimizer: adam, adamw or sgd (momentum 0.9).
         schedule: cosine (down to 0 over all epochs), constant, or piecewise (equal parts of the run, one per learning rate).
         learning_rates: one number, or for piecewise one per part.
+        warmup: share of the run over which the cosine schedule first rises from 0.
         augment: random changes of the training images, on the device.
         patience: stop after so many epochs without a better mean validation accuracy; never by default.
     """
@@ -34,6 +35,7 @@ class Training:
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     schedule: Literal["cosine", "constant", "piecewise"] = "cosine"
     learning_rates: tuple[float, ...] = (1e-3,)
+    warmup: float = 0.0
     augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate"] = "none"
     patience: int | None = None
 
@@ -41,6 +43,9 @@ class Training:
         if self.epochs < 1 or self.batch_size < 1:
             raise InvalidArgumentError("epochs or batch_size is out of range", got=(self.epochs, self.batch_size),
                                        allowed="integers from 1")
+        if not 0 <= self.warmup < 1 or (self.warmup and self.schedule != "cosine"):
+            raise InvalidArgumentError("warmup is not possible", got=(self.warmup, self.schedule),
+                                       allowed="a fraction in [0, 1) with schedule='cosine'")
         if not self.learning_rates or (self.schedule != "piecewise" and len(self.learning_rates) != 1):
             raise InvalidArgumentError(f"the schedule {self.schedule!r} takes another number of learning rates",
                                        got=self.learning_rates, allowed="one; several with schedule='piecewise'")
@@ -48,7 +53,7 @@ class Training:
     def build(self, steps: int) -> Optimizer:
         """The optimizer for a run of ``steps`` updates."""
         if self.schedule == "cosine":
-            schedule = Schedule("cosine", self.learning_rates[0], total_steps=max(1, steps))
+            schedule = Schedule("cosine", self.learning_rates[0], total_steps=max(1, steps), warmup_steps=int(self.warmup * steps))
         elif self.schedule == "constant" or len(self.learning_rates) == 1:
             schedule = Schedule("constant", self.learning_rates[0])
         else:

@@ -21,9 +21,9 @@ TASK = Task(
     import_weights=load_mlperf_mobilenet,
     presets={
         "quick": Experiment(
-            preset="quick", resolution=64, limit=3000, output=Path("runs/vww"),
-            pretrain=Training(epochs=6, batch_size=50, augment="flip"),
-            nested=Nested(epochs=5, batch_size=50, augment="flip", distill=0.5),
+            preset="quick", resolution=64, output=Path("runs/vww"),
+            pretrain=Training(epochs=14, batch_size=32, learning_rates=(0.01,), warmup=0.1, augment="flip_shift"),
+            nested=Nested(epochs=7, batch_size=32, learning_rates=(0.003,), warmup=0.1, augment="flip_shift", distill=0.5),
         ),
         "smoke": Experiment(
             preset="smoke", resolution=32, limit=200, output=Path("runs/vww_smoke"), recalibration_batches=4,
