@@ -53,7 +53,8 @@ class Training:
     def build(self, steps: int) -> Optimizer:
         """The optimizer for a run of ``steps`` updates."""
         if self.schedule == "cosine":
-            schedule = Schedule("cosine", self.learning_rates[0], total_steps=max(1, steps), warmup_steps=int(self.warmup * steps))
+            schedule = Schedule("cosine", self.learning_rates[0], total_steps=max(1, steps),
+                                warmup_steps=int(self.warmup * steps))
         elif self.schedule == "constant" or len(self.learning_rates) == 1:
             schedule = Schedule("constant", self.learning_rates[0])
         else:
