@@ -183,7 +183,10 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
                             cost=options.cost, resources=("macs", *limits))
     full = problem.cost("macs", problem.full_widths)
     solution = solve_nested(problem, [{"macs": int(b * full), **limits} for b in options.budgets], order=options.order)
-    return Choice(method, tuple(s.widths for s in solution.solutions), solution)
+    widths = [s.widths for s in solution.solutions]
+    if options.budgets[-1] == 1.0 and not limits:
+        widths[-1] = problem.full_widths  # of equal values the solver takes the cheapest, and would drop dead units
+    return Choice(method, tuple(widths), solution)
 
 
 def judge(

@@ -1,0 +1,81 @@
+"""The stages of the pipeline, each by itself, on a network without any training."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import reds_jax
+from reds_jax import models, pipeline
+from reds_jax.errors import InfeasibleError, InvalidArgumentError
+from reds_jax.pipeline import Subnetworks, choose_widths, for_method, scoring_batches
+
+
+@pytest.fixture(scope="module")
+def graph():
+    model, x = models.build("ds_cnn_s"), jnp.zeros((1, 49, 10, 1))
+    return reds_jax.trace(model, jax.eval_shape(model.init, jax.random.key(0), x), x)
+
+
+def falling(graph, dead=0):
+    """Sorted scores; the last ``dead`` units of every group have none."""
+    rng = np.random.default_rng(0)
+    return {g.name: np.append(np.sort(rng.random(g.size - dead))[::-1], np.zeros(dead)) for g in graph.groups}
+
+
+@pytest.mark.parametrize("method", ["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"])
+@pytest.mark.parametrize("dead", [0, 3])
+def test_widths_meet_their_budgets_nest_and_end_at_the_full_network(graph, method, dead):
+    options = for_method(method, Subnetworks())
+    choice = choose_widths(graph, falling(graph, dead), options, method)
+    assert choice.widths[-1] == graph.full_widths.values_tuple()
+    for budget, widths in zip(options.budgets, choice.widths, strict=True):
+        assert graph.macs(widths) <= budget * graph.macs()
+    for narrow, wide in zip(choice.widths, choice.widths[1:], strict=False):
+        assert all(a <= b for a, b in zip(narrow, wide, strict=True))
+    if method in ("reds", "magnitude"):
+        assert min(choice.widths[0]) >= 16
+    assert (choice.solution is None) == method.startswith("uniform")
+
+
+def test_the_paper_rival_has_no_floor_and_sums_scores(graph):
+    paper = for_method("paper", Subnetworks(importance="l2"))
+    assert (paper.importance, paper.value, paper.floor, paper.order) == ("taylor", "sum", 0.0, "bottom_up")
+    with pytest.raises(InvalidArgumentError, match="unknown method; got 'best'"):
+        for_method("best", Subnetworks())  # pyright: ignore[reportArgumentType]
+
+
+def test_a_bound_on_memory_holds_for_every_subnetwork(graph):
+    limit = graph.peak_memory_bytes() * 3 // 4
+    choice = choose_widths(graph, falling(graph), Subnetworks(peak_memory_bytes=limit))
+    assert all(graph.peak_memory_bytes(w) <= limit for w in choice.widths)
+    assert graph.peak_memory_bytes() > limit
+    with pytest.raises(InfeasibleError, match="peak_memory_bytes") as found:
+        choose_widths(graph, falling(graph), Subnetworks(peak_memory_bytes=1000))
+    assert found.value.smallest == graph.peak_memory_bytes([16] * 5)
+
+
+def test_sort_returns_the_scores_of_the_sorted_network(graph):
+    rng = np.random.default_rng(1)
+    variables = {"params": {}, "batch_stats": {}}
+    for p in graph.parameters:
+        collection, layer, leaf = p.path.split("/")
+        variables[collection].setdefault(layer, {})[leaf] = rng.normal(size=p.shape)
+    scores = {g.name: rng.random(g.size) for g in graph.groups}
+    moved, in_order = pipeline.sort(variables, graph, scores)
+    for g in graph.groups:
+        assert np.all(np.diff(in_order[g.name]) <= 0)
+    first = int(np.argmax(scores["conv"]))
+    np.testing.assert_array_equal(moved["params"]["conv"]["bias"][0], variables["params"]["conv"]["bias"][first])
+
+
+def test_scoring_batches_repeat_no_image_while_they_last():
+    data = reds_jax.data.load("fashion_mnist", "synthetic", limit=100)
+    batches = list(scoring_batches(data, batches=3, batch_size=30, seed=0))
+    images = np.concatenate([x for x, _ in batches])
+    assert images.dtype == np.uint8
+    assert len(np.unique(images.reshape(90, -1), axis=0)) == len(
+        np.unique(data.train.images.reshape(len(data.train), -1), axis=0)) - (len(data.train) - 90)
+    again = list(scoring_batches(data, batches=3, batch_size=30, seed=0))
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(batches, again, strict=True))
+    assert len(list(scoring_batches(data, batches=8, batch_size=30, seed=0))) == 8
