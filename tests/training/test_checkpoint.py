@@ -1,4 +1,5 @@
 import logging
+import signal
 import threading
 
 import jax
@@ -44,6 +45,22 @@ def test_a_position_is_saved_once(tmp_path):
         found = checkpoints.latest()
     assert found is not None
     assert "a/b" in found[0]
+
+
+def test_ctrl_c_during_a_save_waits_for_its_end(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
+        save, finished = checkpoints._manager.save, []
+
+        def interrupted(*arguments, **options):
+            signal.raise_signal(signal.SIGINT)
+            finished.append(save(*arguments, **options))
+
+        monkeypatch.setattr(checkpoints._manager, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(1, ARRAYS, {"lines": 1})
+        assert finished == [True]
+        assert checkpoints.latest() is not None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_what_a_kill_left_of_a_write_is_removed(tmp_path):

@@ -57,7 +57,7 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path, monkeypatch, fails_at
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("harm", ["missing", "truncated", "flipped", "garbage", "json", "format", "no arrays"])
+@pytest.mark.parametrize("harm", ["missing", "truncated", "flipped", "garbage", "others", "json", "format", "no arrays"])
 def test_damage_is_found(tmp_path, harm):
     save_model(tmp_path, TREE, {})
     (arrays,) = tmp_path.glob("*.npz")
@@ -68,6 +68,8 @@ def test_damage_is_found(tmp_path, harm):
         arrays.unlink()
     elif harm == "truncated":
         arrays.write_bytes(data[: len(data) // 2])
+    elif harm == "others":  # a whole file, but of another model
+        np.savez(arrays, **{"params/stem/kernel": np.zeros(3)})
     elif harm == "garbage":
         arrays.write_bytes(b"not a zip file")
     elif harm == "flipped":

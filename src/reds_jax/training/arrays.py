@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import uuid
 from collections.abc import Mapping
@@ -65,6 +66,22 @@ def digest(arrays: Mapping[str, Any]) -> str:
         total.update(f"{name} {array.dtype} {array.shape}\n".encode())
         total.update(array.data)
     return total.hexdigest()
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[list[Any]]]:
+    """The bytes of all arrays, one behind the other (uint8 [bytes]), and an index of names, types and shapes as JSON."""
+    index = [[name, array.dtype.name, list(array.shape)] for name, array in arrays.items()]
+    return np.frombuffer(b"".join(array.tobytes() for array in arrays.values()), np.uint8), index
+
+
+def unpack(data: np.ndarray, index: list[list[Any]]) -> Arrays:
+    """The arrays that `pack` packed; a ValueError if there are too few bytes."""
+    arrays, offset = {}, 0
+    for name, dtype, shape in index:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        arrays[name] = np.frombuffer(data[offset : offset + size].tobytes(), np.dtype(dtype)).reshape(shape)
+        offset += size
+    return arrays
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,9 +15,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from reds_jax.errors import CheckpointError
-from reds_jax.training.arrays import Arrays, digest, read_json, write_text
+from reds_jax.training.arrays import Arrays, digest, pack, read_json, unpack, write_text
 
-FORMAT = 1
+FORMAT = 2
 
 
 def differing(a: Any, b: Any, path: str = "") -> list[str]:
@@ -27,6 +30,23 @@ def differing(a: Any, b: Any, path: str = "") -> list[str]:
         names = sorted(set(a) | set(b))
         return [f for n in names for f in differing(a.get(n), b.get(n), f"{path}.{n}" if path else n)]
     return [] if a == b else [path]
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block: orbax's threads would go on writing behind an interrupted save."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pending: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *arguments: pending.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pending:
+        before(*pending[0])
 
 
 class Checkpoints:
@@ -71,9 +91,11 @@ class Checkpoints:
         self._manager.reload()  # an interrupted save may have got as far as the disk
         if position in self._manager.all_steps():
             return
-        meta = {**meta, "sha256": digest(arrays)}
-        items = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(meta))
-        self._manager.save(position, args=items, force=True)
+        data, index = pack(arrays)
+        meta = {"meta": dict(meta), "index": index, "sha256": digest(arrays)}
+        items = ocp.args.Composite(arrays=ocp.args.StandardSave({"data": data}), meta=ocp.args.JsonSave(meta))
+        with _interrupts_wait():
+            self._manager.save(position, args=items, force=True)
 
     def latest(self) -> tuple[Arrays, dict[str, Any]] | None:
         """The arrays and the JSON of the last checkpoint; None if there is none yet.
@@ -87,11 +109,11 @@ class Checkpoints:
         where = str(self.folder / "checkpoints" / str(position))
         hint = f"Remove {where} to resume from the checkpoint before it."
         try:
-            items = self._manager.restore(
-                position, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore()))
-            arrays = {name: np.asarray(array) for name, array in items["arrays"].items()}
-            meta = dict(items["meta"])
-            expected = meta.pop("sha256")
+            # One read after the other: orbax leaves those that are under way behind when one of them fails.
+            info = self._manager.restore(position, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+            items = self._manager.restore(position, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
+            arrays, meta = unpack(np.asarray(items["arrays"]["data"]), info["index"]), info["meta"]
+            expected = info["sha256"]
         except Exception as error:  # orbax, tensorstore and json have no common family
             raise CheckpointError(f"the checkpoint {where} cannot be read ({type(error).__name__})", hint=hint) from error
         if digest(arrays) != expected:

@@ -109,7 +109,7 @@ def fit(
         normalise=normalise, augment=config.augment, share=config.share)
     start = Progress(TrainState.create(variables, optimizer, len(widths), jax.random.key(config.seed)))
     run = _Run(model, tuple(widths), config, normalise, step, jnp.asarray(train.images), jnp.asarray(train.labels),
-               jnp.asarray(validation.images), jnp.asarray(validation.labels))
+               np.asarray(validation.images), np.asarray(validation.labels))
     console = Console() if console is None else console
     if folder is None:
         return run.finish(start, None, None, console)
@@ -130,8 +130,8 @@ class _Run:
     step: Callable[..., Any]
     images: jax.Array
     labels: jax.Array
-    validation_images: jax.Array
-    validation_labels: jax.Array
+    validation_images: np.ndarray
+    validation_labels: np.ndarray
 
     @property
     def steps_per_epoch(self) -> int:
