@@ -30,6 +30,14 @@ def test_every_example_counts_once(trained, batch_size):
         assert result.loss == pytest.approx(float(softmax_cross_entropy(logits, DATA.labels)), rel=1e-5)
 
 
+def test_the_images_that_fill_up_the_last_batch_do_not_count(trained):
+    params, stats = trained
+    logits = MODEL.apply({"params": params, "batch_stats": stats[1]}, DATA.images / np.float32(255), 1.0)
+    answers = np.asarray(logits).argmax(-1)  # with these as labels every image is right, the repeated one too
+    (result,) = evaluate(MODEL, params, stats[1:], (1.0,), DATA.images, answers, batch_size=8)
+    assert result.correct == result.examples == 37
+
+
 def test_each_subnetwork_is_run_with_its_own_statistics(trained):
     params, stats = trained
     own, swapped = (evaluate(MODEL, params, s, WIDTHS, *DATA) for s in (stats, stats[::-1]))
