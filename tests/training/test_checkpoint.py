@@ -47,6 +47,15 @@ def test_a_position_is_saved_once(tmp_path):
     assert "a/b" in found[0]
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT, also where the tests run in the background and the signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_during_a_save_waits_for_its_end(tmp_path, monkeypatch):
     with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
         save, finished = checkpoints._manager.save, []
