@@ -8,7 +8,7 @@ import pytest
 
 import reds_jax
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.importance import cross_entropy, kernel_scores, score, taylor, unit_scores
+from reds_jax.importance import cross_entropy, kernel_scores, magnitude, random, score, taylor, taylor_saliency, unit_scores
 from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, global_avg_pool, relu
 
 
@@ -105,9 +105,19 @@ def test_the_batch_statistics_are_frozen(net):
     """With frozen statistics a filter before a batch norm has a saliency; with those of the batch its sum would vanish."""
     model, variables, _, batches = net
     signed = jax.tree.map(lambda w, *g: w * sum(g), variables["params"], *gradients(model, variables, batches))
-    saliency = taylor("taylor", model, variables, batches)
+    saliency = taylor_saliency("taylor", model, variables, batches)
     np.testing.assert_allclose(saliency["stem"]["kernel"], jnp.abs(signed["stem"]["kernel"]), rtol=1e-5, atol=1e-8)
     assert float(jnp.abs(signed["stem"]["kernel"].sum((0, 1, 2))).max()) > 1e-4
+
+
+def test_one_signature(net):
+    """Each method by its own name gives what `score` gives for it."""
+    model, variables, graph, batches = net
+    for found, method in [(taylor(model, variables, graph, batches, form="squared"), "taylor_squared"),
+                          (magnitude(model, variables, graph, batches, norm=2), "l2"),
+                          (random(model, variables, graph, batches, seed=3), "random")]:
+        expected = score(method, model, variables, graph, batches, seed=3)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
 def test_errors(net):

@@ -1,6 +1,7 @@
 """Importance of every unit of every channel group: taylor, magnitude, random, with one signature.
 
-``score(method, model, variables, graph, batches)`` returns {group name: float64 [size]}. A saliency is computed for every
+``taylor``, ``magnitude`` and ``random`` take (model, variables, graph, batches) and return {group name: float64 [size]};
+``score`` picks one by name. A saliency is computed for every
 weight, and a unit's score is the sum over all weights that belong to it: its incoming weights, its bias and batch-norm
 entries, its depthwise kernel and its outgoing weights, in every layer that a residual ties together.
 """
@@ -71,11 +72,39 @@ def score(
         power = jnp.abs if method == "l1" else jnp.square
         units = unit_scores(jax.tree.map(power, variables["params"]), graph, members=members)
         return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
-    saliency = taylor(method, model, variables, batches, preprocess=preprocess, loss=loss)
+    saliency = taylor_saliency(method, model, variables, batches, preprocess=preprocess, loss=loss)
     return unit_scores(saliency, graph, members=members)
 
 
 def taylor(
+    model: nn.Module, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
+    form: Literal["sum", "absolute", "squared"] = "sum", **options: Any,
+) -> dict[str, np.ndarray]:
+    """First-order Taylor importance, see `score`: the paper's ``"sum"``, ``"absolute"``, or Molchanov's ``"squared"``."""
+    methods: dict[str, Method] = {"sum": "taylor", "absolute": "taylor_absolute", "squared": "taylor_squared"}
+    if form not in methods:
+        raise InvalidArgumentError("unknown form of the Taylor importance", got=form, allowed=", ".join(methods))
+    return score(methods[form], model, variables, graph, batches, **options)
+
+
+def magnitude(
+    model: nn.Module, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
+    norm: Literal[1, 2] = 1, **options: Any,
+) -> dict[str, np.ndarray]:
+    """The L1 or L2 norm of all weights of a unit, see `score`; ``batches`` are not read."""
+    if norm not in (1, 2):
+        raise InvalidArgumentError("unknown norm", got=norm, allowed="1, 2")
+    return score("l1" if norm == 1 else "l2", model, variables, graph, batches, **options)
+
+
+def random(
+    model: nn.Module, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), **options: Any
+) -> dict[str, np.ndarray]:
+    """Uniform random scores from ``seed``, the control of every comparison; ``batches`` are not read."""
+    return score("random", model, variables, graph, batches, **options)
+
+
+def taylor_saliency(
     method: Method, model: nn.Module, variables: Any, batches: Iterable[tuple[Any, Any]], *,
     preprocess: Callable[[jax.Array], jax.Array] | None = None, loss: Loss = cross_entropy,
 ) -> Any:

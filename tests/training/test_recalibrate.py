@@ -112,7 +112,6 @@ def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repair
     own = recalibrate(model, {"params": result.params, "batch_stats": result.batch_stats[0]}, widths, train.images,
                       key=jax.random.key(5))
     good, ruined = accuracies(own), accuracies((own[0],) * 3)
-    print(good, ruined, accuracies(result.state.batch_stats))
     assert good[0] == ruined[0] > 0.95
     assert good[1] > 0.9
     assert good[2] > 0.75
