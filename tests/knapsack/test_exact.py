@@ -163,7 +163,7 @@ def test_a_larger_capacity_never_loses_value():
     assert values[-1] == problem.evaluate(problem.full_widths)
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(240))
 def test_the_smallest_cost_of_each_resource_alone(seed):
     """By a shortest path, by enumeration, and by the solver without capacities."""
     rng = np.random.default_rng(seed)

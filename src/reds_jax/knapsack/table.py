@@ -12,7 +12,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.values import as_exact
 
 TOLERANCE = 1e-12
-"""Float capacities are met, and float values proven optimal, up to this fraction of the same sum."""
+"""Float capacities are met, and float values proven optimal, up to this fraction of the ``table_scale`` of their tables."""
 
 
 @dataclass(frozen=True, eq=False)
