@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from reds_jax.lazy import exports
 
 if TYPE_CHECKING:
-    from reds_jax import data, importance, knapsack, models, nn, training
+    from reds_jax import data, importance, knapsack, models, nn, theory, training
     from reds_jax.cost import width_problem
     from reds_jax.graph import ChannelGraph
     from reds_jax.graph.extract import Subnetwork, extract
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChannelGraph", "NestedNetwork", "Subnetwork", "Subnetworks", "Width", "Widths", "data", "extract", "importance",
-    "knapsack", "models", "nest", "nn", "permute", "trace", "training", "width_problem",
+    "knapsack", "models", "nest", "nn", "permute", "theory", "trace", "training", "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
@@ -25,6 +25,6 @@ __getattr__ = exports(__name__, {
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.graph.extract"),
     **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"),
     **dict.fromkeys(["Subnetworks", "nest"], "reds_jax.pipeline"),
-    **{module: f"reds_jax.{module}" for module in ("data", "importance", "knapsack", "models", "nn", "training")},
+    **{module: f"reds_jax.{module}" for module in ("data", "importance", "knapsack", "models", "nn", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "width_problem": "reds_jax.cost",
 })

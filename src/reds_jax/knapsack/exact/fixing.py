@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reds_jax.knapsack.dense import DenseGraph
+from reds_jax.knapsack.exact.dense import DenseGraph
 
 
 @dataclass
@@ -40,7 +40,7 @@ def fix_dense(graph: DenseGraph, multipliers: np.ndarray, reach: list, ahead: li
         dropped, held, wide = layer.shape
         alive = np.flatnonzero(reach[t] + ahead[t] >= threshold)
         priced, extra = graph.priced(t, multipliers)
-        rest = graph.ahead_block(t, ahead[t + 1])
+        rest = layer.ahead_block(ahead[t + 1])
         rest = np.broadcast_to(rest if extra is None else rest + extra, (1, held, wide))
         if held == 1 and priced.shape[0] in (1, dropped) and priced.shape[2] == wide:
             columns = np.flatnonzero(rest[0, 0] > -np.inf)

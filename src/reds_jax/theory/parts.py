@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.classic_items import Instance, Items, Number, check_capacities
+from reds_jax.theory.items import Instance, Items, Number, check_capacities
 
 
 class Parts(NamedTuple):

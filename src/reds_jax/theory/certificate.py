@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import bounds
-from reds_jax.knapsack.classic import Order, optimum
-from reds_jax.knapsack.classic_items import Chain, Instance, Number
-from reds_jax.knapsack.classic_solvers import Method
+from reds_jax.theory import bounds
+from reds_jax.theory.chains import Order
+from reds_jax.theory.items import Chain, Instance, Number
+from reds_jax.theory.optimum import optimum
+from reds_jax.theory.solvers import Method
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def certificate(
         instance: the items.
         chain: a ``Chain``, or for each capacity the indices of its items.
         capacities: needed if the chain is not a ``Chain``.
-        method: as in ``classic.optimum``.
+        method: as in ``optimum``.
 
     Raises:
         InvalidArgumentError: if the sets are not nested or do not fit, if an item is heavier than the smallest capacity (then

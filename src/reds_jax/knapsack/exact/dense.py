@@ -8,21 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.table import TOLERANCE, table_scale
 
 NEVER = 2**62
 """The cost of a state from which the sink cannot be reached."""
 
 RESOLUTION = 2.0**-46
 """Tables of floats are rounded to this fraction of the sum of their largest entries, and are integers from then on."""
-
-TOLERANCE = 1e-12
-"""Float capacities are met, and float values proven optimal, up to this fraction of the same sum."""
-
-
-def table_scale(tables: list[np.ndarray]) -> float:
-    """The sum over tables of the largest absolute entry: no choice of widths has a larger absolute total."""
-    return float(sum(max(abs(t.max().item()), abs(t.min().item())) for t in tables))
-
 
 def _whole(tables: list[np.ndarray]) -> tuple[list[np.ndarray], float, bool]:
     """Tables as int64, the unit in which they count, and whether that is exact."""
@@ -92,7 +84,7 @@ class DenseGraph:
         ahead = np.zeros(1, dtype=np.int64)
         found = [ahead]
         for t in range(len(self.layers) - 1, -1, -1):
-            total = self.ahead_block(t, ahead) + costs[t]
+            total = self.layers[t].ahead_block(ahead) + costs[t]
             mask = self.allowed[t]
             if mask is not None:
                 total = np.where(mask, total, NEVER)
@@ -106,13 +98,6 @@ class DenseGraph:
         if all(mask is None for mask in self.allowed):
             return True
         return bool(np.isfinite(self.forward(np.zeros(len(self.names)))[-1][0]))
-
-    def ahead_block(self, t: int, ahead: np.ndarray) -> np.ndarray:
-        """Numbers of the states after layer t, as a block over its arcs."""
-        layer = self.layers[t]
-        if layer.scatter is not None:
-            ahead = ahead[layer.scatter]
-        return ahead.reshape(1, layer.shape[1], layer.shape[2] if layer.stays else 1)
 
     def priced(self, t: int, multipliers: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Value minus priced cost of the arcs of layer t, and (if it does not depend on the tail) the value apart."""
@@ -158,7 +143,7 @@ class DenseGraph:
         for t in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[t]
             total, extra = self.priced(t, multipliers)
-            rest = self.ahead_block(t, ahead)
+            rest = self.layers[t].ahead_block(ahead)
             best = (total + (rest if extra is None else rest + extra)).max(axis=2)
             ahead = np.broadcast_to(best, layer.shape[:2]).reshape(-1)
             found.append(ahead)

@@ -207,6 +207,13 @@ def check_capacities(capacities: Iterable[Number], stages: int | None = None) ->
     return limits
 
 
+def check_integer(name: str, value: object, least: int) -> None:
+    """Raises InvalidArgumentError unless the value is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        allowed = f"{least}, {least + 1}, ..."
+        raise InvalidArgumentError(f"{name} is not an integer of at least {least}", got=value, allowed=allowed)
+
+
 def _plain(value: Number) -> Number:
     return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
 

@@ -1,6 +1,6 @@
 """What nested chains are guaranteed to be worth, as exact numbers.
 
-Notation: ``classic.py``. Every theorem assumes that every weight is at most c_1; given the instance, the functions check
+Notation: ``chains.py``. Every theorem assumes that every weight is at most c_1; given the instance, the functions check
 it. k = floor(c_2 / c_1). T1 for c_2 = 2 c_1 and T2 are the paper's (appendix, arXiv 2311.13349); the rest is derived here.
 Tests: tests/property/test_nested_knapsack.py (each bound holds) and test_bounds_are_sharp.py (no larger one does).
 """
@@ -12,8 +12,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.classic_items import Instance, Number, check_capacities, exact_number
-from reds_jax.knapsack.quadratic import Quadratic
+from reds_jax.theory.items import Instance, Number, check_capacities, exact_number
+from reds_jax.theory.quadratic import Quadratic
 
 
 def bottom_up_ratio(capacities: Iterable[Number], *, instance: Instance | None = None, approximate: Number = 0) -> Fraction:

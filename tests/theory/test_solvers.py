@@ -1,4 +1,4 @@
-"""The exact solvers of the classic knapsack against enumeration, its limits, and its errors."""
+"""The exact solvers of the 0/1 knapsack against enumeration, its limits, and its errors."""
 
 import random
 from fractions import Fraction
@@ -9,21 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import bounds, classic_solvers
-from reds_jax.knapsack.classic import (
+from reds_jax.testing.knapsack_strategies import knapsack_instances
+from reds_jax.theory import (
     Chain,
     Instance,
+    Quadratic,
     best_of_both,
+    bilinear_instance,
     bottom_up,
+    bounds,
     every_chain,
     joint_optimum,
     optimal_sets,
     optimum,
+    solvers,
+    tight_instance,
     top_down,
 )
-from reds_jax.knapsack.quadratic import Quadratic
-from reds_jax.knapsack.tight import bilinear_instance, tight_instance
-from reds_jax.testing.knapsack_strategies import knapsack_instances
 
 METHODS = ("states", "by_weight", "by_profit", "auto")
 LARGE = st.integers(0, 10**40)
@@ -150,7 +152,7 @@ def test_errors_say_what_to_do():
 
 
 def test_too_many_states_are_an_error(monkeypatch):
-    monkeypatch.setattr(classic_solvers, "MAX_STATES", 50)
+    monkeypatch.setattr(solvers, "MAX_STATES", 50)
     with pytest.raises(InvalidArgumentError, match="too large for an exact solution.*coarser unit"):
         optimum(random_items(12, 10**9, 10**9, 3), 10**10, method="states")
 

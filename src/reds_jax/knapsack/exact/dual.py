@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reds_jax.knapsack.dense import DenseGraph
+from reds_jax.knapsack.exact.dense import DenseGraph
+
+SCALES = (1.0, 0.9, 1.1, 0.7, 1.4)
 
 
 @dataclass
@@ -91,3 +93,15 @@ def solve_dual(graph: DenseGraph, *, max_columns: int = 60) -> Dual:
         if columns[-1][0] - prices @ columns[-1][1] <= 1e-9 * spread:
             break
     return dual
+
+
+def multiplier_set(multipliers: np.ndarray) -> list[np.ndarray]:
+    """Multipliers around the best ones; bounds at several of them cut off what one alone cannot."""
+    many = [multipliers * scale for scale in SCALES]
+    if len(multipliers) > 1:
+        for r in np.flatnonzero(multipliers):
+            for scale in (0.7, 1.4):
+                other = multipliers.copy()
+                other[r] *= scale
+                many.append(other)
+    return many if multipliers.any() else many[:1]

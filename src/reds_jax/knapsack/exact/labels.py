@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reds_jax.knapsack.dense import DenseGraph
-from reds_jax.knapsack.fixing import Arcs, Bounds
+from reds_jax.knapsack.exact.dense import DenseGraph
+from reds_jax.knapsack.exact.fixing import Arcs, Bounds
 
 CHUNK = 2_000_000
 WINDOW = 24

@@ -1,11 +1,8 @@
-"""The theorem's own setting: a 0/1 knapsack with exact numbers, and chains of nested sets for growing capacities.
+"""Chains of nested sets for growing capacities, bottom-up and top-down, stage by stage.
 
 Items have a weight and a profit; w(S) and p(S) are sums; OPT(c) = max { p(S) : w(S) <= c }. A chain for the capacities
 c_1 < ... < c_N is A_1 in A_2 in ... in A_N with w(A_i) <= c_i. Bottom-up takes an optimal set for c_1 and adds the best
 further items stage by stage; top-down takes an optimal set for c_N and keeps the best part of it stage by stage.
-
-``bounds.py`` says what such chains are worth, ``tight.py`` builds the instances that are worst, ``certificate.py``
-compares. A width that costs a product of widths is another problem: ``reds_jax.knapsack.solve_nested``.
 """
 
 from __future__ import annotations
@@ -18,50 +15,14 @@ from itertools import islice
 from typing import Literal
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.classic_items import Chain, Instance, Items, Number, Selection, check_capacities, exact_number
-from reds_jax.knapsack.classic_joint import joint_optimum
-from reds_jax.knapsack.classic_solvers import Method, solve_sets
-
-__all__ = [
-    "Chain", "Instance", "Method", "Number", "Order", "Selection", "Ties", "best_of_both", "bottom_up", "every_chain",
-    "joint_optimum", "optimal_sets", "optimum", "top_down",
-]  # fmt: skip
+from reds_jax.theory.items import Chain, Instance, Items, Number, check_capacities, exact_number
+from reds_jax.theory.optimum import optimum
+from reds_jax.theory.solvers import Method, solve_sets
 
 Order = Literal["bottom_up", "top_down"]
 Ties = Literal["first", "kind", "adversarial"]
 
 MAX_SETS = 100_000
-
-
-def optimum(instance: Instance, capacity: Number, *, method: Method = "auto") -> Selection:
-    """An optimal set for one capacity: OPT(c) = max { p(S) : w(S) <= c }.
-
-    Args:
-        instance: the items.
-        capacity: an exact number >= 0.
-        method: "enumeration" of all sets (up to 20 items), a table "by_weight" or "by_profit", undominated "states", or
-            "auto", which chooses by size. The value is the same; the set may be another optimal one.
-
-    Raises:
-        InvalidArgumentError: for a wrong argument, or an instance that is too large for the method.
-
-    >>> optimum(Instance.of((3, 101), (2, 100), (2, 100), (2, 100)), 6)
-    Selection(items=(1, 2, 3), value=300, weight=6)
-    """
-    return instance.select(next(optimal_sets(instance, capacity, method=method)))
-
-
-def optimal_sets(instance: Instance, capacity: Number, *, method: Method = "auto") -> Iterator[Items]:
-    """Every optimal set for one capacity, each once. There may be exponentially many.
-
-    >>> sorted(optimal_sets(Instance.of((2, 1), (2, 1), (3, 1)), 3))
-    [(0,), (1,), (2,)]
-    """
-    limit = exact_number(capacity, "the capacity")
-    if limit < 0:
-        raise InvalidArgumentError("the capacity is negative", got=limit, allowed="numbers >= 0")
-    scaled = instance.scaled
-    return solve_sets(scaled.weights, scaled.profits, scaled.room(limit), lambda best: best, method=method)[1]
 
 
 def bottom_up(

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from reds_jax.knapsack.dense import TOLERANCE, table_scale
-from reds_jax.knapsack.problem import Table, WidthProblem
+from reds_jax.knapsack.milp.highs import import_cvxpy
+from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.table import TOLERANCE, Table, table_scale
 
 
 def bilinear(table: Table, widths: Sequence[Sequence[int]]) -> tuple[float, float, float, float] | None:
@@ -55,8 +56,6 @@ class BitsModel:
     """The bits form of one problem under its capacities; the attributes are those of ``FlowModel``."""
 
     def __init__(self, problem: WidthProblem, limits: Mapping[str, float]) -> None:
-        from reds_jax.knapsack.milp import import_cvxpy
-
         cp = import_cvxpy()
         self.problem, self.limits = problem, limits
         self.constraints: list[Any] = []

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from reds_jax.errors import InfeasibleError
-from reds_jax.knapsack.exact import solve_exact
-from reds_jax.knapsack.problem import Table, WidthProblem
+from reds_jax.knapsack.exact.solver import solve_exact
+from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.table import Table
 
 
 def smallest_cost(problem: WidthProblem, name: str, capacities: Mapping[str, float]) -> int | float | None:

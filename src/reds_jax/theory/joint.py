@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.classic_items import Chain, Instance, Number, check_capacities
-from reds_jax.knapsack.classic_solvers import Method, make_table
+from reds_jax.theory.chains import best_of_both
+from reds_jax.theory.items import Chain, Instance, Number, check_capacities
+from reds_jax.theory.optimum import optimum
+from reds_jax.theory.solvers import Method, make_table
 
 MAX_STATES = 1_000_000
 
@@ -22,7 +24,7 @@ def joint_optimum(instance: Instance, capacities: Iterable[Number], *, method: M
     Args:
         instance: the items.
         capacities: c_1 < ... < c_N, exact numbers.
-        method: for the separate optima, as in ``classic.optimum``, without "enumeration".
+        method: for the separate optima, as in ``optimum``, without "enumeration".
 
     Raises:
         InvalidArgumentError: for a wrong argument, or if more than a million states are alive.
@@ -33,8 +35,6 @@ def joint_optimum(instance: Instance, capacities: Iterable[Number], *, method: M
     >>> chain.total
     8
     """
-    from reds_jax.knapsack.classic import best_of_both, optimum
-
     limits = check_capacities(capacities)
     known = best_of_both(instance, limits, method=method)
     if known.total == sum(optimum(instance, c, method=method).value for c in limits):

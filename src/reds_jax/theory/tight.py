@@ -13,10 +13,9 @@ from fractions import Fraction
 from typing import Literal
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import bounds
-from reds_jax.knapsack.classic_items import Instance, Number, check_capacities
-from reds_jax.knapsack.problem import WidthProblem
-from reds_jax.knapsack.quadratic import Quadratic
+from reds_jax.theory import bounds
+from reds_jax.theory.items import Instance, Number, check_capacities, check_integer
+from reds_jax.theory.quadratic import Quadratic
 
 Theorem = Literal["T1", "T2", "T3", "T4", "T5", "T6", "T7"]
 
@@ -93,10 +92,10 @@ def tight_instance(
         approximate=None if theorem == "T4" else approximate,
         order=None if theorem == "T4" else order,
     )
-    _check_integer("profit", profit, 2)
+    check_integer("profit", profit, 2)
     if several:
-        _check_integer("stages", stages or 2, 2)
-        _check_integer("granularity", granularity or 1, 1)
+        check_integer("stages", stages or 2, 2)
+        check_integer("granularity", granularity or 1, 1)
         return _t3(stages or 2, granularity or 1, profit) if theorem == "T3" else _t5(stages or 2, profit)
     limits = check_capacities((3, 6) if capacities is None else capacities, 2)
     if theorem == "T4":
@@ -178,57 +177,10 @@ def _t7(limits: tuple[Number, ...], p: int) -> Tight:
     return Tight(instance, limits, bounds.min_ratio(limits), reached(small))
 
 
-def bilinear_instance(
-    order: Literal["bottom_up", "top_down"], *, stages: int = 2, units: int = 5, profit: int = 100
-) -> tuple[WidthProblem, tuple[int, ...]]:
-    """A width problem with cost n1 * n2 on which an order falls to 1/j: the guarantees need additive costs.
-
-    Bottom-up, capacities K, 2K, ..., jK: layer 1 has K units worth P + 1, layer 2 has jK units worth P. The first stage is
-    (K, 1), so stage j is (K, j), worth K(P + 1) + jP, and the optimum (1, jK) is worth P + 1 + jKP.
-
-    Top-down, the same capacities: layer 1 has jK units worth P + 1, layer 2 has K units worth jP. The last stage is (jK, 1),
-    so the first is (K, 1), worth K(P + 1) + jP, and the optimum (1, K) is worth P + 1 + jKP.
-
-    Args:
-        order: "bottom_up" or "top_down".
-        stages: j >= 2; for top-down only the first and the last capacity matter.
-        units: K > j, so that the stages are as above.
-        profit: P >= 1.
-
-    Returns:
-        the problem, with the resource "macs", and the capacities.
-
-    What is promised instead: ``bilinear.bilinear_ratios``, 1/j.
-
-    Source: derived here. Test: test_additive_costs_are_needed.
-
-    >>> problem, capacities = bilinear_instance("bottom_up")
-    >>> capacities, problem.evaluate((5, 2)), problem.evaluate((1, 10))
-    ((5, 10), 705, 1101)
-    """
-    if order not in ("bottom_up", "top_down"):
-        raise InvalidArgumentError("unknown order", got=order, allowed="'bottom_up' or 'top_down'")
-    _check_integer("stages", stages, 2)
-    _check_integer("units", units, stages + 1)
-    _check_integer("profit", profit, 1)
-    if order == "bottom_up":
-        scores = [[profit + 1] * units, [profit] * (stages * units)]
-    else:
-        scores = [[profit + 1] * (stages * units), [stages * profit] * units]
-    problem = WidthProblem.chain(scores=scores, pair_macs=[0, 1], unit_macs=[0, 0])
-    return problem, tuple(units * (i + 1) for i in range(stages))
-
-
 def _regular(limits: tuple[Number, ...]) -> tuple[int, Number]:
     """k, and the weight of k + 1 items that fill c_2; less than c_1, and two of them are heavier than c_1."""
     k = bounds.stages_inside(limits)
     return k, Fraction(limits[1]) / (k + 1)
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        allowed = f"{least}, {least + 1}, ..."
-        raise InvalidArgumentError(f"{name} is not an integer of at least {least}", got=value, allowed=allowed)
 
 
 def _check_unused(theorem: str, **given: object) -> None:
