@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reds_jax.data import Normalise
-from reds_jax.deploy.c import arena, source
+from reds_jax.deploy.c import arena, constants, source
 from reds_jax.deploy.int8.calibrate import Rule, calibrate
 from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
 from reds_jax.deploy.int8.simulate import outputs_int8
@@ -108,7 +108,7 @@ def export(
                                        allowed=str(program.tensors[0].channels[0]))
         exported.facts["normalise"] = {"mean": normalise.mean, "std": normalise.std}
         real = normalise(np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, len(normalise.mean)))).T
-        pixels = source.pixel_table(quantized.input_scale.quantize(real) if quantized else real)
+        pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real)
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
     given = quantized.input_scale.quantize(examples) if quantized else np.asarray(examples, np.float32)
     _write(Path(folder), _files(emitter, program, exported.facts, given, answers, pixels))
@@ -191,7 +191,7 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         f"{name}_model.h": _template("model.h", values), f"{name}_model.c": _template("model.c", values).rstrip() + "\n",
         "main.c": _template("main.c", values), "Makefile": _template("Makefile", values),
         "README.md": _template("README.md", values), "model.json": json.dumps(facts, indent=1) + "\n",
-        f"{name}_examples.h": source.examples(inputs, answers, name), **kernels,
+        f"{name}_examples.h": constants.examples(inputs, answers, name), **kernels,
     }
 
 

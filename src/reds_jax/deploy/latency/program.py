@@ -16,8 +16,8 @@ from string import Template
 
 import numpy as np
 
+from reds_jax.deploy.c.constants import real
 from reds_jax.deploy.c.export import Dtype, scratch_bytes
-from reds_jax.deploy.c.source import real
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from reds_jax.deploy.board import device, host
-from reds_jax.deploy.c import source
+from reds_jax.deploy.c.constants import array
 from reds_jax.deploy.c.export import Exported
 from reds_jax.deploy.saved_run import SavedRun
 from reds_jax.errors import InvalidArgumentError, RedsError
@@ -78,9 +78,9 @@ def demonstrate(
     inputs = exported.quantized.input_scale.quantize(saved.data.normalise(saved.data.test.images[:steps]))
     header = "\n".join([
         "#include <stdint.h>", f"#define POLICY_STEPS {steps}u", f"#define POLICY_ENERGY {round(energy * 256)}u",
-        source.array("int8_t", "policy_inputs", [str(v) for v in inputs.ravel()], per_line=32),
-        source.array("uint16_t", "policy_time", [f"{v}u" for v in time_trace(steps, seed)], per_line=16),
-        source.array("uint8_t", "policy_labels", [f"{v}u" for v in saved.data.test.labels[:steps]], per_line=32)])
+        array("int8_t", "policy_inputs", [str(v) for v in inputs.ravel()], per_line=32),
+        array("uint16_t", "policy_time", [f"{v}u" for v in time_trace(steps, seed)], per_line=16),
+        array("uint8_t", "policy_labels", [f"{v}u" for v in saved.data.test.labels[:steps]], per_line=32)])
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
         (here / "policy_data.h").write_text(header)
