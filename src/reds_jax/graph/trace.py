@@ -15,6 +15,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Layer, Parameter, Pinned, Size
 from reds_jax.graph.memory import schedule
 from reds_jax.graph.numbering import Numbering
+from reds_jax.lowering import lowering
 from reds_jax.program.flat import Program, Value, flatten_with_state
 from reds_jax.program.rules import walk
 from reds_jax.program.units import FIXED
@@ -83,7 +84,8 @@ def _traced(pure: PureModel, structure: Hashable, shapes: tuple[tuple[tuple[int,
             return outputs, {"batch_stats": stats} if train and stats else {}
 
         first = max((p.values for p in programs.values()), default=0)
-        programs[mode] = flatten_with_state(call, variables, inputs, key, first=first)
+        with lowering("lax"):  # of a model that runs programs itself, such as an extracted subnetwork
+            programs[mode] = flatten_with_state(call, variables, inputs, key, first=first)
     state = walk(*dict.fromkeys(programs.values()))
     inference = programs[INFERENCE]
     numbering = Numbering(state, inference)

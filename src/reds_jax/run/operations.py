@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from reds_jax.lowering import uses_dot
 from reds_jax.program.flat import Atom, Operation
 from reds_jax.program.rules.elementwise import ELEMENTWISE
 from reds_jax.run import channel_first as cf
 from reds_jax.run.held import Held, Order, held
-from reds_jax.run.lowering import uses_dot
 from reds_jax.run.normalise import normalise_batch
 
 

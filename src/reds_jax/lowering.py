@@ -1,10 +1,9 @@
-"""Which form the operations take: one switch, read when a function is traced.
+"""Which form the operations of a running program take: one switch, read when a function is traced.
 
-``"lax"`` is `jax.lax.conv_general_dilated` in NHWC: right for a GPU. ``"dot"`` computes in the layout [C, H, W, N] (channel
-first, batch last) with sums of shifted products and matrix products: on a CPU it is several times faster, because XLA's CPU
-grouped convolution is slow, a prefix of the channels is contiguous, and SIMD runs over the batch. ``"auto"`` takes ``"dot"``
-on a CPU and ``"lax"`` elsewhere. Arrays are NHWC for the caller in every form: an operation of the ``"dot"`` form transposes
-on its way in and out, and XLA removes the pairs that meet between two operations.
+``"lax"`` is the primitives as the model has them: right for a GPU. ``"dot"`` computes convolutions and pools in the layout
+[C, H, W, N] (channel first, batch last) with sums of shifted products and matrix products: on a CPU it is many times faster,
+because XLA's CPU convolution is slow where it is grouped or in a loop, a prefix of the channels is contiguous, and SIMD runs
+over the batch. ``"auto"`` takes ``"dot"`` on a CPU and ``"lax"`` elsewhere. The user's arrays keep their layout in every form.
 """
 
 from __future__ import annotations
