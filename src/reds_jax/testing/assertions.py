@@ -10,7 +10,7 @@ import numpy as np
 
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
-from reds_jax.graph.extract import extract
+from reds_jax.run.extract import extract
 from reds_jax.graph.permute import reorder
 from reds_jax.graph.trace import trace
 from reds_jax.testing import counting
