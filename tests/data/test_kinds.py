@@ -69,7 +69,7 @@ def test_images_and_labels_are_read_where_there_are_some() -> None:
 
 
 @pytest.mark.parametrize(("inputs", "targets", "message"), [
-    (np.where(FEATURES == FEATURES[3, 2], np.nan, FEATURES), None, r"inputs has a value that is not allowed in row 3; got nan"),
+    (np.where(FEATURES[3, 2] == FEATURES, np.nan, FEATURES), None, r"inputs has a value that is not allowed in row 3; got nan"),
     (FEATURES, np.full((20, 1), np.inf), "targets has a value that is not allowed in row 0; got inf"),
     (FEATURES, np.full(20, 1e300), "row 0; got 1e.300; allowed: finite"),
     (FEATURES, np.full(20, 2**40), "row 0; got 1099511627776; allowed: .* as 32 bits hold"),
@@ -89,7 +89,7 @@ def test_what_is_no_example_is_named(inputs, targets, message) -> None:
 
 def test_splits_of_a_data_set_have_one_form() -> None:
     split = KINDS["regression"]
-    for other, message in ((Split(FEATURES, split.targets[:, :1]), r"test has targets of another form than train; got 'float32 \[1\]'"),
+    for other, message in ((Split(FEATURES, split.targets[:, :1]), r"test has targets of another form.*'float32 \[1\]'"),
                            (Split(FEATURES[:, :2], split.targets), "test has inputs of another form"),
                            (Split(FEATURES), "got 'the inputs'")):
         with pytest.raises(DataError, match=message):

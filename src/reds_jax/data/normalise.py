@@ -33,12 +33,12 @@ class Normalise:
             raise InvalidArgumentError("mean must be finite and std finite and positive", got=(self.mean, self.std))
 
     @classmethod
-    def unit(cls, channels: int) -> "Normalise":
+    def unit(cls, channels: int) -> Normalise:
         """The plain scale ``x / 255`` for ``channels`` channels."""
         return cls((0.0,) * channels, (1.0,) * channels)
 
     @classmethod
-    def standard(cls, images: np.ndarray) -> "Normalise":
+    def standard(cls, images: np.ndarray) -> Normalise:
         """Mean 0 and standard deviation 1 per channel over uint8 ``images`` [N, H, W, C]; exact integer sums."""
         mean, std = [], []
         for channel in np.moveaxis(images, -1, 0):

@@ -126,7 +126,7 @@ class DataSet:
                     raise DataError(f"{self.name}: {part} has {kind} of another form than train", got=got, allowed=expected)
         if self.class_names is not None:
             self._check_classes(self.class_names)
-        channels = len(self.normalise.mean) if isinstance(self.normalise, Normalise) else None
+        channels = None if self.pixel_scale is None else len(self.pixel_scale.mean)
         if channels is not None and (isinstance(self.shape, dict) or self.shape[-1:] != (channels,)):
             raise DataError(f"{self.name}: normalise needs one mean and std per channel", got=channels,
                             allowed=f"the last axis of {self.shape}")
@@ -161,6 +161,11 @@ class DataSet:
         if self.class_names is None:
             raise DataError(f"{self.name} has no classes", got=_form(self.train.targets))
         return len(self.class_names)
+
+    @property
+    def pixel_scale(self) -> Normalise | None:
+        """Mean and standard deviation of every channel, if the inputs are pixels that are normalised so."""
+        return self.normalise if isinstance(self.normalise, Normalise) else None
 
     def read(self, inputs: Tree) -> Tree:
         """Inputs as the model reads them, normalised; NumPy in, NumPy out."""

@@ -42,6 +42,11 @@ def take(tree: Tree, indices: Any) -> Tree:
     return map_tree(lambda path, array: array[indices], tree)
 
 
+def filled(tree: Tree, n: int) -> Tree:
+    """The tree with n examples or more, the last one repeated."""
+    return take(tree, np.minimum(np.arange(n), rows(tree) - 1)) if rows(tree) < n else tree
+
+
 def describe(tree: Tree) -> str:
     """Types and shapes of one example.
 

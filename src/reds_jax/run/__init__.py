@@ -53,7 +53,7 @@ def run_nested(
     model: Any, params: Any, batch_stats: Sequence[Any], inputs: Any, widths: Sequence[Width], *, train: bool = False,
     dropout: bool | None = None, key: Any = None, share: bool = True,
 ) -> tuple[tuple[Any, Any], ...]:
-    """`run` at every width, in the order of ``widths``, each with its own statistics; what they have in common is computed once."""
+    """`run` at every width, in the order of ``widths``, each with its own statistics; common work is done once."""
     with sharing() if share else nullcontext():
         return tuple(run(model, {"params": params, "batch_stats": stats}, inputs, width, train=train, dropout=dropout, key=key)
                      for width, stats in zip(widths, batch_stats, strict=True))
