@@ -17,7 +17,7 @@ import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
-from reds_jax.graph.flat import leaf_path
+from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
 from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, variables_of
 from reds_jax.training.objective import Objective

@@ -13,7 +13,7 @@ import numpy as np
 from reds_jax.data.normalise import read
 from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
-from reds_jax.nn.lowering import uses_dot
+from reds_jax.lowering import uses_dot
 from reds_jax.run import run
 from reds_jax.training.objective import Objective, default_objective
 
