@@ -1,16 +1,16 @@
 import jax
 import numpy as np
 import pytest
-from training_nets import TinyMLP, examples, initial
+from training_nets import examples, initial, tiny_mlp
 
 from reds_jax.errors import InvalidArgumentError, WidthError
-from reds_jax.nn import lowering
+from reds_jax.lowering import lowering
 from reds_jax.training import Metric, classification, evaluate, recalibrate
 from reds_jax.training.evaluate import _batch
 
 WIDTHS = (0.5, 1.0)
 LOSS = classification().loss
-MODEL, SPLIT = TinyMLP(), examples(37)
+MODEL, SPLIT = tiny_mlp(), examples(37)
 DATA = SPLIT.inputs, SPLIT.targets
 
 
@@ -50,7 +50,7 @@ def test_a_second_evaluation_compiles_nothing(trained):
     params, stats = trained
     evaluate(MODEL, params, stats, WIDTHS, *DATA)
     before = _batch._cache_size()
-    evaluate(TinyMLP(), params, stats, WIDTHS, *DATA)
+    evaluate(tiny_mlp(), params, stats, WIDTHS, *DATA)
     assert _batch._cache_size() == before
     evaluate(MODEL, params, stats, WIDTHS, *DATA, batch_size=10)
     before = _batch._cache_size()
