@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import numpy as np
 from rich.console import Console
 
 from reds_jax import importance
+from reds_jax.adapters import adapt
 from reds_jax.baselines import uniform_widths
 from reds_jax.cost import width_problem
 from reds_jax.data import DataSet
@@ -98,7 +98,7 @@ class Choice:
 
 
 def nest(
-    model: nn.Module,
+    model: Any,
     variables: Any,
     data: DataSet,
     config: FitConfig,
@@ -113,8 +113,8 @@ def nest(
     """All stages: turn a trained network into nested subnetworks, train them together, and measure them.
 
     Args:
-        model: a flax.linen module of `reds_jax.nn` layers, called as ``model(x, width, train=...)``.
-        variables: its trained variables.
+        model: whatever `reds_jax.adapters.adapt` takes, unmodified.
+        variables: its trained variables; None where the model holds them itself.
         data: train, validation and test examples.
         config: how the nested subnetworks are trained; ``config.seed`` seeds the scores as well.
         options: how the subnetworks are chosen; by default budgets of 25, 50, 75 and 100 % of the MACs.
@@ -127,6 +127,7 @@ def nest(
     """
     options = for_method(method, options or Subnetworks())
     objective = default_objective(data.train.targets) if objective is None else objective
+    _, variables = adapt(model, variables)
     graph = trace(model, variables, data.example())
     observe("groups", graph)
     scores: Scores = {}
@@ -163,7 +164,7 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 
 
 def score(
-    model: nn.Module, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, objective: Objective,
+    model: Any, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, objective: Objective,
     batch_size: int, seed: int,
 ) -> Scores:
     """Importance of every unit, on training data, with frozen batch statistics."""

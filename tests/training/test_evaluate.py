@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from training_nets import examples, initial, tiny_mlp
+from training_nets import CNN, examples, initial, tiny_mlp
 
 from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.lowering import lowering
@@ -73,5 +73,7 @@ def test_wrong_arguments_are_named(trained):
         evaluate(MODEL, params, stats, WIDTHS, DATA[0][:0], DATA[1][:0])
     with pytest.raises(WidthError):
         evaluate(MODEL, params, stats, (0.5, 1.5), *DATA)
-    with pytest.raises(InvalidArgumentError, match="cannot be hashed"):
+    with pytest.raises(InvalidArgumentError, match="this is no model"):
         evaluate([], params, stats, WIDTHS, *DATA)
+    with pytest.raises(InvalidArgumentError, match="CNN cannot be hashed.*tuples"):
+        evaluate(CNN(kernel=np.ones(2)), params, stats, WIDTHS, *DATA)
