@@ -252,7 +252,6 @@ def _body(program: Program, closed: Any, module: str, line: str, rules: bool) ->
 def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
     """The derivative rule of a custom call as a body, traced at full width; integers have no derivative."""
     arguments = _arguments(eqn)
-    alone = core.jaxpr_as_fun(core.ClosedJaxpr(core.Jaxpr((), arguments, eqn.outvars, [eqn]), ()))
     shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in arguments]
     floats = [i for i, x in enumerate(shapes) if _is_float(x)]
 
@@ -260,7 +259,8 @@ def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
         full = list(given)
         for i, x in zip(floats, some, strict=True):
             full[i] = x
-        return alone(*full)
+        known = dict(zip(arguments, full, strict=True))
+        return _bind(eqn, [v.val if isinstance(v, core.Literal) else known[v] for v in eqn.invars])
 
     def jvp(given: Sequence[Any], tangents: Sequence[Any]) -> Any:
         return jax.jvp(lambda *some: of_floats(given, *some), [given[i] for i in floats], tangents)
@@ -274,6 +274,13 @@ def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
     else:
         closed = jax.make_jaxpr(vjp)(shapes, results)
     return _body(program, closed, module, line, False)
+
+
+def _bind(eqn: Any, arrays: Sequence[Any]) -> list[Any]:
+    """A custom call by itself; jax before 0.10 gives its functions apart from its parameters."""
+    found = eqn.primitive.get_bind_params(eqn.params)
+    functions, params = found if isinstance(found, tuple) else ((), found)
+    return eqn.primitive.bind(*functions, *arrays, **params)
 
 
 def _arguments(eqn: Any) -> list[Any]:

@@ -69,7 +69,25 @@ def broadcast_in_dim(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequen
 
 
 def reshape(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
-    return _bind(op, [ins[0].plain()], {**op.params, "new_sizes": cut.shape(op.outputs[0])})
+    h, shape = ins[0], cut.shape(op.outputs[0])
+    if h.order is not None and h.order[-1] == 0 and shape and shape[0] == h.shape[0]:  # the batch stays behind
+        last = (*range(1, len(h.order)), 0)
+        return [held(h.turned(last).reshape(*shape[1:], shape[0]), (*range(1, len(shape)), 0))]
+    return _bind(op, [h.plain()], {**op.params, "new_sizes": shape})
+
+
+def dot_general(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
+    """A product reads its operands as they lie."""
+    contract, batch = op.params["dimension_numbers"]
+    lying = tuple(tuple(tuple(h.axis(i) for i in axes) for h, axes in zip(ins, pair, strict=True)) for pair in (contract, batch))
+    (result,) = _bind(op, [h.array for h in ins], {**op.params, "dimension_numbers": lying})
+    order, start = list(range(len(batch[0]))), len(batch[0])
+    for side, h in enumerate(ins):
+        gone = (*contract[side], *batch[side])
+        free = [i for i in h.order or range(np.ndim(h.array)) if i not in gone]
+        order += [start + sorted(free).index(i) for i in free]
+        start += len(free)
+    return [held(result.array, order)]
 
 
 def transpose(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
@@ -208,7 +226,7 @@ def batch_norm(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Hel
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE - {"optimization_barrier"}, elementwise), **dict.fromkeys(_POOLS, reduce_window),
     **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor"], reduce),
-    "broadcast_in_dim": broadcast_in_dim, "reshape": reshape, "transpose": transpose, "slice": slice_, "split": split,
+    "broadcast_in_dim": broadcast_in_dim, "dot_general": dot_general, "reshape": reshape, "transpose": transpose, "slice": slice_, "split": split,
     "concatenate": concatenate, "pad": pad, "gather": gather, "dynamic_slice": dynamic_slice,
     "dynamic_update_slice": dynamic_update_slice, "conv_general_dilated": conv, "batch_norm": batch_norm,
 }
