@@ -185,7 +185,7 @@ def _check_dependence(pure: Any, variables: Any, x: Any, graph: ChannelGraph) ->
 
 def _finite(outputs: list[np.ndarray]) -> list[np.ndarray]:
     for array in outputs:
-        if not np.isfinite(array.astype(np.float64)).all():
+        if not np.isfinite(array).all():
             raise AssertionError("the outputs of the network are not finite, so nothing can be compared")
     return outputs
 
@@ -194,5 +194,6 @@ def _difference(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
     """The largest difference, relative to 1 + the largest expected value; infinite for other shapes or for NaN."""
     if [a.shape for a in expected] != [b.shape for b in found]:
         return float("inf")
-    largest = [float(np.max(np.abs(a - b)) / (1 + np.max(np.abs(a)))) for a, b in zip(expected, found, strict=True) if a.size]
+    pairs = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(expected, found, strict=True) if a.size]
+    largest = [float(np.max(np.abs(a - b)) / (1 + np.max(np.abs(a)))) for a, b in pairs]
     return float("inf") if np.isnan(largest).any() else max(largest, default=0.0)
