@@ -90,11 +90,12 @@ def allowed(
             continue
         steps = math.lcm(step, *(r.multiple_of for r in mine if r.multiple_of is not None))
         low = max(least, *(_count(r.floor, group.size, math.ceil) for r in mine if r.floor is not None), 1)
-        high = min(group.size, *(_count(r.at_most, group.size, math.floor) for r in mine if r.at_most is not None), group.size)
+        limits = [_count(r.at_most, group.size, math.floor) for r in mine if r.at_most is not None]
+        high = min([group.size, *limits])
         widths = tuple(n for n in allowed_widths(group.size, steps, min(low, group.size)) if low <= n <= high)
         if not widths:
-            raise InvalidArgumentError(f"the rules leave the group {group.name!r} no width",
-                                       got=f"multiples of {steps} from {low} to {high}", allowed=f"some width up to {group.size}")
+            raise InvalidArgumentError(f"the rules leave the group {group.name!r} no width", allowed=f"up to {group.size}",
+                                       got=f"multiples of {steps} from {low} to {high}")
         found.append(widths)
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from reds_jax.adapters import PureModel, adapt
 from reds_jax.errors import InvalidArgumentError
@@ -46,7 +47,7 @@ def run(
         InvalidArgumentError: dropout without a key.
     """
     pure, variables = adapt(model, variables)
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((variables, inputs, key))):
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((variables, inputs, key))):
         return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, dot=uses_dot())
     (result,) = run_nested(pure, variables["params"], [variables.get("batch_stats", {})], inputs, [width], train=train,
                            dropout=dropout, key=key)
