@@ -95,17 +95,20 @@ def run_traced(
         if any(x is program.inputs[-1] for item in program.operations for x in item.inputs):
             raise InvalidArgumentError("dropout needs random numbers, and there is no key", hint="Pass key=jax.random.key(0).")
         key = jax.random.key(0)
-    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w)) for w in widths]
+    leaves = [leaves_by_path(v) for v in variables]
+    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w), {
+        value.number: id(mine[path]) for path, value in program.leaves.items() if not path.startswith("params/")})
+        for w, mine in zip(widths, leaves, strict=True)]
     shared = Shared(depends) if share and len(widths) > 1 else None
     results: list[Any] = [None] * len(widths)
     for i in sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers)):
         narrow = subnetworks[i]
-        leaves = leaves_by_path(variables[i])
-        env: Env = {value.number: narrow.cut(value, Held(leaves[path])) for path, value in program.leaves.items()}
+        mine = leaves[i]
+        env: Env = {value.number: narrow.cut(value, Held(mine[path])) for path, value in program.leaves.items()}
         env.update(zip((v.number for v in program.inputs), map(Held, [*jax.tree.leaves(inputs), key]), strict=True))
         narrow.run(items, env, shared)
         outputs = jax.tree.unflatten(program.structure, [narrow.read(x, env).plain() for x in program.outputs])
-        states = {path: _put_back(narrow, program.leaves[path], leaves[path], narrow.read(x, env).plain())
+        states = {path: _put_back(narrow, program.leaves[path], mine[path], narrow.read(x, env).plain())
                   for path, x in program.states.items()}
         results[i] = outputs, _updated(variables[i].get("batch_stats", {}), states)
     return tuple(results)
