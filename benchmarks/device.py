@@ -25,7 +25,8 @@ import tyro
 from rich.console import Console
 
 from reds_jax import models, report
-from reds_jax.deploy import c99, device
+from reds_jax.deploy.board import device
+from reds_jax.deploy.c.export import export
 from reds_jax.graph.extract import extract
 from reds_jax.graph.trace import trace
 from reds_jax.training.arrays import write_text
@@ -98,7 +99,7 @@ def measure(network: Network, dtype: str, options: Options, folder: Path) -> dic
     batch = rng.normal(size=(16, *network.shape)).astype(np.float32)
     graph = trace(network.model, trees[0], jnp.asarray(batch))
     widths = [graph.widths(f) for f in FRACTIONS]
-    exported = c99.export(network.model, trees, graph, widths, folder / "nested", dtype,  # type: ignore[arg-type]
+    exported = export(network.model, trees, graph, widths, folder / "nested", dtype,  # type: ignore[arg-type]
                           calibration=[batch], rule="minmax")
     found: dict[str, Any] = {"network": network.name, "dtype": dtype, "facts": exported.facts, "boards": {}}
     for board in options.boards:
@@ -111,7 +112,7 @@ def measure(network: Network, dtype: str, options: Options, folder: Path) -> dic
         for k, w in enumerate(widths):
             small, variables = extract(network.model, trees[k], graph, w)
             alone = trace(small, variables, jnp.asarray(batch))
-            c99.export(small, variables, alone, [alone.full_widths], folder / f"alone_{k}", dtype,  # type: ignore[arg-type]
+            export(small, variables, alone, [alone.full_widths], folder / f"alone_{k}", dtype,  # type: ignore[arg-type]
                        calibration=[batch], rule="minmax")
             try:
                 found["separate"].append(device.run(folder / f"alone_{k}", "m4"))

@@ -1,7 +1,7 @@
 """Widths chosen by MACs against widths chosen by a measured table: ``python benchmarks/latency_loop.py --help``.
 
 For each network and number format: a table of times on this computer and one of instructions of a Cortex-M4F in QEMU
-(`reds_jax.deploy.latency_measure`); four nested subnetworks chosen for the same values by MACs, by time and by instructions, at
+(`reds_jax.deploy.latency.measure`); four nested subnetworks chosen for the same values by MACs, by time and by instructions, at
 the same fractions of the full network's cost, and by time and by instructions at what the choice by MACs costs; all of them
 exported as C, run as wholes, and compared with what the tables predicted. The values are log-retention of decaying scores,
 ``(1 + u)^-a`` with one random exponent a group: nothing is trained, and no accuracy is measured. Needs gcc, qemu-system-arm
@@ -33,10 +33,11 @@ import tyro
 
 from reds_jax import report
 from reds_jax.cost import width_problem
-from reds_jax.deploy import c99, device, host
-from reds_jax.deploy.latency import LatencyTable
-from reds_jax.deploy.latency_measure import Statistic, measure
-from reds_jax.deploy.lower import lower
+from reds_jax.deploy.board import device, host
+from reds_jax.deploy.c.export import Dtype, export
+from reds_jax.deploy.latency.measure import Statistic, measure
+from reds_jax.deploy.latency.table import LatencyTable
+from reds_jax.deploy.lowering.lower import lower
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
 from reds_jax.knapsack import WidthProblem, solve_nested
@@ -56,7 +57,7 @@ class Options:
     """table.md, results.json, latency.png and tables/ go here"""
     networks: tuple[str, ...] = tuple(NETWORKS)
     """which networks"""
-    dtypes: tuple[c99.Dtype, ...] = ("int8", "float32")
+    dtypes: tuple[Dtype, ...] = ("int8", "float32")
     """which number formats"""
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """fractions of the full network's cost"""
@@ -111,7 +112,7 @@ def time_wholes(folders: Sequence[Path], facts: Mapping[str, Any], options: Opti
     return np.array(rows).reshape(len(folders), len(options.budgets), -1) / 1e3
 
 
-def run(network: str, dtype: c99.Dtype, options: Options) -> dict[str, Any]:
+def run(network: str, dtype: Dtype, options: Options) -> dict[str, Any]:
     """One network in one number format: tables, choices, and the choices as wholes."""
     build, shape = NETWORKS[network]
     model, example = build(), jnp.zeros((1, *shape), jnp.float32)
@@ -130,7 +131,7 @@ def run(network: str, dtype: c99.Dtype, options: Options) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="latency_") as temporary:
         folders, facts = [], {}
         for i, nested in enumerate(solved.values()):
-            exported = c99.export(model, variables, graph, list(nested.widths), Path(temporary) / f"n{i}", dtype,
+            exported = export(model, variables, graph, list(nested.widths), Path(temporary) / f"n{i}", dtype,
                                   calibration=[inputs] if dtype == "int8" else None, examples=inputs[:1], name=f"n{i}")
             folders, facts = [*folders, exported.folder], exported.facts
         passes = time_wholes(folders, facts, options)

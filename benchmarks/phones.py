@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from reds_jax.deploy import litert, onnx
+from reds_jax.deploy.phone import litert, onnx
 from reds_jax.graph.trace import trace
 from reds_jax.models import build
 from reds_jax.testing import random_variables

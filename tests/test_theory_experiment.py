@@ -14,8 +14,7 @@ from reds_jax.experiments import theory, theory_cases, theory_exhaustive
 from reds_jax.experiments.theory import Theory
 from reds_jax.experiments.theory_cases import ADDITIVE, METHODS, SETTINGS
 from reds_jax.knapsack import WidthProblem
-from reds_jax.knapsack.classic import every_chain, joint_optimum, optimum
-from reds_jax.knapsack.classic_items import Instance
+from reds_jax.theory import Instance, every_chain, joint_optimum, optimum
 
 TINY = Theory(stages=(2, 4), instances=3, draws=1, models=("dnn_s",))
 

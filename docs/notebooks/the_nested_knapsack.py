@@ -117,7 +117,7 @@ assert D1 <= D2
 # any number of capacities and of items:
 
 # %%
-from reds_jax.knapsack.classic import Instance, bottom_up, joint_optimum, optimum, top_down
+from reds_jax.theory import Instance, bottom_up, joint_optimum, optimum, top_down
 
 paper_and_pencil = Instance.of((3, 101), (2, 100), (2, 100), (2, 100))
 assert bottom_up(paper_and_pencil, (3, 6)).values == (101, 201)
@@ -253,8 +253,7 @@ print("top-down", p(D1), "of", p(B), "=", float(Fraction(p(D1), p(B))))
 # 1/((k+1)P).
 
 # %%
-from reds_jax.knapsack import bounds
-from reds_jax.knapsack.tight import tight_instance
+from reds_jax.theory import bounds, tight_instance
 
 
 def bottom_up_share(items, capacities):
@@ -305,7 +304,7 @@ assert bounds.bottom_up_ratio((6, 12)) > bounds.bottom_up_ratio((7, 12))
 # The price of nesting on four items, by looking at every nested pair there is:
 
 # %%
-from reds_jax.knapsack.classic import best_of_both
+from reds_jax.theory import best_of_both
 
 price = Instance.of((1, 1), (2, 2), (2, 2), (2, 2))
 everything = [frozenset(s) for size in range(5) for s in combinations(range(4), size)]
@@ -481,7 +480,7 @@ for theorem, share in refuted.items():
 # from anywhere, finds out which theorem applies, and sets the promise beside what was reached. All of it is exact.
 
 # %%
-from reds_jax.knapsack.certificate import certificate
+from reds_jax.theory import certificate
 
 mine = Instance.of((4, 9), (3, 7), (3, 6), (2, 4), (2, 3), (1, 1))
 answer = certificate(mine, bottom_up(mine, (5, 10)))
@@ -566,7 +565,7 @@ else:
 # </details>
 
 # %%
-from reds_jax.knapsack.classic import every_chain
+from reds_jax.theory import every_chain
 
 ties = Instance.of((3, 1), (2, 1), (2, 1), (2, 1))
 values = {chain.values for chain in every_chain(ties, (3, 6), "bottom_up")}

@@ -178,7 +178,7 @@ print("j = 2:", float(family(2, 100, 100)), "  j = 4:", float(family(4, 100, 100
 # %%
 import matplotlib.pyplot as plt
 
-from reds_jax.knapsack import bounds
+from reds_jax.theory import bounds
 
 figure, panels = plt.subplots(1, 3, figsize=(10, 2.9), sharey=True, layout="constrained")
 for panel, j in zip(panels, (2, 3, 4), strict=True):
@@ -203,7 +203,7 @@ plt.show()
 
 # %%
 from reds_jax.knapsack import WidthProblem, solve, solve_nested
-from reds_jax.knapsack.tight import bilinear_instance
+from reds_jax.theory import bilinear_instance
 
 for j in (2, 3, 4):
     problem, capacities = bilinear_instance("top_down", stages=j, units=60, profit=1000)

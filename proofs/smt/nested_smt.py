@@ -20,8 +20,7 @@ from typing import Literal, cast
 
 import z3
 
-from reds_jax.knapsack import bounds
-from reds_jax.knapsack.classic import Instance, optimum
+from reds_jax.theory import Instance, bounds, optimum
 
 Theorem = Literal["T1", "T2", "T6"]
 BOUNDS: dict[Theorem, Callable[..., Fraction]] = {

@@ -19,7 +19,7 @@ import optax
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
-from reds_jax.graph.flat import leaf_path
+from reds_jax.program.flat import leaf_path
 
 Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
 METHODS: tuple[Method, ...] = ("taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random")

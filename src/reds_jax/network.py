@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from reds_jax import models
+from reds_jax.adapters import adapt
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.graph import ChannelGraph
-from reds_jax.graph.extract import Subnetwork, extract
+from reds_jax.lowering import uses_dot
+from reds_jax.models.converted import rows_by_position
+from reds_jax.run import run
+from reds_jax.run.extract import Subnetwork, extract
 from reds_jax.training import load_model, save_model
 from reds_jax.widths import Widths
 
@@ -23,14 +27,14 @@ class NestedNetwork:
     """What training leaves: run subnetwork k with ``apply(k, x)``, cut it out with ``subnetwork(k, graph)``.
 
     Args:
-        model: the flax.linen module.
+        model: whatever `reds_jax.adapters.adapt` takes.
         params: the full parameters, sorted by importance, shared by all subnetworks.
         batch_stats: one tree of batch statistics per subnetwork (empty without batch norm).
         widths: one `Widths` per subnetwork, ascending: each is contained in the next.
         macs: multiply-accumulate operations of each subnetwork for one example.
     """
 
-    model: nn.Module
+    model: Any
     params: Any
     batch_stats: tuple[Any, ...]
     widths: tuple[Widths, ...]
@@ -53,8 +57,9 @@ class NestedNetwork:
         return {"params": self.params, "batch_stats": stats} if stats else {"params": self.params}
 
     def apply(self, k: int, x: Any) -> Any:
-        """The outputs of subnetwork k (0 is the smallest) for inputs x [N, ...]."""
-        return self.model.apply(self.variables(k), x, width=self.widths[k])
+        """The outputs of subnetwork k (0 is the smallest) for inputs x [N, ...]; compiled once for each shape of x."""
+        pure, variables = adapt(self.model, self.variables(k))
+        return _outputs(variables, x, pure=pure, width=self.widths[k], dot=uses_dot())
 
     def for_budget(self, macs: int) -> int:
         """The largest subnetwork that costs at most ``macs``; an error names the smallest cost if there is none."""
@@ -77,24 +82,36 @@ class NestedNetwork:
             notes: anything else for the record (JSON).
         """
         variables = {"params": self.params, **{f"batch_stats_{k}": s for k, s in enumerate(self.batch_stats) if s}}
-        widths = [{"groups": w.groups, "outputs": w.outputs, "inputs": w.inputs} for w in self.widths]
+        widths = [{"groups": w.groups} for w in self.widths]
         save_model(Path(folder), variables, {"architecture": architecture, "widths": widths, "macs": list(self.macs),
                                              "notes": notes or {}})
 
     @classmethod
-    def load(cls, folder: str | Path, model: nn.Module | None = None) -> NestedNetwork:
-        """Read what `save` wrote; ``model`` is needed for an architecture that is not of this library."""
+    def load(cls, folder: str | Path, model: Any = None) -> NestedNetwork:
+        """Read what `save` wrote; ``model`` is needed for an architecture that is not of this library.
+
+        A network that was saved when a flatten went channel by channel is converted, with a message.
+        """
         arrays, meta = load_model(Path(folder))
         variables = jax.tree.map(jnp.asarray, arrays)
         if model is None:
             architecture = meta.get("architecture")
             if not architecture:
                 raise CheckpointError(f"the saved model in {str(folder)!r} does not name its architecture",
-                                      hint="Pass model=..., the flax.linen module that it was trained with.")
+                                      hint="Pass model=..., the module that it was trained with.")
             model = models.build(architecture["name"], architecture["arguments"])
-        widths = tuple(Widths(*(_tuples(w[part]) for part in ("groups", "outputs", "inputs"))) for w in meta["widths"])
+        widths = tuple(Widths(_tuples(w["groups"])) for w in meta["widths"])
+        params = variables["params"]
+        if any("outputs" in w for w in meta["widths"]):
+            params = jax.tree.map(jnp.asarray, rows_by_position(model, params))
         stats = tuple(variables.get(f"batch_stats_{k}", {}) for k in range(len(widths)))
-        return cls(model, variables["params"], stats, widths, tuple(meta["macs"]))
+        return cls(model, params, stats, widths, tuple(meta["macs"]))
+
+
+@partial(jax.jit, static_argnames=("pure", "width", "dot"))
+def _outputs(variables: Any, x: Any, *, pure: Any, width: Widths, dot: bool) -> Any:
+    del dot  # the trace reads the form itself (`reds_jax.lowering`); as an argument it keeps the forms apart
+    return run(pure, variables, x, width)[0]
 
 
 def _tuples(value: Any) -> Any:

@@ -13,15 +13,16 @@ import int8_oracle as oracle
 import numpy as np
 from device_cases import Case, ranges_of, tensors
 
-from reds_jax.deploy import arena, c99, source
-from reds_jax.deploy.host import WARNINGS, HostNetwork
-from reds_jax.deploy.program import Program
-from reds_jax.deploy.quantize import QuantizedProgram, quantize
+from reds_jax.deploy.board.host import WARNINGS, HostNetwork
+from reds_jax.deploy.c import arena, source
+from reds_jax.deploy.c import export as c99
+from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
+from reds_jax.deploy.lowering.program import Program
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A folder that was written as `reds_jax.deploy.c99.export` writes it, without JAX."""
+    """A folder that was written as `reds_jax.deploy.export` writes it, without JAX."""
 
     folder: Path
     program: Program

@@ -1,32 +1,18 @@
 """Library networks, lowered, exported and compiled once for all tests of the folder."""
 
+import json
 import shutil
 from functools import cache
 
 import pytest
 from c_exports import Compiler, Made, make_case
 from device_cases import Case, case_of
+from library_networks import LIBRARY
 
-from reds_jax.models.cnn import CNN
-from reds_jax.models.ds_cnn import DSCNN
-from reds_jax.models.registry import build
-from reds_jax.models.resnet import ResNet
-
-LIBRARY = {
-    "dnn_s": (lambda: build("dnn_s"), (25, 10, 1)),
-    "dnn_l": (lambda: build("dnn_l"), (6, 5, 1)),
-    "cnn_s": (lambda: build("cnn_s"), (22, 8, 1)),
-    "cnn_l": (lambda: build("cnn_l"), (22, 8, 1)),
-    "cnn": (lambda: CNN(4, (6, 7), 5, 9), (22, 8, 1)),
-    "ds_cnn_s": (lambda: build("ds_cnn_s"), (49, 10, 1)),
-    "ds_cnn_l": (lambda: build("ds_cnn_l"), (13, 6, 1)),
-    "ds_cnn": (lambda: DSCNN(4, 9, (10, 4), (2, 2), ((2, 2), (1, 1))), (25, 10, 1)),
-    "vision_ds_cnn_s": (lambda: build("vision_ds_cnn_s", {"pool": [4, 5]}), (16, 16, 3)),
-    "mobilenet": (lambda: build("mobilenet_v1", {"alpha": 0.125}), (32, 32, 3)),
-    "mobilenet_relu6": (lambda: build("mobilenet_v1", {"alpha": 0.0625, "activation": "relu6"}), (32, 32, 3)),
-    "resnet8": (lambda: build("resnet8"), (16, 16, 3)),
-    "resnet": (lambda: ResNet(4, (5, 6, 9)), (9, 7, 3)),
-}
+from reds_jax import data, models
+from reds_jax.graph.trace import trace
+from reds_jax.network import NestedNetwork
+from reds_jax.testing import random_variables
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +47,21 @@ def exports(library, tmp_path_factory):
 def networks(compiler, exports):
     """``networks(name, dtype)``: the same, compiled by gcc and loaded."""
     return cache(lambda name, dtype: compiler.load(exports(name, dtype).folder))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """What an experiment leaves, with a network that has not been trained."""
+    folder = tmp_path_factory.mktemp("run")
+    images = data.load("fashion_mnist", "synthetic", limit=40)
+    x = images.normalise(images.train.images[:4])
+    model = models.build("cnn_s", {"classes": 10})
+    variables = random_variables(model, x)
+    graph = trace(model, variables, x)
+    widths = tuple(graph.widths(f) for f in (0.25, 1.0))
+    network = NestedNetwork(model, variables["params"], (variables["batch_stats"],) * 2, widths,
+                            tuple(graph.macs(w) for w in widths))
+    network.save(folder / "model", architecture={"name": "cnn_s", "arguments": {"classes": 10}})
+    options = {"data": "synthetic", "resolution": None, "seed": 0, "limit": 40}
+    (folder / "config.json").write_text(json.dumps({"task": "fashion_mnist", "options": options}))
+    return folder, network, images

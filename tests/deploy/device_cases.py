@@ -8,10 +8,10 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from reds_jax.deploy.calibrate import Ranges
-from reds_jax.deploy.lower import lower
-from reds_jax.deploy.program import Program
-from reds_jax.deploy.simulate import _run
+from reds_jax.deploy.int8.calibrate import Ranges
+from reds_jax.deploy.lowering.lower import lower
+from reds_jax.deploy.lowering.program import Program
+from reds_jax.deploy.lowering.simulate import _run
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
 from reds_jax.testing import interpret, random_variables

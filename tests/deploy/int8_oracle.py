@@ -1,4 +1,4 @@
-"""The int8 arithmetic a second time, from the formulas of runtime/reds_kernels.h, in NumPy's 64 bits.
+"""The int8 arithmetic a second time, from the formulas of c/runtime/reds_kernels.h, in NumPy's 64 bits.
 
 Whatever a device keeps in 32 bits is checked to fit them. `steps_from_exact` compares with real arithmetic.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from reds_jax.deploy.program import Operation, Program, Window
-from reds_jax.deploy.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.lowering.program import Operation, Program, Window
 
 
 def mulhi(a: np.ndarray, b: np.ndarray) -> np.ndarray:

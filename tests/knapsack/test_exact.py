@@ -1,5 +1,6 @@
 """The exact solver against enumeration, against a table over budgets, and in its own words."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from width_problems import budget_table, chains, limited, random_capacities, random_chain, random_problem
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
-from reds_jax.knapsack import Table, WidthProblem, exact, labels, layered, solve
+from reds_jax.knapsack import Table, WidthProblem, layered, solve
 from reds_jax.knapsack.brute import solve_brute
+from reds_jax.knapsack.exact import dual, labels, smallest_cost, solver
 
 
 def check_feasible(problem, capacities, answer):
@@ -120,9 +122,9 @@ def test_equals_the_table_over_budgets_on_larger_chains(seed, shape):
     ],
 )
 def test_the_optimum_does_not_depend_on_the_heuristics(monkeypatch, resources, scales, slices, beams, window):
-    monkeypatch.setattr(exact, "SCALES", scales)
-    monkeypatch.setattr(exact, "SLICES", slices)
-    monkeypatch.setattr(exact, "BEAMS", beams)
+    monkeypatch.setattr(dual, "SCALES", scales)
+    monkeypatch.setattr(solver, "SLICES", slices)
+    monkeypatch.setattr(solver, "BEAMS", beams)
     monkeypatch.setattr(labels, "WINDOW", window)
     monkeypatch.setattr(labels, "CHUNK", 50)
     rng = np.random.default_rng([resources, beams[0]])
@@ -159,6 +161,26 @@ def test_a_larger_capacity_never_loses_value():
     values = [solve(problem, {"macs": c}).value for c in range(least, full + 1, 41)] + [solve(problem, {"macs": full}).value]
     assert values == sorted(values)
     assert values[-1] == problem.evaluate(problem.full_widths)
+
+
+@pytest.mark.parametrize("seed", range(240))
+def test_the_smallest_cost_of_each_resource_alone(seed):
+    """By a shortest path, by enumeration, and by the solver without capacities."""
+    rng = np.random.default_rng(seed)
+    problem = random_problem(rng, resources=2, peaks=True, floats=seed % 3 == 0, residual=seed % 2 == 0)
+    found = problem.smallest_costs()
+    assert list(found) == [*problem.resources, *problem.peaks]
+    choices = list(itertools.product(*problem.widths))
+    for name, least in found.items():
+        exactly = least if seed % 3 else pytest.approx(least, rel=1e-12)
+        assert min(problem.cost(name, widths) for widths in choices) == exactly
+        assert smallest_cost(problem, name, {}) == exactly
+
+
+def test_the_smallest_peak_may_be_negative_and_may_skip_layers():
+    peaks = {"p": (Table(("a", "c"), [[-5, -3], [-9, -2]]),), "q": (Table("b", [2**60 + 1, 2**60]),)}
+    problem = WidthProblem(("a", "b", "c"), ((1, 2),) * 3, (Table(("b", "c"), [[0, 1], [1, 0]]),), {}, peaks)
+    assert problem.smallest_costs() == {"p": -9, "q": 2**60}
 
 
 def test_the_same_answer_twice():

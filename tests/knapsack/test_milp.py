@@ -5,9 +5,9 @@ import pytest
 from width_problems import random_capacities, random_chain, random_problem
 
 from reds_jax.errors import InfeasibleError
-from reds_jax.knapsack import Table, WidthProblem, milp, solve
-from reds_jax.knapsack.bits import bilinear, fits_bits
-from reds_jax.knapsack.milp import solve_milp
+from reds_jax.knapsack import Table, WidthProblem, solve
+from reds_jax.knapsack.milp import solve_milp, solver
+from reds_jax.knapsack.milp.bits import bilinear, fits_bits
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -106,7 +106,7 @@ def test_widths_over_a_capacity_are_cut_off(monkeypatch, form):
     """If the solver's tolerance lets the best widths through although they cost too much, the next best are found."""
     problem = WidthProblem.chain(scores=[[9, 8, 7], [6, 5, 4]], pair_macs=[0, 1], unit_macs=[1, 1])
     rejected = [(3, 1), (2, 2)]
-    monkeypatch.setattr(milp, "over_budget", lambda problem, limits, widths: widths in rejected)
+    monkeypatch.setattr(solver, "over_budget", lambda problem, limits, widths: widths in rejected)
     choices = {w: problem.evaluate(w) for w in ((1, 1), (1, 2), (1, 3), (2, 1)) if problem.cost("macs", w) <= 9}
     outcome = solve_milp(problem, {"macs": 9}, form=form)
     assert outcome.widths == max(choices, key=lambda w: choices[w])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import WidthProblem, solve_nested
-from reds_jax.knapsack.bilinear import bilinear_ratios
+from reds_jax.theory import bilinear_ratios
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 

@@ -1,4 +1,4 @@
-"""The twins: each bound of `reds_jax.knapsack.bounds` fails as soon as it is strengthened, and each assumption is needed.
+"""The twins: each bound of `reds_jax.theory.bounds` fails as soon as it is strengthened, and each assumption is needed.
 
 `hypothesis.find` looks for the violating instance in the same strategies in which test_nested_knapsack.py finds none for
 the bound itself; the seed is fixed, so it is found in every run.
@@ -12,9 +12,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import bounds, solve_nested
-from reds_jax.knapsack.classic import Instance, best_of_both, bottom_up, joint_optimum, optimum, top_down
-from reds_jax.knapsack.tight import bilinear_instance, tight_instance
+from reds_jax.knapsack import solve_nested
 from reds_jax.testing.knapsack_strategies import (
     Case,
     capacities_for,
@@ -22,6 +20,17 @@ from reds_jax.testing.knapsack_strategies import (
     knapsack_instances,
     near_tight,
     nested_cases,
+)
+from reds_jax.theory import (
+    Instance,
+    best_of_both,
+    bilinear_instance,
+    bottom_up,
+    bounds,
+    joint_optimum,
+    optimum,
+    tight_instance,
+    top_down,
 )
 
 PAIRS = ((3, 6), (4, 6), (5, 6), (2, 6), (2, 7), (1, Fraction(22, 7)), (3, 17), (10, 101))

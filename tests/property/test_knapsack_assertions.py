@@ -6,8 +6,8 @@ import pytest
 from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.classic import Instance, best_of_both, bottom_up, joint_optimum, optimum, top_down
 from reds_jax.testing.knapsack_strategies import Case, assert_nested_guarantee, check_nested_guarantee
+from reds_jax.theory import Instance, best_of_both, bottom_up, joint_optimum, optimum, top_down
 
 
 def greedy(instance, capacities):

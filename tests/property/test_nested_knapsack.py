@@ -1,4 +1,4 @@
-"""T1 to T7: chains are nested, feasible, stage-optimal and keep what `reds_jax.knapsack.bounds` promises, exactly.
+"""T1 to T7: chains are nested, feasible, stage-optimal and keep what `reds_jax.theory.bounds` promises, exactly.
 
 Every tie is broken against us ("adversarial"), so a stage j is checked on the chain that ends (bottom-up) or starts
 (top-down) with it. The twins, in which a slightly larger bound fails, are in test_bounds_are_sharp.py.
@@ -11,21 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import Table, WidthProblem, bounds, solve, solve_nested
-from reds_jax.knapsack.certificate import certificate
-from reds_jax.knapsack.classic import (
+from reds_jax.knapsack import Table, WidthProblem, solve, solve_nested
+from reds_jax.testing.knapsack_strategies import capacities_for, check_nested_guarantee, knapsack_instances, nested_cases
+from reds_jax.theory import (
     Chain,
     Instance,
     best_of_both,
     bottom_up,
+    bounds,
+    certificate,
     every_chain,
     joint_optimum,
     optimal_sets,
     optimum,
+    tight_instance,
     top_down,
 )
-from reds_jax.knapsack.tight import tight_instance
-from reds_jax.testing.knapsack_strategies import capacities_for, check_nested_guarantee, knapsack_instances, nested_cases
 
 ERRORS = st.sampled_from([Fraction(1, 100), Fraction(1, 10), Fraction(1, 4), Fraction(1, 2)])
 

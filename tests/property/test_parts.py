@@ -10,10 +10,8 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import bounds
-from reds_jax.knapsack.classic import Instance, optimum
-from reds_jax.knapsack.parts import blocks, three_parts
 from reds_jax.testing.knapsack_strategies import capacities_for, heavy_cases, knapsack_instances
+from reds_jax.theory import Instance, blocks, bounds, optimum, three_parts
 
 
 class Cut(NamedTuple):

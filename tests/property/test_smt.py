@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reds_jax.knapsack.classic import Chain, every_chain, optimum
+from reds_jax.theory import Chain, every_chain, optimum
 
 pytest.importorskip("z3", reason="z3 is not installed: pip install z3-solver")
 
@@ -56,7 +56,7 @@ def test_the_bound_is_proved(smt, theorem, items, k):
 
 @pytest.mark.parametrize("theorem", ["T1", "T2", "T6"])
 def test_a_stronger_bound_is_refuted(smt, theorem):
-    """0.1 % more: z3 shows an instance, and the chains of `reds_jax.knapsack.classic` fall below on it."""
+    """0.1 % more: z3 shows an instance, and the chains of `reds_jax.theory` fall below on it."""
     stronger = smt.own_bound(theorem) * Fraction(1001, 1000)
     found = smt.refute(theorem, 4, stronger)
     assert found is not None

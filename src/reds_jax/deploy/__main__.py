@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from reds_jax import report
-from reds_jax.deploy import accuracy, c99, device, litert, onnx, saved_run
-from reds_jax.deploy.calibrate import Rule
-from reds_jax.deploy.latency_command import Latency
-from reds_jax.deploy.policy_command import Policy
+from reds_jax.deploy import accuracy, saved_run
+from reds_jax.deploy.board import device
+from reds_jax.deploy.c.export import export
+from reds_jax.deploy.int8.calibrate import Rule
+from reds_jax.deploy.latency.command import Latency
+from reds_jax.deploy.phone import litert, onnx
+from reds_jax.deploy.policy.command import Policy
 from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.training.arrays import write_text
 
@@ -46,7 +49,7 @@ class Export:
 
     def __call__(self, console: Console, command: str) -> None:
         saved = saved_run.read(self.run, data=self.data)
-        exported = c99.export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
+        exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule,
                               normalise=saved.data.normalise, name=self.name)
         facts = exported.facts

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reds_jax.deploy.c99 import Exported
-from reds_jax.deploy.host import HostNetwork
+from reds_jax.deploy.board.host import HostNetwork
+from reds_jax.deploy.c.export import Exported
+from reds_jax.deploy.int8.simulate import simulate_int8
+from reds_jax.deploy.lowering.simulate import simulate
 from reds_jax.deploy.saved_run import SavedRun
-from reds_jax.deploy.simulate import simulate
-from reds_jax.deploy.simulate_int8 import simulate_int8
 
 
 @dataclass(frozen=True)

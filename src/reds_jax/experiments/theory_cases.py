@@ -2,7 +2,7 @@
 
 In the additive settings a case is a set of items, or a width problem that is one: if every unit beyond the smallest widths
 costs the same as the others of its group and none is worth more than the one before, the prefix constraint costs nothing
-and the theorems of ``reds_jax.knapsack.bounds`` hold. With products of widths as costs none of them does.
+and the theorems of ``reds_jax.theory.bounds`` hold. With products of widths as costs none of them does.
 """
 
 from __future__ import annotations
@@ -23,10 +23,19 @@ from reds_jax.cost import width_problem
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
-from reds_jax.knapsack import WidthProblem, bounds, solve_nested
-from reds_jax.knapsack.bilinear import bilinear_ratios
-from reds_jax.knapsack.classic import Chain, Instance, bottom_up, joint_optimum, optimum, top_down
-from reds_jax.knapsack.tight import bilinear_instance, tight_instance
+from reds_jax.knapsack import WidthProblem, solve_nested
+from reds_jax.theory import (
+    Chain,
+    Instance,
+    bilinear_instance,
+    bilinear_ratios,
+    bottom_up,
+    bounds,
+    joint_optimum,
+    optimum,
+    tight_instance,
+    top_down,
+)
 
 SETTINGS = {
     "random": "random items",

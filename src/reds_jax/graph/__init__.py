@@ -4,6 +4,6 @@
 itself offers needs no jax.
 """
 
-from reds_jax.graph.channels import ChannelGraph, Group, Layer, Parameter, Size, Step
+from reds_jax.graph.channels import ChannelGraph, Group, Layer, Parameter, Pinned, Size, Step
 
-__all__ = ["ChannelGraph", "Group", "Layer", "Parameter", "Size", "Step"]
+__all__ = ["ChannelGraph", "Group", "Layer", "Parameter", "Pinned", "Size", "Step"]

@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 
 from reds_jax.errors import WidthError
-from reds_jax.widths import PathRanges, Ranges, Width, Widths, check_width, fraction_of
+from reds_jax.graph.summary import summary
+from reds_jax.widths import Width, Widths, check_width, fraction_of
 
 WidthLike = Width | Mapping[str, int] | Sequence[int]
 
@@ -56,11 +57,6 @@ class Axis:
         sizes = {g: int(self.unit[self.group == g].max()) + 1 for g in terms}
         return Size(constant, tuple((g, c // sizes[g]) for g, c in terms.items()))
 
-    @property
-    def is_prefix(self) -> bool:
-        """Whether what is kept is a prefix at every width: the units of one group, in their order."""
-        return bool((self.group == self.group[0]).all() and (np.diff(self.unit) >= 0).all())
-
     def kept(self, widths: Sequence[int]) -> np.ndarray:
         """Positions that stay at these widths, ascending."""
         limit = np.append(np.asarray(widths, np.int64), np.iinfo(np.int64).max)  # group -1 reads the last: never cut
@@ -86,13 +82,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Layer:
-    """A dense or convolutional layer: ``macs = factor * product of sizes(widths)``, one input of one example.
+    """A layer, or a product of two activations: ``macs = factor * product of sizes(widths)``, one input of one example.
 
-    ``sizes`` is (width in, width out); for a depthwise convolution it is (width,).
+    ``sizes`` is (width in, width out, ...); for a depthwise convolution it is (width,).
     """
 
     path: str
-    kind: str  # "dense", "conv", "grouped_conv", "depthwise_conv"
+    kind: str  # see `reds_jax.program.walk.LayerUse`
     factor: int
     sizes: tuple[Size, ...]
 
@@ -106,6 +102,24 @@ class Group:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Channels that stay at full width in every subnetwork, and why.
+
+    Args:
+        path: the layer that makes them.
+        channels: how many of its ``size`` output channels stay.
+        reason: what they meet, in words.
+        line: file and line of the user's code where they meet it.
+    """
+
+    path: str
+    channels: int
+    size: int
+    reason: str
+    line: str
 
 
 @dataclass(frozen=True)
@@ -124,9 +138,17 @@ class ChannelGraph:
     parameters: tuple[Parameter, ...]
     layers: tuple[Layer, ...]
     schedule: tuple[Step, ...]
-    makers: tuple[tuple[str, Axis], ...]  # (layer path, its output axis) where units appear
-    readers: tuple[tuple[str, Axis], ...]  # (layer path, its input axis) where units appear
-    input_shape: tuple[int, ...] = ()  # of one example
+    pinned: tuple[Pinned, ...] = ()
+    input_shapes: tuple[tuple[int, ...], ...] = ()  # of one example, an entry for every input array
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example, of a network with one input."""
+        return self.input_shapes[0]
+
+    def summary(self) -> str:
+        """A table of groups, of what stays and why, of the least and full costs, and of the budgets that can be met."""
+        return summary(self)
 
     @property
     def full_widths(self) -> Widths:
@@ -135,18 +157,8 @@ class ChannelGraph:
 
     def widths(self, width: WidthLike) -> Widths:
         """Resolve a fraction, a mapping {group: integer}, a sequence in the order of the groups, or `Widths`."""
-        integers = self.integers(width)
-        names = tuple(g.name for g in self.groups)
-        default = dict(zip(names, integers, strict=True))
-        outputs: list[tuple[str, Ranges]] = []
-        for path, axis in self.makers:
-            ranges = _ranges(axis.kept(integers))
-            if path not in default or ranges != ((0, default[path]),):
-                outputs.append((path, ranges))
-        inputs: PathRanges = tuple(
-            (path, ranges) for path, axis in self.readers
-            if not _is_prefix(ranges := _ranges(axis.kept(integers))))
-        return Widths(tuple(default.items()), tuple(outputs), inputs)
+        names = (g.name for g in self.groups)
+        return Widths(tuple(zip(names, self.integers(width), strict=True)))
 
     def integers(self, width: WidthLike) -> tuple[int, ...]:
         """The width of every group as integers, in the order of ``groups``; every form of a width is checked here."""
@@ -172,7 +184,7 @@ class ChannelGraph:
         return tuple(int(n) for n in integers)
 
     def macs(self, width: WidthLike = 1.0) -> int:
-        """Multiply-accumulate operations of the dense and convolutional layers for one example, bilinear in the widths."""
+        """Multiply-accumulate operations of layers and of products of activations for one example, bilinear in the widths."""
         integers = self.integers(width)
         return sum(layer.macs(integers) for layer in self.layers)
 
@@ -197,13 +209,3 @@ class ChannelGraph:
         """
         integers = self.integers(width)
         return max((step.alive_bytes(integers) for step in self.schedule), default=0)
-
-
-def _ranges(positions: np.ndarray) -> Ranges:
-    """Ascending positions as half-open ranges."""
-    breaks = np.flatnonzero(np.diff(positions) != 1) + 1
-    return tuple((int(part[0]), int(part[-1]) + 1) for part in np.split(positions, breaks))
-
-
-def _is_prefix(ranges: Ranges) -> bool:
-    return len(ranges) == 1 and ranges[0][0] == 0

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reds_jax.graph.channels import Size, Step
-from reds_jax.graph.flat import Operation, Program, Value
-from reds_jax.graph.rules import ELEMENTWISE, VIEWS, Walk, error
+from reds_jax.program.flat import Operation, Program, Value
+from reds_jax.program.rules.elementwise import ELEMENTWISE
+from reds_jax.program.rules.shapes import VIEWS
+from reds_jax.program.walk import Walk
 
 _FREE_VIEWS = VIEWS - {"broadcast_in_dim"}
 
@@ -58,8 +60,6 @@ def schedule(program: Program, state: Walk, length: Callable[[Value, int], Size]
         total = Size(value.itemsize)
         for axis in range(len(value.shape)):
             n = length(value, axis)
-            if n.terms and total.terms:
-                raise error(made_by[value.number], "makes an array with channels on two axes", "Keep channels on one axis.")
             total = Size(0, n.terms) * total.constant + Size(n.constant * total.constant) if n.terms else total * n.constant
         return total
 

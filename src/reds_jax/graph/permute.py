@@ -10,7 +10,7 @@ import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph
-from reds_jax.graph.flat import leaf_path
+from reds_jax.program.flat import leaf_path
 
 Scores = Mapping[str, Any]
 """Importance of every unit: {group name: array [group size]}."""

@@ -2,160 +2,152 @@
 
 from __future__ import annotations
 
-import inspect
-from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 
-from reds_jax.errors import InvalidArgumentError, TraceError
-from reds_jax.graph.channels import Axis, ChannelGraph, Group, Layer, Parameter, Size
-from reds_jax.graph.flat import Program, Value, flatten
+from reds_jax.adapters import PureModel, adapt
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph.channels import ChannelGraph, Layer, Parameter, Pinned, Size
 from reds_jax.graph.memory import schedule
-from reds_jax.graph.rules import LayerUse, Walk, module_of, walk
-from reds_jax.graph.units import FIXED, Labels
-from reds_jax.nn.calls import Calls, listening
+from reds_jax.graph.numbering import Numbering
+from reds_jax.lowering import lowering
+from reds_jax.program.flat import Program, Value, flatten_with_state
+from reds_jax.program.rules import walk
+from reds_jax.program.units import FIXED
+from reds_jax.program.walk import LayerUse, Sized, Walk, module_of
+
+Mode = tuple[bool, bool]
+"""(train, dropout) of a program."""
+INFERENCE: Mode = (False, False)
 
 
-def trace(model: nn.Module, variables: Any, example_input: Any, **apply_kwargs: Any) -> ChannelGraph:
-    """The channel graph of ``model``: which axes move together, the costs, and the order of execution.
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A model for inputs of one shape: its programs, the units in them, and the channel graph that follows."""
+
+    programs: dict[Mode, Program]
+    state: Walk
+    numbering: Numbering
+    graph: ChannelGraph
+
+
+def trace(model: Any, variables: Any, example_input: Any) -> ChannelGraph:
+    """The channel graph of ``model``: which axes move together, what stays and why, the costs, and the order of execution.
 
     Every position of every parameter axis starts as a unit; the operations of the jaxpr unite units that must move together
-    (Fang et al. 2023, DepGraph, arXiv 2301.12900, builds such groups from hooks; here the program itself is read). Units
-    that reach the network's input or output stay. A group is a set of units that appear on exactly the same axes.
+    (Fang et al. 2023, DepGraph, arXiv 2301.12900, builds such groups from hooks; here the program itself is read, in
+    inference and in training). Units that reach the network's input or output, or an operation that is not the same for a
+    prefix of them, stay: ``graph.pinned`` says which and why. A group is a set of units that appear on the same axes.
 
     Args:
-        model: a flax.linen module whose layers come from `reds_jax.nn` (or lower to the same operations).
-        variables: its variables (arrays or shapes).
-        example_input: one batch of input, [N, ...]; only its shape and dtype matter, and N is taken as 1.
-        apply_kwargs: further arguments of ``model.apply`` (not a width: the trace is at full width).
+        model: whatever `reds_jax.adapters.adapt` takes: a flax.linen or flax.nnx module, an equinox module, a Keras model on
+            JAX, or a pure function ``f(variables, *inputs)``.
+        variables: its variables (arrays or shapes); None where the model holds them itself.
+        example_input: one batch of input, [N, ...], or a tuple or dict of such; only shapes and types matter, and N is
+            taken as 1.
 
-    Raises:
-        TraceError: an operation cannot be followed; the message names it, its shapes, the module and the line.
+    >>> # print(trace(model, variables, x).summary())
     """
-    shape = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[1:]), a.dtype), example_input)
-    program, calls = program_of(model, variables, shape, **apply_kwargs)
-    graph = graph_of(program, walk(program, calls.full))
-    for path, axis in graph.readers:
-        if path in calls.unaware and not axis.is_prefix:
-            raise TraceError(f"the layer {path!r} reads channels of which a subnetwork keeps no prefix (behind a concatenation "
-                             "or a reshape), and is not told which", hint="Call it with the width, an output layer with "
-                             "reads=width; or flatten with reds_jax.nn.flatten.")
-    return graph
+    pure, variables = adapt(model, variables)
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[1:]), a.dtype), example_input)
+    return traced(pure, variables, one).graph
 
 
-def program_of(model: Any, variables: Any, x: Any, **apply_kwargs: Any) -> tuple[Program, Calls]:
-    """The program of ``model`` at full width, and how its layers are called."""
+def traced(pure: PureModel, variables: Any, inputs: Any) -> Traced:
+    """The programs of a model for inputs of these shapes; only shapes and types of the arguments matter, and are remembered."""
     if not jax.tree.leaves(variables):
         raise InvalidArgumentError("the model has no parameters", hint="Pass the variables of model.init(...).")
-    if isinstance(model, nn.Module) and "width" in inspect.signature(type(model).__call__).parameters:
-        apply_kwargs = {"width": 1.0, **apply_kwargs}  # the default may be None, which asks for fixed layers
-    with listening() as calls:
-        return flatten(lambda v, x: model.apply(v, x, **apply_kwargs), variables, x), calls
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), a.dtype), (variables, inputs))
+    leaves, structure = jax.tree.flatten(shapes)
+    return _traced(pure, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
 
 
-def graph_of(program: Program, state: Walk) -> ChannelGraph:
+@lru_cache(maxsize=256)
+def _traced(pure: PureModel, structure: Hashable, shapes: tuple[tuple[tuple[int, ...], Any], ...]) -> Traced:
+    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    variables, inputs = jax.tree.unflatten(structure, leaves)  # type: ignore[arg-type]
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    programs: dict[Mode, Program] = {}
+    for mode in (INFERENCE, (True, True), (True, False)):
+        train, dropout = mode
+        if mode == (True, False) and not _reads_key(programs[True, True]):
+            programs[mode] = programs[True, True]
+            break
+
+        def call(variables: Any, inputs: Any, key: Any, train: bool = train, dropout: bool = dropout) -> Any:
+            outputs, stats = pure(variables, inputs, train=train, dropout=dropout, key=key if dropout else None)
+            return outputs, {"batch_stats": stats} if train and stats else {}
+
+        first = max((p.values for p in programs.values()), default=0)
+        with lowering("lax"):  # of a model that runs programs itself, such as an extracted subnetwork
+            programs[mode] = flatten_with_state(call, variables, inputs, key, first=first)
+    state = walk(*dict.fromkeys(programs.values()))
+    inference = programs[INFERENCE]
+    numbering = Numbering(state, inference)
+    return Traced(programs, state, numbering, _graph(inference, state, numbering))
+
+
+def _reads_key(program: Program) -> bool:
+    key = program.inputs[-1]
+    return any(x is key for op in program.operations for x in op.inputs)
+
+
+def _graph(program: Program, state: Walk, numbering: Numbering) -> ChannelGraph:
     """Groups, sizes and layers from the units that a walk has united."""
-    roots = {
-        (path, axis): state.units.find(labels)
-        for path, value in program.leaves.items()
-        for axis, labels in enumerate(state.of(value)) if labels is not None
-    }
-    numbering = _Numbering(state, roots, state.layers)
 
     def length(value: Value, axis: int) -> Size:
-        return numbering.size(state.of(value)[axis], value.shape[axis])
+        return numbering.size(state.labels[value.number][axis], value.shape[axis])
 
     parameters = tuple(
-        Parameter(path, value.shape, value.itemsize,
-                  tuple(numbering.axis(labels) for labels in state.of(value)))
+        Parameter(path, value.shape, value.itemsize, tuple(numbering.axis(labels) for labels in state.leaves[path]))
         for path, value in program.leaves.items())
-    layers = tuple(
-        Layer(module_of(use.parameter), use.kind, use.factor * (use.read_size if use.reads is None else 1), sizes)
-        for use in state.layers if (sizes := _sizes(use, numbering)) is not None)
-    makers = {module_of(use.parameter): numbering.axis(use.makes) or _stays(use.make_size) for use in state.layers}
-    readers = {module_of(use.parameter): axis for use in state.layers if use.kind in ("dense", "conv")
-               if (axis := numbering.axis(use.reads)) is not None}
-    for use in state.layers:  # a depthwise layer looks its channels up as an input
-        if use.kind == "depthwise_conv" and (axis := numbering.axis(use.makes)) is not None:
-            readers[module_of(use.parameter)] = axis
-    for p in parameters:  # per-channel layers (batch norm) read what they are given
-        for axis in p.axes:
-            if axis is not None and module_of(p.path) not in makers:
-                readers[module_of(p.path)] = axis
-    return ChannelGraph(numbering.groups, parameters, layers, schedule(program, state, length),
-                        tuple(makers.items()), tuple(readers.items()), program.inputs[0].shape[1:])
+    layers = tuple(_layer(use, numbering) for use in state.layers if use.factor)
+    shapes = tuple(value.shape[1:] for value in program.inputs[:-1])  # the last one is the key
+    return ChannelGraph(numbering.groups, parameters, layers, schedule(program, state, length), _pinned(state), shapes)
 
 
-def _stays(length: int) -> Axis:
-    """An axis without units: a layer that makes one channel, or what the network's input or output ties."""
-    return Axis(np.full(length, -1, np.int32), np.zeros(length, np.int32))
+def _layer(use: LayerUse, numbering: Numbering) -> Layer:
+    """The multiply-accumulates of a layer as a product of few sizes: constant lengths join the factor or another size."""
+    parts = [_product(axes, numbering) for axes in (use.reads, use.makes) if axes]
+    more = [size for size in _product(use.others, numbering) if size.terms]
+    constant = [size.constant for size in _product(use.others, numbering) if not size.terms]
+    return Layer(module_of(use.parameter), use.kind, use.factor * (constant[0] if constant else 1),
+                 (*(size for part in parts for size in part), *more))
 
 
-def _sizes(use: LayerUse, numbering: _Numbering) -> tuple[Size, ...] | None:
-    makes = numbering.size(use.makes, use.make_size)
-    if use.reads is None:
-        return (makes,)
-    return numbering.size(use.reads, use.read_size), makes
+def _product(axes: Sequence[Sized], numbering: Numbering) -> list[Size]:
+    """The product of the lengths of axes: one size where at most one of them can be cut."""
+    sizes = [numbering.size(labels, n) for labels, n in axes]
+    constant, cut = 1, [s for s in sizes if s.terms]
+    for size in sizes:
+        constant *= 1 if size.terms else size.constant
+    if len(cut) == 1:
+        return [cut[0] * constant]
+    return [Size(constant), *cut]
 
 
-class _Numbering:
-    """Units numbered by (group, unit): the partition of the units by the axes that they appear on."""
-
-    def __init__(self, state: Walk, roots: dict[tuple[str, int], np.ndarray], layers: list[LayerUse]) -> None:
-        self._find = state.units.find
-        signature: dict[int, list[tuple[str, int]]] = defaultdict(list)
-        for key, units in roots.items():
-            for unit in np.unique(units):
-                signature[int(unit)].append(key)
-        self._of: dict[int, tuple[int, int]] = {FIXED: (-1, 0)}
-        by_signature: dict[tuple[tuple[str, int], ...], int] = {}
-        names: list[str] = []
-        sizes: list[int] = []
-        for use in layers:
-            if use.makes is None:
+def _pinned(state: Walk) -> tuple[Pinned, ...]:
+    """What every layer makes that stays, with the first reason that is known."""
+    reasons: dict[int, tuple[str, str]] = {}
+    for fixing in state.fixings:
+        for unit in state.units.component(fixing.units).tolist():
+            op = fixing.operation
+            name = "" if op is None else f"{op.primitive.name} in {op.module or '(top)'} "
+            reasons.setdefault(unit, (f"{name}{fixing.why}", "" if op is None else op.line))
+    found: dict[str, Pinned] = {}
+    for use in state.layers:
+        for labels, size in use.makes:
+            if labels is None:
                 continue
-            for unit in dict.fromkeys(self._find(use.makes).tolist()):
-                if unit in self._of:
-                    continue
-                key = tuple(signature[unit])
-                if key not in by_signature:
-                    by_signature[key] = len(names)
-                    names.append(module_of(use.parameter))
-                    sizes.append(0)
-                group = by_signature[key]
-                self._of[unit] = (group, sizes[group])
-                sizes[group] += 1
-        repeated = {n for n in names if names.count(n) > 1}
-        counts: dict[str, int] = defaultdict(int)
-        for i, name in enumerate(names):
-            if name in repeated:
-                names[i] = f"{name}[{counts[name]}]"
-                counts[name] += 1
-        self.groups = tuple(Group(n, s) for n, s in zip(names, sizes, strict=True))
-        for (path, axis), units in roots.items():
-            self._check_even(path, axis, units)
-
-    def _check_even(self, path: str, axis: int, units: np.ndarray) -> None:
-        found, counts = np.unique(units, return_counts=True)
-        multiplicity: dict[int, set[int]] = defaultdict(set)
-        for unit, n in zip(found.tolist(), counts.tolist(), strict=True):
-            if unit in self._of and unit != FIXED:
-                multiplicity[self._of[unit][0]].add(n)
-        for group, several in multiplicity.items():
-            if len(several) > 1:
-                raise TraceError(f"axis {axis} of {path!r} repeats the channels of group {self.groups[group].name!r} unevenly",
-                                 got=sorted(several), allowed="every channel the same number of times")
-
-    def axis(self, labels: Labels) -> Axis | None:
-        """The units of an axis, or None if it carries none."""
-        if labels is None:
-            return None
-        pairs = np.array([self._of.get(u, (-1, 0)) for u in self._find(labels).tolist()], np.int32).reshape(-1, 2)
-        return Axis(pairs[:, 0], pairs[:, 1]) if (pairs[:, 0] >= 0).any() else None
-
-    def size(self, labels: Labels, length: int) -> Size:
-        axis = self.axis(labels)
-        return Size(length) if axis is None else axis.size
+            stay = labels[state.units.find(labels) == FIXED]
+            if not len(stay) or (path := module_of(use.parameter)) in found:
+                continue
+            known = [reasons[u] for u in state.units.component(stay).tolist() if u in reasons]
+            reason, line = known[0] if known else ("meets the network's input, or a constant", "")
+            found[path] = Pinned(path, len(stay), size, reason, line)
+    return tuple(found.values())

@@ -1,8 +1,15 @@
-"""Choosing widths: a knapsack over true costs, solved exactly, with NumPy alone."""
+"""Choosing widths: a knapsack over true costs, solved exactly, with NumPy alone.
 
-from reds_jax.knapsack.nested import NestedSolution, solve_nested
-from reds_jax.knapsack.problem import Table, WidthProblem
-from reds_jax.knapsack.solve import Solution, solve
+From the bottom up: ``values`` and ``table``; ``layered`` and ``chain``, which know tables only; ``problem``; the solvers
+``exact``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several. The theorems on nested
+knapsacks with additive costs are in ``reds_jax.theory``.
+"""
+
+from reds_jax.knapsack.nested import solve_nested
+from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.solution import NestedSolution, Solution
+from reds_jax.knapsack.solve import solve
+from reds_jax.knapsack.table import Table
 from reds_jax.knapsack.values import allowed_widths, log_retention, pair_sum, prefix_sum
 
 __all__ = [

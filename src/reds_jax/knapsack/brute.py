@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.dense import TOLERANCE, table_scale
-from reds_jax.knapsack.problem import Table, WidthProblem
+from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.table import TOLERANCE, Table, table_scale
 
 MAX_CHOICES = 5_000_000
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.problem import Table, WidthProblem
+from reds_jax.knapsack.table import Table
 from reds_jax.knapsack.values import allowed_widths, log_retention, pair_sum, prefix_sum, sorted_scores
 
 
-def chain(
+class ChainTables(NamedTuple):
+    """What a ``WidthProblem`` takes, in its order."""
+
+    groups: tuple[str, ...]
+    widths: tuple[tuple[int, ...], ...]
+    values: tuple[Table, ...]
+    resources: dict[str, tuple[Table, ...]]
+    peaks: dict[str, tuple[Table, ...]]
+    log_values: bool
+
+
+def chain_tables(
     *,
     scores: Sequence[Sequence[float] | np.ndarray],
     pair_macs: Sequence[float],
@@ -26,8 +37,8 @@ def chain(
     resources: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     peaks: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     groups: Sequence[str] | None = None,
-) -> WidthProblem:
-    """A chain of groups with bilinear costs: macs = sum_i pair_macs[i] * n[i-1] * n[i] + unit_macs[i] * n[i], n[-1] = 1.
+) -> ChainTables:
+    """The tables of a chain: macs = sum_i pair_macs[i] * n[i-1] * n[i] + unit_macs[i] * n[i], where n[-1] = 1.
 
     Args:
         scores: for each group the importance of its units, descending.
@@ -50,9 +61,9 @@ def chain(
     Raises:
         InvalidArgumentError: for lengths that do not match, scores that do not descend, or numbers that are not finite.
 
-    >>> problem = chain(scores=[[3, 2], [5, 1]], pair_macs=[0, 1], unit_macs=[1, 0], min_width=[1, 2])
-    >>> problem.widths, problem.evaluate((2, 2)), problem.cost("macs", (2, 2))
-    (((1, 2), (2,)), 11, 6)
+    >>> tables = chain_tables(scores=[[3, 2], [5, 1]], pair_macs=[0, 1], unit_macs=[1, 0], min_width=[1, 2])
+    >>> tables.widths, [table.array.tolist() for table in tables.resources["macs"]]
+    (((1, 2), (2,)), [[1, 2], [[2], [4]]])
     """
     count = len(scores)
     if count == 0:
@@ -103,7 +114,7 @@ def chain(
         p = _coefficients(before, count, f"the coefficients of {name!r}")
         u = _coefficients(unit, count, f"the coefficients of {name!r}")
         maxima[name] = tuple(_sum_table(i, widths, p[i], u[i]) for i in range(count))
-    return WidthProblem(names, tuple(widths), tuple(values), tables, maxima, log_values=value == "log_retention")
+    return ChainTables(names, tuple(widths), tuple(values), tables, maxima, log_values=value == "log_retention")
 
 
 def _each(given: Any, count: int, what: str) -> list[Any]:

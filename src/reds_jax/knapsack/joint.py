@@ -15,11 +15,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from reds_jax.knapsack.dense import DenseGraph
-from reds_jax.knapsack.exact import Remainder, remainder
+from reds_jax.knapsack.exact.dense import DenseGraph
+from reds_jax.knapsack.exact.remainder import Remainder, remainder
+from reds_jax.knapsack.milp.flow import FlowModel
+from reds_jax.knapsack.milp.highs import import_cvxpy, run_highs
+from reds_jax.knapsack.milp.solver import MAX_CUTS, over_budget, value_gap
 from reds_jax.knapsack.problem import WidthProblem
-
-Stages = tuple[tuple[int, ...], ...]
+from reds_jax.knapsack.solution import Stages
 
 MOST_CHOICES = 200_000
 SHARES = tuple(2.0**-k for k in range(8, -1, -1))
@@ -152,8 +154,6 @@ def _milp(
     deadline: float | None,
 ) -> tuple[Stages | None, float | int | None, bool]:
     """One flow form for each subnetwork, tied by [n^s >= t] <= [n^(s+1) >= t] for every group and threshold t."""
-    from reds_jax.knapsack.milp import MAX_CUTS, FlowModel, import_cvxpy, over_budget, run_highs, value_gap
-
     cp = import_cvxpy()
     models = [FlowModel(problem, limit, mask) for limit, mask in zip(limits, masks or [None] * len(limits), strict=True)]
     rows = [c for model in models for c in model.constraints]

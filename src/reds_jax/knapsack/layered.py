@@ -8,16 +8,13 @@ in the layer that decides the last of its groups, so a choice of widths is a pat
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from reds_jax.knapsack.problem import Table, WidthProblem
+from reds_jax.knapsack.table import Table
 
 MAX_ARCS = 2_000_000
 
@@ -54,6 +51,12 @@ class Layer:
             head = head * self.shape[2] + width
         return tail, width, head if self.scatter is None else self.scatter[head]
 
+    def ahead_block(self, ahead: np.ndarray) -> np.ndarray:
+        """Numbers of the states after this layer, as a block over its arcs."""
+        if self.scatter is not None:
+            ahead = ahead[self.scatter]
+        return ahead.reshape(1, self.shape[1], self.shape[2] if self.stays else 1)
+
     def at(self, array: np.ndarray, arcs: np.ndarray) -> np.ndarray:
         """The entries of an array over arcs, for arcs given by flat number."""
         if array.shape == self.shape:
@@ -68,14 +71,24 @@ class Layer:
 class Layered:
     """The layered graph of states of a problem.
 
+    Args:
+        sizes: for each group the number of its allowed widths.
+        values, resources, peaks: the tables of the problem, their groups given by index.
+
     Raises:
         InvalidArgumentError: if a layer has more than ``MAX_ARCS`` arcs in every order of the groups that was tried.
     """
 
-    def __init__(self, problem: WidthProblem) -> None:
-        tables = [t.groups for t in problem.values]
-        tables += [t.groups for kind in (problem.resources, problem.peaks) for ts in kind.values() for t in ts]
-        self.sizes = [len(w) for w in problem.widths]
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        values: Sequence[Table],
+        resources: Mapping[str, Sequence[Table]],
+        peaks: Mapping[str, Sequence[Table]],
+    ) -> None:
+        tables = [t.groups for t in values]
+        tables += [t.groups for kind in (resources, peaks) for ts in kind.values() for t in ts]
+        self.sizes = list(sizes)
         spans = sorted({tuple(sorted(int(g) for g in span)) for span in tables})
         self.order = _best_order(self.sizes, spans)
         position = {g: t for t, g in enumerate(self.order)}
@@ -107,9 +120,9 @@ class Layered:
                     stays=stays,
                     gather=None if same else gather,
                     scatter=None if same else np.argsort(gather),
-                    value=add(due(problem.values, t)),
-                    costs={name: add(due(ts, t)) for name, ts in problem.resources.items()},
-                    peaks={name: top(d) for name, ts in problem.peaks.items() if (d := due(ts, t))},
+                    value=add(due(values, t)),
+                    costs={name: add(due(ts, t)) for name, ts in resources.items()},
+                    peaks={name: top(d) for name, ts in peaks.items() if (d := due(ts, t))},
                 )
             )
 
@@ -117,6 +130,25 @@ class Layered:
     def arcs(self) -> int:
         """Number of arcs over all layers."""
         return sum(math.prod(layer.shape) for layer in self.layers)
+
+    def cheapest(self, name: str) -> tuple[int, ...]:
+        """The positions of the widths at which a resource, or a peak, costs least; everything else is left aside."""
+        peak = any(name in layer.peaks for layer in self.layers)
+        join = np.maximum if peak else np.add
+        arrays = [layer.peaks.get(name) if peak else layer.costs[name] for layer in self.layers]
+        ahead = np.array([min(a.min() for a in arrays if a is not None) if peak else 0])
+        choices: list[np.ndarray] = []
+        for layer, array in zip(reversed(self.layers), reversed(arrays), strict=True):
+            rest = layer.ahead_block(ahead)
+            total = np.broadcast_to(rest if array is None else join(rest, array), layer.shape)
+            choices.append(total.argmin(axis=2).reshape(-1))
+            ahead = total.min(axis=2).reshape(-1)
+        chosen = [0] * len(self.layers)
+        state = 0
+        for layer, choice in zip(self.layers, reversed(choices), strict=True):
+            _, width, head = layer.ends(np.array([state * layer.shape[2] + choice[state]]))
+            chosen[layer.group], state = int(width[0]), int(head[0])
+        return tuple(chosen)
 
 
 def _combine(tables: list[Table], blocks: tuple[list[int], ...], sizes: list[int], join: np.ufunc) -> np.ndarray:

@@ -1,62 +1,21 @@
-"""The problem: tables of value, cost and peak memory over the widths of a few groups each."""
+"""The problem: one width for each group, and tables of value, cost and peak memory over the widths of a few groups each."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack.values import as_exact
-
-if TYPE_CHECKING:
-    from reds_jax.knapsack.layered import Layered
+from reds_jax.knapsack.chain import chain_tables
+from reds_jax.knapsack.layered import Layered
+from reds_jax.knapsack.table import Table, exact_sum
 
 LARGEST_SUM = 2**61
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A table over the allowed widths of one or more groups; axis j runs over the widths of group j, ascending.
-
-    Args:
-        groups: the groups of the axes, by name or by index in the problem.
-        array: one number for each combination of widths: value, cost, or bytes alive. Integers stay exact (int64).
-
-    >>> Table(("a", "b"), [[1, 2, 3], [2, 4, 6]]).array.shape
-    (2, 3)
-    """
-
-    groups: tuple[int | str, ...]
-    array: np.ndarray
-
-    def __post_init__(self) -> None:
-        groups = (self.groups,) if isinstance(self.groups, (int, str)) else tuple(self.groups)
-        array = np.array(self.array)
-        if array.ndim != len(groups) or not groups or len(set(groups)) != len(groups):
-            raise InvalidArgumentError(
-                f"a table over the groups {groups!r} needs one axis for each, and each group once", got=array.shape,
-                allowed=f"{len(groups)} axes",
-            )  # fmt: skip
-        if array.dtype.kind not in "iuf" or array.size == 0:
-            raise InvalidArgumentError(
-                f"the table over {groups!r} does not hold numbers", got=f"{array.dtype} {array.shape}",
-                allowed="integers or floats",
-            )  # fmt: skip
-        if not np.isfinite(array).all():
-            raise InvalidArgumentError(
-                f"the table over {groups!r} has an entry that is not finite", got=float(array[~np.isfinite(array)][0]),
-                allowed="finite numbers", hint="To forbid widths, use a peak resource and its capacity.",
-            )  # fmt: skip
-        array = as_exact(array, f"the entries of the table over {groups!r}")
-        array.setflags(write=False)
-        object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "array", array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,15 +116,16 @@ class WidthProblem:
     @cached_property
     def layered(self) -> Layered:
         """The problem as a layered graph of states, built once."""
-        from reds_jax.knapsack.layered import Layered
-
-        return Layered(self)
+        return Layered([len(w) for w in self.widths], self.values, self.resources, self.peaks)
 
     def smallest_costs(self) -> dict[str, int | float]:
         """The smallest possible cost of each resource and peak, each on its own."""
-        from reds_jax.knapsack.feasible import smallest_cost
 
-        return {name: smallest_cost(self, name, {}) for name in (*self.resources, *self.peaks)}  # type: ignore[misc]
+        def least(name: str) -> int | float:
+            widths = tuple(w[i] for w, i in zip(self.widths, self.layered.cheapest(name), strict=True))
+            return self.cost(name, widths)
+
+        return {name: least(name) for name in (*self.resources, *self.peaks)}
 
     def index(self, widths: Sequence[int]) -> tuple[int, ...]:
         """The position of each width among the allowed widths of its group.
@@ -188,7 +148,7 @@ class WidthProblem:
     def evaluate(self, widths: Sequence[int]) -> int | float:
         """The value of a choice of widths: exact for integers, correctly rounded for floats."""
         index = self.index(widths)
-        return _total([t.array[tuple(index[axis] for axis in t.groups)].item() for t in self.values])  # type: ignore[index]
+        return exact_sum(t.array[tuple(index[axis] for axis in t.groups)].item() for t in self.values)  # type: ignore[index]
 
     def cost(self, resource: str, widths: Sequence[int]) -> int | float:
         """The cost of a choice of widths, from the tables: the sum for a resource, the maximum for a peak."""
@@ -197,7 +157,7 @@ class WidthProblem:
         index = self.index(widths)
         tables = self.resources.get(resource, self.peaks.get(resource, ()))
         entries = [t.array[tuple(index[axis] for axis in t.groups)].item() for t in tables]  # type: ignore[index]
-        return _total(entries) if resource in self.resources else max(entries)
+        return exact_sum(entries) if resource in self.resources else max(entries)
 
     def costs(self, widths: Sequence[int]) -> dict[str, int | float]:
         """The cost of every resource and peak."""
@@ -247,28 +207,23 @@ class WidthProblem:
         peaks: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
         groups: Sequence[str] | None = None,
     ) -> WidthProblem:
-        """A chain of groups, each fed by the one before: see ``reds_jax.knapsack.chain.chain``.
+        """A chain of groups, each fed by the one before: see ``reds_jax.knapsack.chain.chain_tables``.
 
         >>> WidthProblem.chain(scores=[[3, 2], [5, 1]], pair_macs=[0, 1], unit_macs=[1, 0]).cost("macs", (2, 2))
         6
         """
-        from reds_jax.knapsack.chain import chain
-
-        return chain(
+        tables = chain_tables(
             scores=scores, pair_macs=pair_macs, unit_macs=unit_macs, value=value, cost=cost, min_width=min_width,
             step=step, kernel_scores=kernel_scores, kernel_score=kernel_score, resources=resources, peaks=peaks,
             groups=groups,
         )  # fmt: skip
+        return WidthProblem(*tables)
 
 
 def unknown_resource(problem: WidthProblem, name: object) -> InvalidArgumentError:
     """The error for a resource that the problem does not have."""
     known = ", ".join(repr(n) for n in (*problem.resources, *problem.peaks)) or "none"
     return InvalidArgumentError("the problem has no such resource", got=name, allowed=known)
-
-
-def _total(entries: list[int | float]) -> int | float:
-    return sum(entries) if all(isinstance(e, int) for e in entries) else math.fsum(entries)
 
 
 def _show_widths(allowed: Sequence[int]) -> str:

@@ -1,73 +1,18 @@
-"""One entrance for every method, and the answer with what is known about it."""
+"""One entrance for every method."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.brute import solve_brute
-from reds_jax.knapsack.exact import Outcome, solve_exact
-from reds_jax.knapsack.feasible import explain
-from reds_jax.knapsack.problem import WidthProblem, unknown_resource
-
-Method = Literal["exact", "milp", "brute"]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Chosen widths and what is known about them.
-
-    Attributes:
-        widths: one for each group.
-        value: re-evaluated from the tables; an integer if they hold integers.
-        costs: the cost of every resource and peak, limited or not, re-evaluated from the tables.
-        bound: no choice of widths within the capacities has a larger value. Equal to ``value`` when that is proven optimal
-            and the values are integers; for floats it exceeds it by the rounding allowed for (about 1e-12 of their sum).
-        proven_optimal: the value is the optimum (for floats: within that rounding).
-        seconds: wall time.
-        method: "exact", "milp" or "brute".
-    """
-
-    widths: tuple[int, ...]
-    value: int | float
-    costs: dict[str, int | float] = field(hash=False)
-    bound: int | float
-    proven_optimal: bool
-    seconds: float = field(compare=False)
-    method: Method
-
-
-def check_capacities(problem: WidthProblem, capacities: Mapping[str, float]) -> dict[str, float]:
-    """The capacities as Python numbers, in the order of the problem's resources and peaks.
-
-    Raises:
-        InvalidArgumentError: if it is no mapping, names an unknown resource, or holds something that is not a number.
-    """
-    if not isinstance(capacities, Mapping):
-        known = ", ".join(repr(n) for n in (*problem.resources, *problem.peaks))
-        raise InvalidArgumentError(
-            "capacities must map the name of a resource to its limit", got=capacities, allowed=f"names: {known}"
-        )
-    for name, limit in capacities.items():
-        if name not in problem.resources and name not in problem.peaks:
-            raise unknown_resource(problem, name)
-        number = isinstance(limit, (int, float, np.integer, np.floating)) and not isinstance(limit, bool)
-        if not number or math.isnan(limit):
-            raise InvalidArgumentError(f"the capacity of {name!r} is not a number", got=limit, allowed="a number")
-    given = {name: capacities[name] for name in (*problem.resources, *problem.peaks) if name in capacities}
-    if not given and (problem.resources or problem.peaks):
-        known = ", ".join(repr(n) for n in (*problem.resources, *problem.peaks))
-        raise InvalidArgumentError(
-            "no capacity is given", got=dict(capacities), allowed=f"a limit for at least one of {known}",
-            hint="Give math.inf to leave a resource unlimited.",
-        )  # fmt: skip
-    return {name: v.item() if isinstance(v, (np.integer, np.floating)) else v for name, v in given.items()}
+from reds_jax.knapsack.capacities import check_capacities
+from reds_jax.knapsack.exact import explain, solve_exact
+from reds_jax.knapsack.milp import solve_milp
+from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.solution import Method, Outcome, Solution
 
 
 def solve(
@@ -118,8 +63,6 @@ def solve(
     if method == "exact":
         outcome = solve_exact(problem, limits, time_limit=time_limit)
     elif method == "milp":
-        from reds_jax.knapsack.milp import solve_milp
-
         outcome = solve_milp(problem, limits, time_limit=time_limit, constraints=constraints)
     else:
         widths = solve_brute(problem, limits)

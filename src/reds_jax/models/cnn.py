@@ -5,8 +5,8 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 
-from reds_jax.nn import BatchNorm, Conv, Dense, flatten, relu
-from reds_jax.widths import Width
+from reds_jax.models.layers import BatchNorm, Conv
+from reds_jax.slimmable import Slimmable
 
 
 class CNN(nn.Module):
@@ -18,21 +18,21 @@ class CNN(nn.Module):
     hidden: int = 128
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0, *, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
         for i, (features, strides) in enumerate(zip(self.convolutions, ((1, 1), (2, 1)), strict=True)):
-            x = Conv(features, (10, 4), strides, "VALID", name=f"conv_{i}")(x, width)
-            x = relu(BatchNorm(name=f"conv_{i}_norm")(x, width, train=train))
-        x = Dense(self.linear, name="linear")(flatten(x), width)
-        x = Dense(self.hidden, name="hidden")(x, width)
-        x = relu(BatchNorm(name="hidden_norm")(x, width, train=train))
-        return Dense(self.classes, name="logits")(x)  # no width: all classes
+            x = Conv(features, (10, 4), strides, padding="VALID", name=f"conv_{i}")(x)
+            x = nn.relu(BatchNorm(not train, name=f"conv_{i}_norm")(x))
+        x = nn.Dense(self.linear, name="linear")(x.reshape(len(x), -1))
+        x = nn.Dense(self.hidden, name="hidden")(x)
+        x = nn.relu(BatchNorm(not train, name="hidden_norm")(x))
+        return nn.Dense(self.classes, name="logits")(x)
 
 
-def cnn_s(classes: int = 12) -> CNN:
+def cnn_s(classes: int = 12) -> Slimmable:
     """CNN S for keyword spotting on 49 x 10 MFCC."""
-    return CNN(classes, (28, 30), 16)
+    return Slimmable(CNN(classes, (28, 30), 16))
 
 
-def cnn_l(classes: int = 12) -> CNN:
+def cnn_l(classes: int = 12) -> Slimmable:
     """CNN L for keyword spotting on 49 x 10 MFCC."""
-    return CNN(classes, (60, 76), 58)
+    return Slimmable(CNN(classes, (60, 76), 58))

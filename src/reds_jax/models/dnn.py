@@ -5,8 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 
-from reds_jax.nn import Dense, flatten, relu
-from reds_jax.widths import Width
+from reds_jax.slimmable import Slimmable
 
 
 class DNN(nn.Module):
@@ -16,18 +15,18 @@ class DNN(nn.Module):
     features: tuple[int, ...]
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0, *, train: bool = False) -> jax.Array:
-        x = flatten(x)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.reshape(len(x), -1)
         for i, features in enumerate(self.features):
-            x = relu(Dense(features, name=f"dense_{i}")(x, width))
-        return Dense(self.classes, name="logits")(x)  # no width: all classes
+            x = nn.relu(nn.Dense(features, name=f"dense_{i}")(x))
+        return nn.Dense(self.classes, name="logits")(x)
 
 
-def dnn_s(classes: int = 12) -> DNN:
+def dnn_s(classes: int = 12) -> Slimmable:
     """DNN S for keyword spotting on 25 x 10 MFCC."""
-    return DNN(classes, (144,) * 3)
+    return Slimmable(DNN(classes, (144,) * 3))
 
 
-def dnn_l(classes: int = 12) -> DNN:
+def dnn_l(classes: int = 12) -> Slimmable:
     """DNN L for keyword spotting on 25 x 10 MFCC."""
-    return DNN(classes, (436,) * 3)
+    return Slimmable(DNN(classes, (436,) * 3))

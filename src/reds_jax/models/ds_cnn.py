@@ -7,8 +7,8 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, avg_pool, flatten, leaky_relu, relu
-from reds_jax.widths import Width
+from reds_jax.models.layers import BatchNorm, Conv, leaky_relu
+from reds_jax.slimmable import Slimmable
 
 
 class DSCNN(nn.Module):
@@ -20,31 +20,32 @@ class DSCNN(nn.Module):
     strides: tuple[int, int]
     depthwise_strides: tuple[tuple[int, int], ...]
     pool: tuple[int, int] | None = None  # None: over all positions
-    activation: Callable[[jax.Array], jax.Array] = relu
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0, *, train: bool = False) -> jax.Array:
-        x = Conv(self.features, self.kernel_size, self.strides, name="conv")(x, width)
-        x = self.activation(BatchNorm(name="conv_norm")(x, width, train=train))  # [N, H', W', C]
+    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        c = self.features
+        x = Conv(c, self.kernel_size, self.strides, name="conv")(x)
+        x = self.activation(BatchNorm(not train, name="conv_norm")(x))  # [N, H', W', C]
         for i, strides in enumerate(self.depthwise_strides):
-            x = DepthwiseConv((3, 3), strides, name=f"depthwise_{i}")(x, width)
-            x = self.activation(BatchNorm(name=f"depthwise_{i}_norm")(x, width, train=train))
-            x = Conv(self.features, (1, 1), name=f"pointwise_{i}")(x, width)
-            x = self.activation(BatchNorm(name=f"pointwise_{i}_norm")(x, width, train=train))
-        x = avg_pool(x, self.pool or (x.shape[1], x.shape[2]), (1, 1))
-        return Dense(self.classes, name="logits")(flatten(x))  # no width: all classes
+            x = Conv(c, (3, 3), strides, feature_group_count=c, name=f"depthwise_{i}")(x)
+            x = self.activation(BatchNorm(not train, name=f"depthwise_{i}_norm")(x))
+            x = Conv(c, (1, 1), name=f"pointwise_{i}")(x)
+            x = self.activation(BatchNorm(not train, name=f"pointwise_{i}_norm")(x))
+        x = x.mean((1, 2)) if self.pool is None else nn.avg_pool(x, self.pool)
+        return nn.Dense(self.classes, name="logits")(x.reshape(len(x), -1))
 
 
-def ds_cnn_s(classes: int = 12) -> DSCNN:
+def ds_cnn_s(classes: int = 12) -> Slimmable:
     """DS-CNN S for keyword spotting on 49 x 10 MFCC."""
-    return DSCNN(classes, 64, (10, 4), (2, 2), ((1, 1),) * 4)
+    return Slimmable(DSCNN(classes, 64, (10, 4), (2, 2), ((1, 1),) * 4))
 
 
-def ds_cnn_l(classes: int = 12) -> DSCNN:
+def ds_cnn_l(classes: int = 12) -> Slimmable:
     """DS-CNN L for keyword spotting on 49 x 10 MFCC."""
-    return DSCNN(classes, 276, (10, 4), (2, 1), ((2, 2), *((1, 1),) * 4))
+    return Slimmable(DSCNN(classes, 276, (10, 4), (2, 1), ((2, 2), *((1, 1),) * 4)))
 
 
-def vision_ds_cnn_s(classes: int = 10, *, pool: tuple[int, int] = (13, 5)) -> DSCNN:
+def vision_ds_cnn_s(classes: int = 10, *, pool: tuple[int, int] = (13, 5)) -> Slimmable:
     """DS-CNN S for images: Fashion-MNIST (28 x 28, pool 13 x 5) and CIFAR-10 (32 x 32, pool 16 x 5)."""
-    return DSCNN(classes, 64, (3, 3), (2, 2), ((1, 1),) * 4, pool, leaky_relu)
+    return Slimmable(DSCNN(classes, 64, (3, 3), (2, 2), ((1, 1),) * 4, pool, leaky_relu))

@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, global_avg_pool, leaky_relu
-from reds_jax.widths import Width
+from reds_jax.models.layers import BatchNorm, Conv, leaky_relu
+from reds_jax.slimmable import Slimmable
 
 # output channels and depthwise stride of every block at alpha = 1
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
@@ -27,21 +27,23 @@ class MobileNetV1(nn.Module):
     activation: Callable[[jax.Array], jax.Array] = leaky_relu
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0, *, train: bool = False) -> jax.Array:
-        x = Conv(self.stem, (3, 3), (2, 2), use_bias=False, name="conv")(x, width)
-        x = self.activation(BatchNorm(name="conv_norm")(x, width, train=train))
+    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        x = Conv(self.stem, (3, 3), (2, 2), use_bias=False, name="conv")(x)
+        x = self.activation(BatchNorm(not train, name="conv_norm")(x))
         for i, (features, stride) in enumerate(self.blocks):
-            x = DepthwiseConv((3, 3), (stride, stride), use_bias=False, name=f"depthwise_{i}")(x, width)
-            x = self.activation(BatchNorm(name=f"depthwise_{i}_norm")(x, width, train=train))
-            x = Conv(features, (1, 1), use_bias=False, name=f"pointwise_{i}")(x, width)
-            x = self.activation(BatchNorm(name=f"pointwise_{i}_norm")(x, width, train=train))
-        return Dense(self.classes, name="logits")(global_avg_pool(x))  # no width: all classes
+            c = x.shape[-1]
+            x = Conv(c, (3, 3), (stride, stride), feature_group_count=c, use_bias=False, name=f"depthwise_{i}")(x)
+            x = self.activation(BatchNorm(not train, name=f"depthwise_{i}_norm")(x))
+            x = Conv(features, (1, 1), use_bias=False, name=f"pointwise_{i}")(x)
+            x = self.activation(BatchNorm(not train, name=f"pointwise_{i}_norm")(x))
+        return nn.Dense(self.classes, name="logits")(x.mean((1, 2)))
 
 
 def mobilenet_v1(
     classes: int = 2, alpha: float = 0.25, *, activation: Callable[[jax.Array], jax.Array] = leaky_relu
-) -> MobileNetV1:
+) -> Slimmable:
     """MobileNetV1 whose layers have ``floor(alpha * c)`` of the original channels; RGB images from 32 x 32 up."""
     if int(32 * alpha) < 1:
         raise InvalidArgumentError("a width multiplier leaves the first layer empty", got=alpha, allowed="1/32 or more")
-    return MobileNetV1(classes, int(32 * alpha), tuple((int(c * alpha), s) for c, s in BLOCKS), activation)
+    blocks = tuple((int(c * alpha), s) for c, s in BLOCKS)
+    return Slimmable(MobileNetV1(classes, int(32 * alpha), blocks, activation))

@@ -1,8 +1,8 @@
 """Pre-trained Keras networks as variables of the models here.
 
 ``weights`` maps names as Keras saves them to arrays, ``conv2d_1/conv2d_1/kernel:0`` or ``conv2d_1/kernel``: one
-network. Keras and `reds_jax` agree on HWIO kernels, on ``"same"`` padding and on epsilon 0.001. They differ in two
-places: a depthwise kernel is [k_h, k_w, C, 1] in Keras, and a Keras flatten runs over H, W, C, here over C, H, W.
+network. Keras and the networks here agree on HWIO kernels, on ``"same"`` padding, on a flatten over H, W, C and on epsilon
+0.001. They differ in one place: a depthwise kernel is [k_h, k_w, C, 1] in Keras.
 """
 
 from __future__ import annotations
@@ -47,11 +47,8 @@ class _Keras:
         self.variables["params"][ours] = {"scale": gamma, "bias": beta}
         self.variables["batch_stats"][ours] = {"mean": mean, "var": variance}
 
-    def logits(self, channels: int) -> None:
-        """The last layer, its rows turned from H, W, C order to C, H, W."""
-        kernel = self._take("dense", 0, "kernel")
-        rows = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
-        self.variables["params"]["logits"] = {"kernel": rows, "bias": self._take("dense", 0, "bias")}
+    def logits(self) -> None:
+        self.variables["params"]["logits"] = {a: self._take("dense", 0, a) for a in ("kernel", "bias")}
 
     def done(self) -> Variables:
         rest = sorted(set(self.weights) - self.taken)
@@ -77,7 +74,7 @@ def _separable(weights: Weights) -> Variables:
         keras.norm(f"depthwise_{i}_norm", 2 * i + 1)
         keras.conv(f"pointwise_{i}", i + 1)
         keras.norm(f"pointwise_{i}_norm", 2 * i + 2)
-    keras.logits(keras._take("conv2d", blocks, "bias").size)
+    keras.logits()
     return keras.done()
 
 
@@ -93,7 +90,7 @@ def load_mlperf_mobilenet(weights: Weights) -> Variables:
 
 
 def load_ds_cnn(weights: Weights) -> Variables:
-    """Variables of a `DSCNN` from a Keras DS-CNN of the same sizes; the rows of its dense layer are reordered."""
+    """Variables of a `DSCNN` from a Keras DS-CNN of the same sizes."""
     return _separable(weights)
 
 
@@ -111,5 +108,5 @@ def load_mlperf_resnet8(weights: Weights) -> Variables:
         if i > 0:
             keras.conv(f"block_{i}_shortcut", number)
             number += 1
-    keras.logits(64)
+    keras.logits()
     return keras.done()

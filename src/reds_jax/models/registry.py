@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax.linen as nn
-
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.models.cnn import cnn_l, cnn_s
 from reds_jax.models.dnn import dnn_l, dnn_s
 from reds_jax.models.ds_cnn import ds_cnn_l, ds_cnn_s, vision_ds_cnn_s
+from reds_jax.models.layers import ACTIVATIONS
 from reds_jax.models.mobilenet import mobilenet_v1
 from reds_jax.models.resnet import resnet8
-from reds_jax.nn import leaky_relu, relu, relu6
+from reds_jax.slimmable import Slimmable
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
+NETWORKS: dict[str, Callable[..., Slimmable]] = {
     f.__name__: f
     for f in (dnn_s, dnn_l, cnn_s, cnn_l, ds_cnn_s, ds_cnn_l, vision_ds_cnn_s, mobilenet_v1, resnet8)
 }
-ACTIVATIONS = {"relu": relu, "relu6": relu6, "leaky_relu": leaky_relu}
 
 
-def build(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+def build(name: str, arguments: Mapping[str, Any] | None = None) -> Slimmable:
     """The network ``name``; lists become tuples, and an ``activation`` is given by its name.
 
-    >>> build("mobilenet_v1", {"alpha": 0.25, "activation": "relu"}).stem
+    >>> build("mobilenet_v1", {"alpha": 0.25, "activation": "relu"}).model.stem
     8
     """
     if name not in NETWORKS:

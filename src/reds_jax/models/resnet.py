@@ -5,8 +5,8 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 
-from reds_jax.nn import BatchNorm, Conv, Dense, add, global_avg_pool, relu
-from reds_jax.widths import Width
+from reds_jax.models.layers import BatchNorm, Conv
+from reds_jax.slimmable import Slimmable
 
 
 class ResNet(nn.Module):
@@ -19,21 +19,21 @@ class ResNet(nn.Module):
     features: tuple[int, ...] = (16, 32, 64)
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0, *, train: bool = False) -> jax.Array:
-        x = Conv(self.features[0], name="conv")(x, width)
-        x = relu(BatchNorm(name="conv_norm")(x, width, train=train))
+    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        x = Conv(self.features[0], (3, 3), name="conv")(x)
+        x = nn.relu(BatchNorm(not train, name="conv_norm")(x))
         for i, features in enumerate(self.features):
             strides = (1, 1) if i == 0 else (2, 2)
-            y = Conv(features, (3, 3), strides, name=f"block_{i}_conv_0")(x, width)
-            y = relu(BatchNorm(name=f"block_{i}_norm_0")(y, width, train=train))
-            y = Conv(features, (3, 3), name=f"block_{i}_conv_1")(y, width)
-            y = BatchNorm(name=f"block_{i}_norm_1")(y, width, train=train)
+            y = Conv(features, (3, 3), strides, name=f"block_{i}_conv_0")(x)
+            y = nn.relu(BatchNorm(not train, name=f"block_{i}_norm_0")(y))
+            y = Conv(features, (3, 3), name=f"block_{i}_conv_1")(y)
+            y = BatchNorm(not train, name=f"block_{i}_norm_1")(y)
             if i > 0:
-                x = Conv(features, (1, 1), strides, name=f"block_{i}_shortcut")(x, width)
-            x = relu(add(x, y))
-        return Dense(self.classes, name="logits")(global_avg_pool(x))  # no width: all classes
+                x = Conv(features, (1, 1), strides, name=f"block_{i}_shortcut")(x)
+            x = nn.relu(x + y)
+        return nn.Dense(self.classes, name="logits")(x.mean((1, 2)))
 
 
-def resnet8(classes: int = 10) -> ResNet:
+def resnet8(classes: int = 10) -> Slimmable:
     """ResNet-8 for 32 x 32 images."""
-    return ResNet(classes)
+    return Slimmable(ResNet(classes))

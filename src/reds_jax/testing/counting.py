@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from reds_jax.nn.lowering import lowering
+from reds_jax.lowering import lowering
 
 _MOVES_NOTHING = {"reshape", "squeeze", "expand_dims", "transpose"}
 _COMPUTES = ("dot_general", "conv_general", "reduce_", "concatenate", "pad", "slice", "split", "rev", "arg")

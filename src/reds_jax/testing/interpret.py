@@ -6,14 +6,14 @@ Whole numbers are exact up to 2^53. An operation that is not in the table below 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from reds_jax.graph.flat import Constant, Operation, Program, Value, flatten
+from reds_jax.program.flat import Body, Constant, Operation, Program, Value, flatten, opened
 
 Hook = Callable[[Value, np.ndarray], np.ndarray]
 """Changes a value that has just been computed: ``hook(value, array) -> array``."""
@@ -30,24 +30,60 @@ def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> li
 
 def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> list[np.ndarray]:
     """The outputs of a flat program; ``hook`` sees every computed value and may change it before it is used."""
+    outputs, _ = run_with_state(program, variables, x, hook)
+    return outputs
+
+
+def run_with_state(
+    program: Program, variables: Any, x: Any, hook: Hook | None = None
+) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """The outputs of a flat program and the new statistics by path."""
     values: dict[int, np.ndarray] = {}
     given = [*jax.tree.leaves(variables), *jax.tree.leaves(x)]
     for value, array in zip([*program.leaves.values(), *program.inputs], given, strict=True):
         values[value.number] = _double(array)
-
-    def read(x: Value | Constant) -> np.ndarray:
-        return values[x.number] if isinstance(x, Value) else _double(x.value)
-
     with np.errstate(all="ignore"):  # a channel that a hook has set to zero may be divided by or logged
-        for operation in program.operations:
-            results = _compute(operation, [read(x) for x in operation.inputs])
-            for value, array in zip(operation.outputs, results, strict=True):
-                assert array.shape == value.shape, (operation.primitive.name, array.shape, value.shape)
-                values[value.number] = array if hook is None else hook(value, array)
-    return [read(x) for x in program.outputs]
+        _run(program.operations, values, hook)
+    states = {path: _read(values, v) for path, v in program.states.items()}
+    return [_read(values, v) for v in program.outputs], states
 
 
-def _double(array: Any) -> np.ndarray:
+def _read(values: dict[int, Any], x: Value | Constant) -> Any:
+    return values[x.number] if isinstance(x, Value) else _double(x.value)
+
+
+def _run(operations: Iterable[Operation], values: dict[int, Any], hook: Hook | None) -> None:
+    for operation in operations:
+        inputs = [_read(values, x) for x in operation.inputs]
+        if operation.body is not None:
+            results = _scan(operation, operation.body, inputs, hook)
+        else:
+            results = _compute(operation, inputs)
+        for value, array in zip(operation.outputs, results, strict=True):
+            assert array.shape == value.shape, (operation.primitive.name, array.shape, value.shape)
+            values[value.number] = array if hook is None else hook(value, array)
+
+
+def _scan(operation: Operation, body: Body, inputs: list[Any], hook: Hook | None) -> list[np.ndarray]:
+    """A loop, turn by turn."""
+    p = operation.params
+    consts, carried = p["num_consts"], p["num_carry"]
+    carry, turns = inputs[consts : consts + carried], []
+    order = range(p["length"])[:: -1 if p["reverse"] else 1]
+    for t in order:
+        now = [*inputs[:consts], *carry, *(x[t] for x in inputs[consts + carried :])]
+        values = dict(zip((v.number for v in body.inputs), now, strict=True))
+        _run(opened(body.items), values, hook)
+        results = [_read(values, x) for x in body.outputs]
+        carry = results[:carried]
+        turns.append(results[carried:])
+    ys = [np.stack(y) for y in zip(*turns[:: -1 if p["reverse"] else 1], strict=True)]
+    return [*carry, *ys]
+
+
+def _double(array: Any) -> Any:
+    if jax.dtypes.issubdtype(getattr(array, "dtype", np.float32), jax.dtypes.prng_key):
+        return array  # a key of random numbers
     array = np.asarray(array)
     return array.astype(np.float64) if array.dtype.kind not in "biu" else array
 
@@ -59,8 +95,8 @@ def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]
     if name in _STRUCTURAL:
         return [_STRUCTURAL[name](operation, *inputs)]
     kinds = [x.dtype if isinstance(x, Value) else np.asarray(x.value).dtype for x in operation.inputs]
-    results = operation.primitive.bind(*(jax.numpy.asarray(a, k) for a, k in zip(inputs, kinds, strict=True)),
-                                       **operation.params)
+    results = operation.primitive.bind(*(a if isinstance(a, jax.Array) else jax.numpy.asarray(a, k)
+                                         for a, k in zip(inputs, kinds, strict=True)), **operation.params)
     return [_double(r) for r in (results if operation.primitive.multiple_results else [results])]
 
 
@@ -73,11 +109,11 @@ def _select(which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
 
 
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "abs": np.abs, "add": np.add, "add_any": np.add, "and": np.logical_and, "div": np.divide, "eq": np.equal, "exp": np.exp,
+    "abs": np.abs, "add": np.add, "add_any": np.add, "and": np.bitwise_and, "div": np.divide, "eq": np.equal, "exp": np.exp,
     "clamp": lambda low, x, high: np.clip(x, low, high),
     "expm1": np.expm1, "ge": np.greater_equal, "gt": np.greater, "is_finite": np.isfinite, "le": np.less_equal, "log": np.log,
     "log1p": np.log1p, "logistic": _logistic, "lt": np.less, "max": np.maximum, "min": np.minimum, "mul": np.multiply,
-    "ne": np.not_equal, "neg": np.negative, "not": np.logical_not, "or": np.logical_or, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "ne": np.not_equal, "neg": np.negative, "not": np.logical_not, "or": np.bitwise_or, "rsqrt": lambda x: 1 / np.sqrt(x),
     "select_n": _select, "sign": np.sign, "sqrt": np.sqrt, "square": np.square, "stop_gradient": lambda x: x,
     "sub": np.subtract, "tanh": np.tanh, "copy": lambda x: x, "copy_p": lambda x: x,
 }

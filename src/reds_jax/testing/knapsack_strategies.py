@@ -12,11 +12,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple, get_args
 
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError
-from reds_jax.knapsack import bounds
-from reds_jax.knapsack.certificate import Certificate, certificate
-from reds_jax.knapsack.classic import Order
-from reds_jax.knapsack.classic_items import Chain, Instance, Number
-from reds_jax.knapsack.tight import Theorem, tight_instance
+from reds_jax.theory import Certificate, Chain, Instance, Number, Order, Theorem, bounds, certificate, tight_instance
 
 try:
     from hypothesis import HealthCheck, given, settings
@@ -138,7 +134,7 @@ def assert_nested_guarantee(
         AssertionError: with the smallest instance that was found on which the promise is broken.
         InvalidArgumentError: for an unknown promise, or one that is not for this number of stages.
 
-    >>> from reds_jax.knapsack.classic import bottom_up
+    >>> from reds_jax.theory import bottom_up
     >>> assert_nested_guarantee(bottom_up, max_examples=10)
     """
     if promise not in get_args(Promise):

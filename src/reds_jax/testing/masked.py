@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
+from reds_jax.adapters import adapt
 from reds_jax.graph.channels import ChannelGraph, WidthLike
-from reds_jax.graph.flat import Program, Value
-from reds_jax.graph.rules import Walk, walk
-from reds_jax.graph.trace import program_of
-from reds_jax.testing.interpret import run
+from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
+from reds_jax.program.flat import Value
+from reds_jax.testing.interpret import run_with_state
 
 
 def masked_apply(
@@ -23,7 +24,7 @@ def masked_apply(
     """The outputs of the full network with every channel that ``widths`` removes set to zero wherever it appears.
 
     Args:
-        model, variables, x: as for ``model.apply``; x is [N, ...].
+        model, variables, x: as for `reds_jax.run.run`; x is [N, ...].
         graph: from `reds_jax.trace`.
         widths: a fraction, integers per group, or `Widths`.
         skip: primitives whose results are not masked, to see what a mask in the wrong place does
@@ -32,9 +33,19 @@ def masked_apply(
     Returns:
         The leaves of the output, float64, at full size.
     """
-    program, calls = program_of(model, variables, x)
-    state = walk(program, calls.full)
-    cut = _cut_units(program, state, graph, graph.integers(widths))
+    return masked_run(model, variables, x, graph, widths, skip=skip)[0]
+
+
+def masked_run(
+    model: Any, variables: Any, x: Any, graph: ChannelGraph, widths: WidthLike, *, train: bool = False,
+    dropout: bool | None = None, key: jax.Array | None = None, skip: frozenset[str] = frozenset(),
+) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """`masked_apply` in training too: the outputs, and the new batch statistics by path (at full size)."""
+    pure, variables = adapt(model, variables)
+    found = traced(pure, variables, x)
+    mode: Mode = (train, train if dropout is None else dropout)
+    program, state = found.programs[mode if train else INFERENCE], found.state
+    cut = _cut_units(found, graph, graph.integers(widths))
     open_values = {v.number for op in program.operations if op.primitive.name in skip for v in op.outputs}
 
     def mask(value: Value, array: np.ndarray) -> np.ndarray:
@@ -49,16 +60,16 @@ def masked_apply(
             array = np.where(stays.reshape(shape), array, 0)
         return array
 
-    return run(program, variables, x, mask)
+    return run_with_state(program, variables, (x, jax.random.key(0) if key is None else key), mask)
 
 
-def _cut_units(program: Program, state: Walk, graph: ChannelGraph, widths: tuple[int, ...]) -> np.ndarray:
+def _cut_units(found: Traced, graph: ChannelGraph, widths: tuple[int, ...]) -> np.ndarray:
     """The units that ``widths`` removes, read off the parameters: position p of an axis is unit ``axis.unit[p]``."""
     cut: set[int] = set()
     for parameter in graph.parameters:
-        labels = state.of(program.leaves[parameter.path])
+        labels = found.state.leaves[parameter.path]
         for units, axis in zip(labels, parameter.axes, strict=True):
             if units is not None and axis is not None:
                 gone = np.setdiff1d(np.arange(len(units)), axis.kept(widths))
-                cut.update(state.units.find(units)[gone].tolist())
+                cut.update(found.state.units.find(units)[gone].tolist())
     return np.array(sorted(cut), np.int64)

@@ -1,0 +1,231 @@
+"""Write a nested network as C99: one copy of the weights, a table of widths, a static arena, no library.
+
+The exported folder compiles alone: the kernels (copied from ``runtime/``), the model, an example that checks itself against
+recorded answers, a Makefile and a README.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any, Literal, get_args
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from reds_jax.data import Normalise
+from reds_jax.deploy.c import arena, constants, source
+from reds_jax.deploy.int8.calibrate import Rule, calibrate
+from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
+from reds_jax.deploy.int8.simulate import outputs_int8
+from reds_jax.deploy.lowering.lower import lower
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
+from reds_jax.deploy.lowering.simulate import outputs
+from reds_jax.deploy.lowering.subnetworks import resolve
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph import ChannelGraph
+from reds_jax.graph.channels import WidthLike
+from reds_jax.network import NestedNetwork
+from reds_jax.widths import Widths
+
+Dtype = Literal["float32", "int8"]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """What `export` wrote: the folder, the program in floats, its int8 form (for int8 only), the facts of model.json."""
+
+    folder: Path
+    program: Program
+    quantized: QuantizedProgram | None
+    facts: dict[str, Any]
+
+    def expected(self, k: int, x: np.ndarray) -> np.ndarray:
+        """What the compiled subnetwork k answers: [N, outputs], float32 or int8 (bit for bit)."""
+        if self.quantized is not None:
+            return outputs_int8(self.quantized, k, x)
+        return np.asarray(outputs(self.program, k, jnp.asarray(x, jnp.float32)))
+
+
+def export(
+    model: nn.Module, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
+    dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
+    rule: Rule = "mse", normalise: Normalise | None = None, name: str = "reds", **apply_kwargs: Any,
+) -> Exported:
+    """Write a nested network as a folder of C99.
+
+    Args:
+        model: the flax.linen module.
+        variables: its full variables, sorted by importance; or one tree per subnetwork, where each has its own batch
+            statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
+        graph: from `reds_jax.trace`.
+        nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
+        folder: written whole or not at all; an older export in it is replaced.
+        dtype: ``"float32"``, or ``"int8"`` by post-training quantisation.
+        examples: a few inputs [n, ...] that the exported folder checks itself with; by default the first of the calibration,
+            or random ones.
+        calibration: batches of training inputs, as the network gets them in use (normalised); needed for int8.
+        rule: how ranges are chosen from the calibration, see `calibrate`.
+        normalise: what training did to 8-bit pixels; the C code then has a function that does the same.
+        name: prefix of the C identifiers and files, so that several networks fit one program.
+
+    Raises:
+        TraceError: the model has an operation that the device does not run.
+        InvalidArgumentError: an argument that is not allowed, or a network that does not fit 8 bits.
+    """
+    if dtype not in get_args(Dtype):
+        raise InvalidArgumentError("there is no such number format", got=dtype, allowed="'float32' or 'int8'")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise InvalidArgumentError("this is no prefix of C identifiers", got=name, allowed="lower-case letters, digits and _")
+    batches = None if calibration is None else [np.asarray(b, np.float32) for b in calibration]
+    if dtype == "int8" and not batches:
+        raise InvalidArgumentError("int8 needs calibration", hint="Pass calibration=[batch, ...] of training inputs.")
+    if examples is None:
+        if batches:
+            examples = batches[0][:4]
+        else:
+            examples = np.random.default_rng(0).normal(size=(4, *graph.input_shape)).astype(np.float32)
+    trees, widths = resolve(variables, graph, nested)
+    program = lower(model, trees, graph, widths, np.asarray(examples, np.float32), **apply_kwargs)
+    quantized = quantize(program, calibrate(program, batches, rule=rule)) if dtype == "int8" and batches else None
+    runs = quantized.program if quantized else program
+    plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))
+             for k in range(runs.subnetworks)]
+    emitter = source.Emitter(quantized or program, plans, name)
+    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype))
+    pixels = ""
+    if normalise is not None:
+        if len(normalise.mean) != program.tensors[0].channels[0]:
+            raise InvalidArgumentError("the pixels have other channels than the network's input", got=len(normalise.mean),
+                                       allowed=str(program.tensors[0].channels[0]))
+        exported.facts["normalise"] = {"mean": normalise.mean, "std": normalise.std}
+        real = normalise(np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, len(normalise.mean)))).T
+        pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real)
+    answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
+    given = quantized.input_scale.quantize(examples) if quantized else np.asarray(examples, np.float32)
+    _write(Path(folder), _files(emitter, program, exported.facts, given, answers, pixels))
+    return exported
+
+
+def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
+    """What every operation needs for itself, by the formulas REDS_..._SCRATCH of reds_kernels.h."""
+    def entries(op: Operation) -> int:
+        if op.kind == "dense":
+            return _round4(program.row(op, k)) if dtype == "int8" else 0
+        if op.kind == "conv":
+            return 4 * (_round4(program.row(op, k)) if dtype == "int8" else program.row(op, k))
+        if op.kind == "depthwise":
+            assert op.window is not None
+            width = (program.tensors[op.output].width - 1) * op.window.strides[1] + op.window.kernel[1]
+            return op.window.kernel[0] * _round4(width)
+        return 0
+
+    return tuple(entries(op) * (2 if dtype == "int8" else 4) for op in program.operations)
+
+
+def _round4(n: int) -> int:
+    return -(-n // 4) * 4
+
+
+def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], dtype: Dtype) -> dict[str, Any]:
+    """What model.json records."""
+    quantized = emitter.quantized
+    facts: dict[str, Any] = {
+        "dtype": dtype, "subnetworks": [
+            {"widths": dict(w.groups), "macs": program.macs[k], "arena_bytes": emitter.plans[k].size,
+             "weight_bytes_read": _bytes_read(program, k, emitter.itemsize)} for k, w in enumerate(widths)],
+        "weight_bytes": emitter.weight_bytes, "table_bytes": emitter.table_bytes,
+        "largest_table_bytes": emitter.largest_table_bytes,
+        "input_items": program.tensors[0].items(0), "output_items": program.tensors[program.output].items(0),
+        "ends_in": "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input",
+    }
+    if quantized:
+        grid = quantized.input_scale
+        facts["input"] = {"scale": grid.scale, "zero": grid.zero}
+        for k, sub in enumerate(facts["subnetworks"]):
+            out = quantized.output_scale(k)
+            sub["output"] = {"scale": out.scale, "zero": out.zero}
+    return facts
+
+
+def _bytes_read(program: Program, k: int, itemsize: int) -> int:
+    return sum(program.row(op, k) * program.tensors[op.output].channels[k] * itemsize
+               for op in program.operations if op.kind in WEIGHTED)
+
+
+def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inputs: np.ndarray,
+           answers: Sequence[np.ndarray], pixels: str) -> dict[str, str]:
+    """The text of every file of the folder."""
+    name, dtype = emitter.name, facts["dtype"]
+    softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
+    kernels = _kernels(dtype, with_softmax=softmax)
+    values = source.model(emitter)
+    subs = facts["subnetworks"]
+    values |= {
+        "arena_bytes": "\n".join(f"#define {emitter.upper}_ARENA_BYTES_{k} {s['arena_bytes']}u" for k, s in enumerate(subs)),
+        "sources": " ".join(f for f in kernels if f.endswith(".c")),
+        "headers": " ".join(f for f in kernels if f.endswith(".h")),
+        "dtype": dtype, "tolerance": "0.0f" if emitter.quantized else "1e-4f",
+        "exactness": "bit for bit" if emitter.quantized else "to 1e-4 of the largest output",
+        "table": "\n".join(f"| {k} | {s['macs']:,} | {s['weight_bytes_read']:,} | {s['arena_bytes']:,} |"
+                           for k, s in enumerate(subs)),
+        **{key: f"{facts[key]:,}" for key in ("weight_bytes", "table_bytes", "largest_table_bytes")},
+        "arena_max": f"{max(s['arena_bytes'] for s in subs):,}",
+    }
+    parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * bool(pixels)
+    values |= {"pixel_table": pixels, "channels": str(program.tensors[0].channels[0]), "pixels_note": ""}
+    if pixels:
+        values["pixels_note"] = (f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what "
+                                 "training did.\n")
+    for ending, key in ((".h", "more_header"), (".c", "more_source")):
+        values[key] = "".join(_template(part + ending, values) for part in parts)
+    return {
+        f"{name}_model.h": _template("model.h", values), f"{name}_model.c": _template("model.c", values).rstrip() + "\n",
+        "main.c": _template("main.c", values), "Makefile": _template("Makefile", values),
+        "README.md": _template("README.md", values), "model.json": json.dumps(facts, indent=1) + "\n",
+        f"{name}_examples.h": constants.examples(inputs, answers, name), **kernels,
+    }
+
+
+def _kernels(dtype: Dtype, *, with_softmax: bool) -> dict[str, str]:
+    """The files of the runtime that a model of this type needs."""
+    numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * with_softmax
+    prefixes = ("reds_kernels", "reds_policy", *numbers)
+    folder = resources.files("reds_jax.deploy.c") / "runtime"
+    return {f.name: f.read_text() for f in sorted(folder.iterdir(), key=lambda f: f.name)
+            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+
+
+def _template(name: str, values: dict[str, str]) -> str:
+    text = (resources.files("reds_jax.deploy.c") / "templates" / name).read_text()
+    return Template(text).substitute(values)
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    """All files or none: they are written beside the folder, which is then replaced."""
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "model.json").exists())):
+        raise InvalidArgumentError("the folder holds something else than an export", got=str(folder),
+                                   allowed="a new or empty folder, or an older export")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    old = fresh.with_name(fresh.name + ".old")
+    try:
+        for name, text in files.items():
+            (fresh / name).write_text(text)
+        fresh.chmod(0o755)
+        if folder.exists():
+            folder.replace(old)
+        fresh.replace(folder)
+    finally:
+        if old.exists() and not folder.exists():  # interrupted between the two renames
+            old.replace(folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,224 @@
+"""The C text of a device program: weights and tables as constants, and the few functions of its interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from reds_jax.deploy.c.arena import Plan
+from reds_jax.deploy.c.constants import array, lines, real
+from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
+
+_ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
+
+
+class Emitter:
+    """Collects the constants of a network and the calls that run it.
+
+    Args:
+        network: a `Program` (float32) or a `QuantizedProgram` (int8).
+        plans: the arena of every subnetwork.
+        name: prefix of the identifiers.
+    """
+
+    def __init__(self, network: Program | QuantizedProgram, plans: Sequence[Plan], name: str) -> None:
+        self.quantized = network if isinstance(network, QuantizedProgram) else None
+        self.program = network.program if isinstance(network, QuantizedProgram) else network
+        self.plans, self.name, self.upper = plans, name, name.upper()
+        self.short, self.element, self.itemsize = ("s8", "int8_t", 1) if self.quantized else ("f32", "float", 4)
+        self.count = self.program.subnetworks
+        self.constants: list[str] = []
+        self.fields: list[list[str]] = [[] for _ in range(self.count)]  # lines of every subnetwork's row of the table
+        self.members: list[str] = []
+        self.weight_bytes = self.table_bytes = self.largest_table_bytes = 0
+        self._weights: dict[bytes, str] = {}
+        self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
+
+    # -- what every operation needs -----------------------------------------------------------------------------------
+
+    def _operation(self, i: int, op: Operation) -> str:
+        """The call of an operation; its constants and its part of the table are added on the way."""
+        ins = [self._place(t) for t in op.inputs]
+        out = self._place(op.output)
+        tensor = self.program.tensors[op.output]
+        what = f"reds_{self.short}_{op.kind}"
+        if op.kind in WEIGHTED:
+            layer, width = self._layer(i, op), self._width(i, op)
+            scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
+            return f"{what}({', '.join([f'&{layer}', width, *ins, out, *scratch])});"
+        length = self._member("uint32_t", f"length_{i}", lambda k: f"{tensor.items(k)}u")
+        channels = f"s->channels_{i}"
+        if op.kind in ("max_pool", "avg_pool"):
+            self._member("uint32_t", f"channels_{i}", lambda k: f"{tensor.channels[k]}u")
+            window = self._window(i, op)
+            mean = [self._step(i, "mean")] if self.quantized and op.kind == "avg_pool" else []
+            return f"{what}({', '.join([f'&{window}', *mean, channels, *ins, out])});"
+        if op.kind == "add":
+            if self.quantized:
+                return f"{what}({', '.join([self._step(i, 'sum'), *ins, out, length])});"
+            return f"{what}({', '.join([*ins, out, length, _ACTIVATIONS[op.activation], real(op.slope)])});"
+        if op.kind == "channel_first":
+            return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
+        return f"{what}({', '.join([*ins, out, length])});"
+
+    def _member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
+        """A field of the subnetworks' table."""
+        self.members.append(f"{kind} {name};")
+        for k in range(self.count):
+            self.fields[k].append(f".{name} = {value(k)}")
+        return f"s->{name}"
+
+    def _place(self, tensor: int) -> str:
+        """Where a tensor lies: with the caller, or in the arena."""
+        if tensor == 0:
+            return "in"
+        if tensor == self.program.output:
+            return "out"
+        field = f"at_{tensor}"
+        if f"uint32_t {field};" not in self.members:
+            self._member("uint32_t", field, lambda k: f"{(self.plans[k].at[tensor] or 0) // self.itemsize}u")
+        return f"memory + s->{field}"
+
+    def _scratch(self, i: int) -> str:
+        unit = 2 if self.quantized else 4
+        return "arena.entries + " + self._member("uint32_t", f"scratch_{i}",
+                                                 lambda k: f"{(self.plans[k].scratch[i] or 0) // unit}u")
+
+    def _window_fields(self, op: Operation) -> str:
+        x, y, window = self.program.tensors[op.inputs[0]], self.program.tensors[op.output], op.window
+        if window is None:
+            return "{0}"
+        fixed = len(set(x.channels)) == 1 or x.channel_first
+        assert fixed, "an image [H, W, C] has the same channels in every subnetwork"
+        values = (x.height, x.width, y.height, y.width, *window.kernel, *window.strides, *window.before, *x.steps(0))
+        return "{" + ", ".join(f"{v}u" for v in values) + "}"
+
+    def _window(self, i: int, op: Operation) -> str:
+        self.constants.append(f"static const reds_window window_{i} = {self._window_fields(op)}; /* {op.name}: {op.kind} */\n")
+        return f"window_{i}"
+
+    def _layer(self, i: int, op: Operation) -> str:
+        weights, row = self._store(i, op)
+        rest = f"{self.quantized.slopes[i]}" if self.quantized else f"{_ACTIVATIONS[op.activation]}, {real(op.slope)}"
+        self.constants.append(f"static const reds_{self.short}_layer layer_{i} = {{ /* {op.name}: {op.kind} */\n"
+                              f"    {self._window_fields(op)}, {weights}, {row}u, {rest}\n}};\n")
+        return f"layer_{i}"
+
+    def _store(self, i: int, op: Operation) -> tuple[str, int]:
+        """The weights of an operation, at full width, once: rows padded to whole words."""
+        stored = self.quantized.weights[i] if self.quantized else op.weights
+        assert stored is not None
+        row = -(-stored.shape[1] * self.itemsize // 4) * 4 // self.itemsize
+        padded = np.pad(stored, ((0, 0), (0, row - stored.shape[1])))
+        key = padded.tobytes() + str(padded.shape).encode()
+        if key not in self._weights:
+            self._weights[key] = name = f"weights_{i}"
+            self.weight_bytes += padded.nbytes
+            entries = [str(v) for v in padded.ravel()] if self.quantized else [real(v) for v in padded.ravel()]
+            if self.quantized:  # words of four, so that a compiler aligns them
+                self.constants.append(f"static const union {{\n    int32_t word; /* aligns the rows */\n"
+                                      f"    int8_t entries[{len(entries)}];\n}} {name} = {{.entries = {{\n"
+                                      f"{lines(entries, per_line=32)}\n}}}};\n")
+            else:
+                self.constants.append(array("float", name, entries, per_line=8))
+        return self._weights[key] + (".entries" if self.quantized else ""), row
+
+    # -- what differs between subnetworks -----------------------------------------------------------------------------
+
+    def _width(self, i: int, op: Operation) -> str:
+        x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
+        tables = self._channels(i, op)
+
+        def value(k: int) -> str:
+            inputs = x.items(k) if op.kind == "dense" else x.channels[k]
+            fields = [f"{inputs}u", f"{y.channels[k]}u", tables[k]]
+            step = self._steps(k, i)
+            if isinstance(step, Requantize):
+                fields += [str(step.in_zero), str(step.round), str(step.shift)]
+            return "{" + ", ".join(fields) + "}"
+
+        return "&" + self._member(f"reds_{self.short}_width", f"width_{i}", value)
+
+    def _steps(self, k: int, i: int) -> Any:
+        return self.quantized.steps[k][i] if self.quantized else None
+
+    def _channels(self, i: int, op: Operation) -> list[str]:
+        """The names of the tables of scale and offset per output channel; one for all subnetworks where they agree."""
+        rows: list[list[str]] = []
+        for k in range(self.count):
+            step = self._steps(k, i)
+            pairs = (zip(step.multiplier, step.offset, strict=True) if isinstance(step, Requantize) else
+                     ((real(a), real(b)) for a, b in zip(op.scale[k], op.offset[k], strict=True)))
+            rows.append([f"{{{a}, {b}}}" for a, b in pairs])
+        longest = max(rows, key=len)
+        self.largest_table_bytes += 8 * len(longest)
+        kind = f"reds_{self.short}_channel"
+        if all(row == longest[: len(row)] for row in rows):
+            self.table_bytes += 8 * len(longest)
+            self.constants.append(array(kind, f"channels_{i}", longest, per_line=4))
+            return [f"channels_{i}"] * self.count
+        for k, row in enumerate(rows):
+            self.table_bytes += 8 * len(row)
+            self.constants.append(self.guarded(k, array(kind, f"channels_{i}_of_{k}", row, per_line=4)))
+        return [f"channels_{i}_of_{k}" for k in range(self.count)]
+
+    def guarded(self, k: int, text: str) -> str:
+        """Text that is left out where no subnetwork as large as k is wanted."""
+        return text if k == 0 else f"#if {self.upper}_LARGEST >= {k}\n{text}#endif\n"
+
+    def _step(self, i: int, kind: str) -> str:
+        def value(k: int) -> str:
+            step = self._steps(k, i)
+            if isinstance(step, Sum):
+                assert self.quantized is not None
+                values = (step.a_zero, step.a_multiplier, step.b_zero, step.b_multiplier, step.round, self.quantized.slopes[i],
+                          step.shift)
+            else:
+                assert isinstance(step, Mean)
+                values = (step.in_zero, step.multiplier, step.offset, step.shift)
+            return "{" + ", ".join(map(str, values)) + "}"
+
+        return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
+
+
+def arena_entries(emitter: Emitter) -> str:
+    """The size of the arena, for the largest subnetwork that is wanted (in entries)."""
+    unit = 2 if emitter.quantized else 4
+    text = []
+    sizes = [max(plan.size for plan in emitter.plans[: k + 1]) for k in range(emitter.count)]
+    for k, size in enumerate(sizes):
+        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define ARENA_ENTRIES {max(1, size // unit)}u"]
+    return "\n".join([*text, "#else", f'#error "{emitter.upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
+
+
+def model(emitter: Emitter) -> dict[str, str]:
+    """What the templates of the model's source and header are filled with."""
+    program, count = emitter.program, emitter.count
+    x, y = program.tensors[0], program.tensors[program.output]
+    infos = [f".info = {{{program.macs[k]}u, {emitter.plans[k].size}u, {_grid(emitter, k)}}}" for k in range(count)]
+    rows = ["    {" + ",\n     ".join([infos[k], *emitter.fields[k]]) + "},\n" for k in range(count)]
+    quantized = emitter.quantized
+    grid = quantized.input_scale if quantized else None
+    return {
+        "name": emitter.name, "NAME": emitter.upper, "short": emitter.short, "element": emitter.element,
+        "count": str(count), "largest": str(count - 1), "inputs": str(x.items(0)), "outputs": str(y.items(0)),
+        "shape": f"[{x.height}][{x.width}][{x.channels[0]}]" if x.positions > 1 else f"[{x.channels[0]}]",
+        "input_scale": real(grid.scale if grid else 1.0), "input_zero": str(grid.zero if grid else 0),
+        "unit": "int16_t" if quantized else "float", "arena": arena_entries(emitter),
+        "memory": "(int8_t *)arena.entries" if quantized else "arena.entries",
+        "constants": "\n".join(emitter.constants),
+        "members": "\n    ".join(emitter.members),
+        "rows": "".join(emitter.guarded(k, row) for k, row in enumerate(rows)),
+        "calls": "\n    ".join(emitter.calls),
+        "uses_memory": "" if any("memory" in c for c in emitter.calls) else "    (void)memory;\n",
+    }
+
+
+def _grid(emitter: Emitter, k: int) -> str:
+    if emitter.quantized is None:
+        return "1.0f, 0"
+    grid = emitter.quantized.output_scale(k)
+    return f"{real(grid.scale)}, {grid.zero}"

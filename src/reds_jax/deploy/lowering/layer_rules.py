@@ -1,0 +1,189 @@
+"""How dense layers, convolutions and pools become operations of a device program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Vectors, Writer
+from reds_jax.deploy.lowering.program import Tensor, Window
+from reds_jax.deploy.lowering.refusal import name_of, refusal
+from reds_jax.graph.flat import Operation
+
+
+class Channels(Protocol):
+    """Which channels the layers keep in each subnetwork."""
+
+    def makes(self, op: Operation, full: int) -> Vectors: ...
+
+    def reads(self, op: Operation, full: int) -> Vectors: ...
+
+
+class Layers:
+    """The rules; each takes an operation and the forms of its inputs, and returns the form of its output, or None."""
+
+    def __init__(self, writer: Writer, channels: Channels) -> None:
+        self._writer, self._channels = writer, channels
+        self.rules: dict[str, Callable[[Operation, list[Form]], Form | None]] = {
+            "dot_general": self._dot, "conv_general_dilated": self._conv, "reduce_window_max": self._max_pool,
+            "reduce_window_sum": self._sum_pool, "reduce_sum": self._reduce_sum, "reduce_max": self._reduce_max,
+        }
+
+    def _image(self, op: Operation, form: Form) -> int:
+        """The tensor of a form that is an image [1, H, W, C] as it is."""
+        if not isinstance(form, Affine) or not form.is_image():
+            raise refusal(op, "reads an image whose channels and positions have been moved")
+        return self._writer.write(form)
+
+    def _kernel(self, op: Operation, form: Form) -> np.ndarray:
+        if not isinstance(form, Known):
+            raise refusal(op, "multiplies two activations")
+        if not form.shared:
+            raise refusal(op, "has weights that differ between subnetworks")
+        return np.asarray(form.values[0], np.float32)
+
+    def _made(self, op: Operation, full: int) -> tuple[int, ...]:
+        """Output channels of a layer in every subnetwork."""
+        return tuple(self._prefix(op, kept) for kept in self._channels.makes(op, full))
+
+    def _prefix(self, op: Operation, kept: np.ndarray) -> int:
+        if not np.array_equal(np.sort(kept), np.arange(len(kept))):
+            raise refusal(op, "keeps channels that are no prefix (a concatenation)")
+        return len(kept)
+
+    def _dot(self, op: Operation, inputs: list[Form]) -> Form | None:
+        (left, right), batch = op.params["dimension_numbers"]
+        x, w = inputs
+        if isinstance(x, Known):  # the outputs come first
+            made = self._product(op, w, x, right, left, batch)
+            return None if made is None else replace(made, index=np.moveaxis(made.index, -1, 0))
+        return self._product(op, x, w, left, right, batch)
+
+    def _product(self, op: Operation, x: Form, w: Form, left: Any, right: Any, batch: Any) -> Affine | None:
+        """``x W`` with the outputs along the last axis; ``left`` and ``right`` are the axes that are summed over."""
+        kernel = self._kernel(op, w)
+        if not isinstance(x, Affine) or any(batch) or kernel.ndim != 2 or tuple(left) != (x.index.ndim - 1,):
+            return None
+        kernel = np.moveaxis(kernel, right[0], 0)  # [I, O]
+        if x.index.ndim == 4:  # a dense layer at every position is a pointwise convolution
+            return self._window(op, x, Window((1, 1)), kernel.T, (x.index.shape[1], x.index.shape[2]))
+        if x.index.ndim != 2:
+            return None
+        index, source = x.index.ravel(), x.source
+        if not np.array_equal(np.sort(index), np.arange(source.full * source.tensor.positions)):
+            raise refusal(op, "reads a part of an array")
+        tensor = self._writer.write(x)
+        index = self._writer.moved(x, tensor)
+        index = index.ravel()
+        for k, kept in enumerate(self._channels.reads(op, len(index))):
+            if self._prefix(op, index[kept]) != self._writer.tensors[tensor].items(k):
+                raise refusal(op, "reads another number of inputs than the layer before makes")
+        rows = np.empty_like(kernel)
+        rows[index] = kernel
+        made = Tensor(self._made(op, kernel.shape[1]))
+        new = self._writer.source(made, kernel.shape[1], kind="dense", name=name_of(op), inputs=(tensor,),
+                                  weights=np.ascontiguousarray(rows.T))
+        return self._writer.plain(new, new.canonical().reshape(1, -1))
+
+    def _conv(self, op: Operation, inputs: list[Form]) -> Form | None:
+        p = op.params
+        x, kernel = inputs[0], self._kernel(op, inputs[1])
+        numbers = p["dimension_numbers"]
+        if (not isinstance(x, Affine) or x.index.ndim != 4 or tuple(numbers.lhs_spec) != (0, 3, 1, 2)
+                or tuple(numbers.out_spec) != (0, 3, 1, 2)):
+            raise refusal(op, "is no two-dimensional convolution of [N, H, W, C]")
+        if set(p["lhs_dilation"]) != {1} or set(p["rhs_dilation"]) != {1} or p["batch_group_count"] != 1:
+            raise refusal(op, "is dilated or transposed")
+        kernel = kernel.transpose(numbers.rhs_spec)  # [O, I per group, k_h, k_w]
+        groups = p["feature_group_count"]
+        if groups > 1 and (kernel.shape[1] != 1 or kernel.shape[0] != groups):
+            raise refusal(op, "is a grouped convolution that is not depthwise")
+        (top, bottom), (left, right) = p["padding"]
+        window = Window(kernel.shape[2:], tuple(p["window_strides"]), (top, left), (bottom, right))
+        _, h, w, _ = op.outputs[0].shape
+        return self._window(op, x, window, kernel.reshape(len(kernel), -1), (h, w), depthwise=groups > 1)
+
+    def _window(self, op: Operation, x: Affine, window: Window, weights: np.ndarray, size: tuple[int, int], *,
+                depthwise: bool = False) -> Affine:
+        """A convolution; weights [O, I * taps], depthwise [C, taps]."""
+        tensor = self._image(op, x)
+        if depthwise:
+            tensor = self._writer.channel_first(tensor)
+        before = self._writer.tensors[tensor].channels
+        made = self._made(op, len(weights))
+        if not depthwise:
+            read = tuple(self._prefix(op, kept) for kept in self._channels.reads(op, weights.shape[1] // window.taps))
+            if read != before:
+                raise refusal(op, "reads other channels than the layer before makes")
+        elif made != before:
+            raise refusal(op, "keeps other channels than it reads")
+        self._check_padding(op, window)
+        return self._writer.plain(self._writer.source(
+            Tensor(made, *size), len(weights), kind="depthwise" if depthwise else "conv", name=name_of(op), inputs=(tensor,),
+            window=window, weights=np.ascontiguousarray(weights)))
+
+    def _check_padding(self, op: Operation, window: Window) -> None:
+        if min(*window.before, *window.after) < 0:
+            raise refusal(op, "cuts positions off its input")
+        if any(max(a, b) >= k for a, b, k in zip(window.before, window.after, window.kernel, strict=True)):
+            raise refusal(op, "has windows that see nothing but padding")
+
+    # -- pooling -------------------------------------------------------------------------------------------------------
+
+    def _pool(self, op: Operation, x: Form, kind: Any, window: Window, size: tuple[int, int]) -> Affine:
+        tensor = self._writer.channel_first(self._image(op, x))
+        assert isinstance(x, Affine)
+        kind = "max_pool" if window.taps == 1 else kind  # of one value, without a product, so that 8 bits stay as they are
+        made = Tensor(self._writer.tensors[tensor].channels, *size)
+        return self._writer.plain(self._writer.source(made, x.source.full, kind=kind, name=name_of(op, kind), inputs=(tensor,),
+                                                      window=window))
+
+    def _reduce_window(self, op: Operation, x: Form, kind: str) -> Affine:
+        p = op.params
+        if len(p["window_dimensions"]) != 4 or any(p["window_dimensions"][i] != 1 for i in (0, 3)) or any(
+                d != 1 for name in ("base_dilation", "window_dilation") for d in p[name]):
+            raise refusal(op, "pools over something else than positions")
+        (top, bottom), (left, right) = p["padding"][1:3]
+        window = Window(tuple(p["window_dimensions"][1:3]), tuple(p["window_strides"][1:3]), (top, left), (bottom, right))
+        self._check_padding(op, window)
+        return self._pool(op, x, kind, window, op.outputs[0].shape[1:3])  # type: ignore[arg-type]
+
+    def _max_pool(self, op: Operation, inputs: list[Form]) -> Form:
+        return self._reduce_window(op, inputs[0], "max_pool")
+
+    def _sum_pool(self, op: Operation, inputs: list[Form]) -> Form:
+        mean = self._reduce_window(op, inputs[0], "avg_pool")
+        window = mean.source.window
+        assert window is not None
+        assert isinstance(inputs[0], Affine)
+        if window.padded:  # the sum becomes a mean when it is divided by how many positions each window has
+            counts = np.empty(mean.index.shape, np.float32)
+            _, h, w, _ = inputs[0].index.shape
+            counts[0] = window.counts((h, w), (mean.source.tensor.height, mean.source.tensor.width))[:, :, None]
+            return Part("window sum", mean, Known((counts,)))
+        return self._times(mean, window.taps)
+
+    def _times(self, mean: Affine, positions: int) -> Affine:
+        return replace(mean, scale=tuple(np.float32(positions) * s for s in mean.scale))
+
+    def _reduce_sum(self, op: Operation, inputs: list[Form]) -> Form | None:
+        x = inputs[0]
+        if isinstance(x, Part) and x.what == "exponential":
+            return Part("total", x.form)
+        found = self._over_positions(op, x, "avg_pool")
+        return None if found is None or found.source.window is None else self._times(found, found.source.window.taps)
+
+    def _reduce_max(self, op: Operation, inputs: list[Form]) -> Form | None:
+        x = inputs[0]
+        if isinstance(x, Affine) and tuple(op.params["axes"]) == (x.index.ndim - 1,):
+            return Part("maximum", x)
+        return self._over_positions(op, x, "max_pool")
+
+    def _over_positions(self, op: Operation, x: Form, kind: str) -> Affine | None:
+        if not isinstance(x, Affine) or x.index.ndim != 4 or tuple(op.params["axes"]) != (1, 2):
+            return None
+        pooled = self._pool(op, x, kind, Window(x.index.shape[1:3]), (1, 1))  # type: ignore[arg-type]
+        return replace(pooled, index=pooled.index.reshape(1, -1))

@@ -1,0 +1,103 @@
+"""Run a device program in JAX: the float reference of every subnetwork, and what calibration and tests compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor, Window
+
+
+def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]:
+    """A compiled function from inputs [N, H, W, C] (or [N, C]) to all tensors of subnetwork k, in the order of ``tensors``.
+
+    Tensors are [N, C, H, W], but the input, which stays as it is.
+    """
+    run = jax.jit(partial(_run, program, k))
+    constants = _constants(program, k)  # arguments, not constants: XLA would spend its time on folding them
+    return lambda x: run(x, constants)
+
+
+def outputs(program: Program, k: int, x: jax.Array) -> jax.Array:
+    """The outputs [N, classes] of subnetwork k for a batch of inputs."""
+    return simulate(program, k)(x)[program.output].reshape(len(x), -1)
+
+
+Constants = tuple[tuple[np.ndarray, ...], ...]
+
+
+def _constants(program: Program, k: int) -> Constants:
+    """Weights, scale and offset of every operation, as subnetwork k reads them."""
+    return tuple((kept_weights(program, op, k), op.scale[k], op.offset[k]) if op.kind in WEIGHTED else ()
+                 for op in program.operations)
+
+
+def _run(program: Program, k: int, x: jax.Array, constants: Constants | None = None) -> list[jax.Array]:
+    values: dict[int, jax.Array] = {0: image(program.tensors[0], x)}
+    for op, known in zip(program.operations, constants or _constants(program, k), strict=True):
+        values[op.output] = _step(program, op, [values[i] for i in op.inputs], known)
+    return [values[i] for i in range(len(program.tensors))]
+
+
+def image(tensor: Tensor, x: jax.Array) -> jax.Array:
+    """A batch of inputs as [N, C, H, W], whatever way they lie."""
+    n = len(x)
+    return x.reshape(n, tensor.height, tensor.width, -1).transpose(0, 3, 1, 2)
+
+
+def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple[np.ndarray, ...]) -> jax.Array:
+    x = inputs[0]
+    if op.kind in WEIGHTED:
+        weights, *vectors = known
+        scale, offset = (jnp.asarray(v).reshape(1, -1, 1, 1) for v in vectors)
+        with jax.default_matmul_precision("highest"):
+            return activation(op, scale * linear(program, op, x, weights) + offset)
+    if op.kind == "add":
+        return activation(op, x + inputs[1])
+    if op.kind == "max_pool":
+        assert op.window is not None
+        return pool(x, op.window, -jnp.inf, lax.max)
+    if op.kind == "avg_pool":
+        assert op.window is not None
+        out = program.tensors[op.output]
+        return pool(x, op.window, 0.0, lax.add) / op.window.counts((x.shape[2], x.shape[3]), (out.height, out.width))
+    if op.kind == "softmax":
+        return jax.nn.softmax(x, axis=1)
+    return x  # channel_first: `image` has turned the input already
+
+
+def kept_weights(program: Program, op: Operation, k: int) -> np.ndarray:
+    """The part of the weights that subnetwork k reads: a prefix of the rows, of each row a prefix."""
+    assert op.weights is not None
+    return op.weights[: program.tensors[op.output].channels[k], : program.row(op, k)]
+
+
+def linear(program: Program, op: Operation, x: jax.Array, weights: np.ndarray | jax.Array) -> jax.Array:
+    """The linear part of an operation: x [N, C, H, W], weights as `kept_weights` gives them (also integers as floats)."""
+    w = jnp.asarray(weights)
+    if op.kind == "dense":
+        if not program.tensors[op.inputs[0]].channel_first:
+            x = x.transpose(0, 2, 3, 1)
+        return (x.reshape(len(x), -1) @ w.T)[:, :, None, None]
+    window = op.window
+    assert window is not None
+    w = w.reshape(len(w), -1, *window.kernel)
+    return lax.conv_general_dilated(x, w, window.strides, window.padding, dimension_numbers=("NCHW", "OIHW", "NCHW"),
+                                    feature_group_count=x.shape[1] if op.kind == "depthwise" else 1)
+
+
+def pool(x: jax.Array, window: Window, start: float, combine: Callable) -> jax.Array:
+    """Combine the positions of every window; x [N, C, H, W]."""
+    return lax.reduce_window(x, np.asarray(start, x.dtype), combine, (1, 1, *window.kernel), (1, 1, *window.strides),
+                             ((0, 0), (0, 0), *window.padding))
+
+
+def activation(op: Operation, y: jax.Array) -> jax.Array:
+    functions: dict[str, Callable] = {"linear": lambda y: y, "relu": jax.nn.relu, "relu6": jax.nn.relu6,
+                                      "leaky_relu": partial(jax.nn.leaky_relu, negative_slope=op.slope)}
+    return functions[op.activation](y)

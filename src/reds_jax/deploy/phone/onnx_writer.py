@@ -1,0 +1,213 @@
+"""The nodes and constants of an ONNX file, operation by operation; what it looks like is said in `onnx`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
+from reds_jax.deploy.lowering.subnetworks import agree, bare, one_weighted
+
+OPSET, IR_VERSION = 17, 8  # read by onnxruntime 1.13 and later
+
+
+class Writer:
+    """Makes the nodes and constants of a program.
+
+    A value is known by its name; a tensor has up to two: an image [N, C, H, W] and a vector [N, C * H * W].
+    """
+
+    def __init__(self, onnx: Any, program: Program, input_shape: Sequence[int]) -> None:
+        self.onnx, self.program, self.input_shape = onnx, program, tuple(input_shape)
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.weight_bytes = self.table_bytes = 0
+        self._constants: dict[tuple, str] = {}
+        self._selected: dict[str, str] = {}
+        self._images: dict[int, str] = {}
+        self._vectors: dict[int, str] = {}
+        self._given: dict[int, str] = {0: "input"}
+        if len(self.input_shape) == 1:
+            self._vectors[0] = "input"
+        for op in program.operations:
+            self._operation(op)
+
+    def model(self, metadata: dict[str, Any]) -> Any:
+        """The finished model."""
+        helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        items = [self.program.tensors[self.program.output].items(k) for k in range(self.program.subnetworks)]
+        self.nodes.append(helper.make_node("Identity", [self._vector(self.program.output)], ["output"]))
+        inputs = [helper.make_tensor_value_info("input", kinds.FLOAT, ["N", *self.input_shape])]
+        if self.program.subnetworks > 1:
+            inputs.append(helper.make_tensor_value_info("subnetwork", kinds.INT64, []))
+        result = helper.make_tensor_value_info("output", kinds.FLOAT, ["N", items[0] if len(set(items)) == 1 else "outputs"])
+        graph = helper.make_graph(self.nodes, "nested", inputs, [result], self.initializers)
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+                                 producer_name="reds_jax")
+        helper.set_model_props(made, {key: json.dumps(value, separators=(",", ":")) for key, value in metadata.items()})
+        return made
+
+    # -- nodes and constants -------------------------------------------------------------------------------------------
+
+    def _node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def _constant(self, array: Any) -> str:
+        array = np.ascontiguousarray(array)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = f"c{len(self._constants)}"
+            self.initializers.append(self.onnx.numpy_helper.from_array(array, self._constants[key]))
+        return self._constants[key]
+
+    def _weights(self, array: np.ndarray) -> str:
+        before = len(self.initializers)
+        name = self._constant(array)
+        self.weight_bytes += array.nbytes if len(self.initializers) > before else 0
+        return name
+
+    def _select(self, rows: Any) -> str:
+        """The row of a table of integers that belongs to the subnetwork that runs."""
+        table = np.asarray(rows, np.int64)
+        if (table == table[0]).all():
+            return self._constant(table[0])
+        name = self._constant(table)
+        if name not in self._selected:
+            self._selected[name] = self._node("Gather", [name, "subnetwork"])
+        return self._selected[name]
+
+    def _cut(self, name: str, shape: Sequence[int], ends: Sequence[Sequence[int]], axes: Sequence[int]) -> str:
+        """The prefix of an array of that shape: in subnetwork k up to ``ends[k]`` along the axes."""
+        varying = [i for i, axis in enumerate(axes) if any(row[i] != shape[axis] for row in ends)]
+        if not varying:
+            return name
+        return self._node("Slice", [name, self._constant(np.zeros(len(varying), np.int64)),
+                                    self._select([[row[i] for i in varying] for row in ends]),
+                                    self._constant(np.asarray([axes[i] for i in varying], np.int64))])
+
+    # -- tensors -------------------------------------------------------------------------------------------------------
+
+    def _image(self, t: int) -> str:
+        if t not in self._images:
+            if t in self._vectors:
+                self._images[t] = self._node("Unsqueeze", [self._vectors[t], self._constant(np.array([2, 3]))])
+            else:
+                self._images[t] = self._node("Transpose", [self._given[t]], perm=[0, 3, 1, 2])
+        return self._images[t]
+
+    def _vector(self, t: int) -> str:
+        """All entries in a row, in the order in which the tensor lies."""
+        if t not in self._vectors:
+            lies = self._image(t) if self.program.tensors[t].channel_first else self._given[t]
+            self._vectors[t] = self._node("Flatten", [lies], axis=1)
+        return self._vectors[t]
+
+    # -- operations ----------------------------------------------------------------------------------------------------
+
+    def _operation(self, op: Operation) -> None:
+        if op.kind == "dense":
+            result = self._dense(op)
+        elif op.kind == "softmax":
+            result = self._node("Softmax", [self._vector(op.inputs[0])], axis=1)
+        elif op.kind in WEIGHTED:
+            result = self._conv(op)
+        elif op.kind == "add":
+            result = self._add(op)
+        elif op.kind == "channel_first":
+            result = self._image(op.inputs[0])
+        else:
+            assert op.window is not None
+            result = self._node("MaxPool" if op.kind == "max_pool" else "AveragePool", [self._image(op.inputs[0])],
+                                **_window(op))
+        form = self._vectors if self._is_vector(op) else self._images
+        form[op.output] = result
+
+    def _is_vector(self, op: Operation) -> bool:
+        """Whether the result of an operation is written as a vector."""
+        if op.kind in ("dense", "softmax"):
+            return True
+        elementwise = op.kind == "add" or (op.kind == "depthwise" and one_weighted(op))
+        return elementwise and self.program.tensors[op.output].positions == 1 and all(t in self._vectors for t in op.inputs)
+
+    def _channels(self, t: int) -> tuple[int, ...]:
+        return self.program.tensors[t].channels
+
+    def _dense(self, op: Operation) -> str:
+        assert op.weights is not None
+        rows = [(self._channels(op.output)[k], self.program.row(op, k)) for k in range(self.program.subnetworks)]
+        w = self._cut(self._weights(op.weights), op.weights.shape, rows, (0, 1))
+        inputs = [self._vector(op.inputs[0]), w]
+        bias = bare(op.scale, 1) and not bare(op.offset, 0)
+        y = self._node("Gemm", [*inputs, self._per_channel(op.offset, ())] if bias else inputs, transB=1)
+        return self._finish(op, y, (), offset=not bias)
+
+    def _conv(self, op: Operation) -> str:
+        if op.kind == "depthwise" and one_weighted(op):
+            vector = self._is_vector(op)
+            x = self._vectors[op.inputs[0]] if vector else self._image(op.inputs[0])
+            return self._finish(op, x, () if vector else (1, 1))
+        assert op.weights is not None
+        assert op.window is not None
+        made, read = self._channels(op.output), self._channels(op.inputs[0])
+        full = len(op.weights)
+        weights = op.weights.reshape(full, -1, *op.window.kernel)
+        x, w = self._image(op.inputs[0]), self._weights(weights)
+        if op.kind == "depthwise":
+            if set(made) != {full}:
+                pads = [[0] * 5 + [full - n] + [0] * 2 for n in made]
+                x = self._node("Pad", [x, self._select(pads)])
+            y = self._cut(self._node("Conv", [x, w], group=full, **_window(op)), (0, full), [[n] for n in made], [1])
+            return self._finish(op, y, (1, 1))
+        w = self._cut(w, weights.shape, list(zip(made, read, strict=True)), (0, 1))
+        bias = bare(op.scale, 1) and not bare(op.offset, 0)
+        y = self._node("Conv", [x, w, self._per_channel(op.offset, ())] if bias else [x, w], **_window(op))
+        return self._finish(op, y, (1, 1), offset=not bias)
+
+    def _add(self, op: Operation) -> str:
+        a, b = ((self._vectors[t] if self._is_vector(op) else self._image(t)) for t in op.inputs)
+        return self._activation(op, self._node("Add", [a, b]))
+
+    def _finish(self, op: Operation, y: str, positions: tuple[int, ...], *, offset: bool = True) -> str:
+        """``activation(scale * y + offset)``."""
+        if not bare(op.scale, 1):
+            y = self._node("Mul", [y, self._per_channel(op.scale, positions)])
+        if offset and not bare(op.offset, 0):
+            y = self._node("Add", [y, self._per_channel(op.offset, positions)])
+        return self._activation(op, y)
+
+    def _per_channel(self, vectors: Sequence[np.ndarray], positions: tuple[int, ...]) -> str:
+        """The vector of the subnetwork that runs, [channels, 1, 1] for an image."""
+        counts = [len(v) for v in vectors]
+        if agree(vectors):
+            full = vectors[-1].reshape(-1, *positions)
+            return self._cut(self._constant(full), full.shape, [[n] for n in counts], [0])
+        before = len(self.initializers)
+        name = self._constant(np.concatenate(vectors).reshape(-1, *positions))
+        if len(self.initializers) > before:
+            self.table_bytes += sum(v.nbytes for v in vectors[:-1])
+        ends = np.cumsum(counts)
+        return self._node("Slice", [name, self._select((ends - counts)[:, None]), self._select(ends[:, None])])
+
+    def _activation(self, op: Operation, y: str) -> str:
+        if op.activation == "relu":
+            return self._node("Relu", [y])
+        if op.activation == "relu6":
+            return self._node("Clip", [y, self._constant(np.float32(0)), self._constant(np.float32(6))])
+        return self._node("LeakyRelu", [y], alpha=op.slope) if op.activation == "leaky_relu" else y
+
+
+def _window(op: Operation) -> dict[str, Any]:
+    """Attributes of a convolution or a pool (whose mean leaves the padding out)."""
+    window = op.window
+    assert window is not None
+    given: dict[str, Any] = {"kernel_shape": list(window.kernel)}
+    if set(window.strides) != {1}:
+        given["strides"] = list(window.strides)
+    if window.padded:
+        given["pads"] = [*window.before, *window.after]
+    return given

@@ -1,0 +1,19 @@
+"""What the networks have in common: batch norm and initialisation as Keras has them, and the activations by name."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+
+BatchNorm = partial(nn.BatchNorm, momentum=0.99, epsilon=1e-3)
+Conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """``x`` where positive, ``0.3 x`` elsewhere (0.3 is Keras's default)."""
+    return nn.leaky_relu(x, 0.3)
+
+
+ACTIVATIONS = {"relu": nn.relu, "relu6": nn.relu6, "leaky_relu": leaky_relu}

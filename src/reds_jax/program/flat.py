@@ -1,0 +1,274 @@
+"""A model's jaxpr as one list of operations: nested calls are opened in place, loops and custom derivatives keep their bodies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import flax
+import jax
+import jaxlib
+import numpy as np
+from jax.extend import core
+
+_OPENED = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where a call keeps what it calls
+_CALLS = {"jit", "pjit", "closed_call", "core_call", "call", "remat", "remat2", "checkpoint", "custom_lin"}
+_CUSTOM = {"custom_jvp_call", "custom_vjp_call"}
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARIES = (_PACKAGE, *(os.path.dirname(os.path.abspath(m.__file__ or "")) for m in (jax, jaxlib, flax)))
+
+
+@dataclass(frozen=True)
+class Value:
+    """One array of the program: its number, shape and item size."""
+
+    number: int
+    shape: tuple[int, ...]
+    itemsize: int
+    dtype: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array that is written into the program."""
+
+    value: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.value)
+
+
+Atom = Value | Constant
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A part of a program with inputs of its own: what a loop repeats, or a rule of a custom derivative."""
+
+    inputs: tuple[Value, ...]
+    items: tuple[Operation | Call, ...]
+    outputs: tuple[Atom, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One primitive: its inputs, outputs, static parameters, and where the user's code called it; ``body`` of a scan."""
+
+    primitive: core.Primitive
+    inputs: tuple[Atom, ...]
+    outputs: tuple[Value, ...]
+    params: dict[str, Any]
+    module: str
+    line: str
+    body: Body | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Operations with a derivative of their own (``jax.custom_jvp``, ``jax.custom_vjp``), which read and make outer values.
+
+    Args:
+        operation: the call as one operation; its ``outputs`` are made by ``items`` (or are inputs, or constants).
+        items: what is called.
+        results: the values or constants that are the outputs.
+        rules: the bodies of the derivative: (jvp,) from primals and tangents to both, or (forward, backward). A body that
+            cannot be read is a string that says why.
+    """
+
+    operation: Operation
+    items: tuple[Operation | Call, ...]
+    results: tuple[Atom, ...]
+    rules: tuple[Body, ...] | str
+
+
+Item = Operation | Call
+
+
+@dataclass(eq=False)
+class Program:
+    """The operations in order. ``leaves`` are the parameters and statistics by path, ``inputs`` the example inputs.
+
+    ``states`` says which outputs are the new value of which leaf (batch statistics in training); the other outputs are the
+    network's.
+    """
+
+    leaves: dict[str, Value] = field(default_factory=dict)
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Atom] = field(default_factory=list)
+    states: dict[str, Atom] = field(default_factory=dict)
+    items: list[Item] = field(default_factory=list)
+    structure: Any = None  # of the outputs
+    values: int = 0
+
+    def new(self, aval: Any) -> Value:
+        value = Value(self.values, tuple(aval.shape), getattr(aval.dtype, "itemsize", 4), aval.dtype)
+        self.values += 1
+        return value
+
+    @property
+    def operations(self) -> list[Operation]:
+        """All operations in order, with custom derivatives opened; a scan is one operation."""
+        return list(opened(self.items))
+
+
+def opened(items: Sequence[Item]) -> Iterator[Operation]:
+    """The operations of ``items`` with custom derivatives opened."""
+    for item in items:
+        if isinstance(item, Call):
+            yield from opened(item.items)
+        else:
+            yield item
+
+
+def leaf_path(path: tuple[Any, ...]) -> str:
+    """``params/conv/kernel`` for a key path of jax.tree_util."""
+    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
+
+
+def leaves_by_path(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by their paths, in the order of the tree."""
+    return {leaf_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def flatten(function: Callable[..., Any], variables: Any, *inputs: Any, first: int = 0) -> Program:
+    """The program of ``function(variables, *inputs)``, which returns outputs alone; see `flatten_with_state`."""
+    return flatten_with_state(lambda *a: (function(*a), {}), variables, *inputs, first=first)
+
+
+def flatten_with_state(function: Callable[..., Any], variables: Any, *inputs: Any, first: int = 0) -> Program:
+    """The program of ``function(variables, *inputs) -> (outputs, state)``.
+
+    Args:
+        function: pure; ``state`` is a tree whose paths are paths of ``variables`` (``{"batch_stats": ...}``), or empty.
+        variables: arrays or shapes.
+        inputs: trees of arrays or shapes.
+        first: the number of the first value, so that the values of two programs of one model differ.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(variables, *inputs)
+    program = Program(values=first)
+    env: dict[Any, Atom] = {}
+    paths = list(leaves_by_path(variables))
+    for i, var in enumerate(closed.jaxpr.invars):
+        env[var] = value = program.new(var.aval)
+        if i < len(paths):
+            program.leaves[paths[i]] = value
+        else:
+            program.inputs.append(value)
+    program.items = _open(program, closed.jaxpr, closed.consts, env, "", "unknown line")
+    results = [_read(env, v) for v in closed.jaxpr.outvars]
+    outputs, state = shapes
+    program.structure = jax.tree.structure(outputs)
+    program.outputs = results[: program.structure.num_leaves]
+    program.states = dict(zip(leaves_by_path(state), results[program.structure.num_leaves :], strict=True))
+    return program
+
+
+def _user_line(source_info: Any, caller: str) -> str:
+    """``file:line`` of the innermost frame outside jax, flax and this package; inside a library's call, the caller's."""
+    traceback = getattr(source_info, "traceback", None)
+    for frame in getattr(traceback, "frames", ()) or ():
+        if not frame.file_name.startswith(_LIBRARIES):
+            return f"{frame.file_name}:{frame.line_num}"
+    return caller
+
+
+def _read(env: dict[Any, Atom], atom: Any) -> Atom:
+    return Constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
+
+
+def _open(
+    program: Program, jaxpr: Any, consts: Any, env: dict[Any, Atom], module: str, caller: str, *, rules: bool = True
+) -> list[Item]:
+    """The items of a jaxpr. Inside a rule of a custom derivative (``rules=False``) further custom derivatives are opened: a
+    rule often calls its own function, and what it computes is differentiated again only in second derivatives."""
+    items: list[Item] = []
+    for var, value in zip(jaxpr.constvars, consts, strict=True):
+        env[var] = Constant(value)
+    for eqn in jaxpr.eqns:
+        name = eqn.primitive.name
+        inputs = tuple(_read(env, v) for v in eqn.invars)
+        here = str(eqn.source_info.name_stack) or module
+        line = _user_line(eqn.source_info, caller)
+        inner = next((eqn.params[k] for k in _OPENED if k in eqn.params), None)
+        if name in _CALLS | _CUSTOM and inner is not None:
+            body = getattr(inner, "jaxpr", inner)
+            scope: dict[Any, Atom] = dict(zip(body.invars, inputs, strict=True))
+            called = _open(program, body, getattr(inner, "consts", ()), scope, here, line, rules=rules)
+            results = tuple(_read(scope, v) for v in body.outvars)
+            custom = rules and name in _CUSTOM
+            if custom:
+                results = _own(program, called, results, here, line)
+            env.update(zip(eqn.outvars, results, strict=True))
+            if custom:
+                outputs = tuple(v for v in results if isinstance(v, Value))
+                operation = Operation(eqn.primitive, inputs, outputs, eqn.params, here, line)
+                items.append(Call(operation, tuple(called), results, _rules(program, eqn, here, line)))
+            else:
+                items += called
+            continue
+        outputs = tuple(program.new(v.aval) for v in eqn.outvars)
+        env.update(zip(eqn.outvars, outputs, strict=True))
+        body = _body(program, eqn.params["jaxpr"], here, line, rules) if name == "scan" else None
+        items.append(Operation(eqn.primitive, inputs, outputs, eqn.params, here, line, body))
+    return items
+
+
+def _own(program: Program, called: list[Item], results: Sequence[Atom], module: str, line: str) -> tuple[Atom, ...]:
+    """The results of a custom derivative as values of their own, also where the function returns what it was given."""
+    made = {v.number for op in opened(called) for v in op.outputs}
+    found: list[Atom] = []
+    for x in results:
+        if isinstance(x, Value) and (x.number not in made or any(x is y for y in found)):
+            copy = program.new(jax.ShapeDtypeStruct(x.shape, x.dtype))
+            params = {"new_dtype": x.dtype, "weak_type": False, "sharding": None}
+            called.append(Operation(jax.lax.convert_element_type_p, (x,), (copy,), params, module, line))
+            x = copy
+        found.append(x)
+    return tuple(found)
+
+
+def _body(program: Program, closed: Any, module: str, line: str, rules: bool) -> Body:
+    env: dict[Any, Atom] = {}
+    inputs = []
+    for var in closed.jaxpr.invars:
+        env[var] = value = program.new(var.aval)
+        inputs.append(value)
+    items = _open(program, closed.jaxpr, closed.consts, env, module, line, rules=rules)
+    return Body(tuple(inputs), tuple(items), tuple(_read(env, v) for v in closed.jaxpr.outvars))
+
+
+def _rules(program: Program, eqn: Any, module: str, line: str) -> tuple[Body, ...] | str:
+    """The derivative rules of a custom call as bodies, each traced at full width."""
+    p = eqn.params
+    if p.get("symbolic_zeros"):
+        return "its rule asks for symbolic zeros"
+    if eqn.primitive.name == "custom_jvp_call":
+        jaxpr, consts, zeros = p["jvp_jaxpr_fun"].call_wrapped(*[False] * len(eqn.invars))
+        if any(zeros):
+            jaxpr, consts = _with_zeros(jaxpr, consts, zeros, [v.aval for v in eqn.outvars])
+        return (_body(program, core.ClosedJaxpr(jaxpr, consts), module, line, False),)
+    jaxpr, consts = p["fwd_jaxpr_thunk"].call_wrapped(*[False] * len(eqn.invars))
+    forward = core.ClosedJaxpr(jaxpr, consts)
+    outs = len(eqn.outvars)
+    residuals = [v.aval for v in jaxpr.outvars[: len(jaxpr.outvars) - outs]]
+    avals = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*residuals, *(v.aval for v in eqn.outvars))]
+    backward = jax.make_jaxpr(lambda *a: [g for g in p["bwd"].call_wrapped(*a) if hasattr(g, "shape")])(*avals)
+    if len(backward.jaxpr.outvars) != len(eqn.invars):
+        return "its backward rule returns symbolic zeros"
+    return _body(program, forward, module, line, False), _body(program, backward, module, line, False)
+
+
+def _with_zeros(jaxpr: Any, consts: Any, zeros: Sequence[bool], avals: Sequence[Any]) -> tuple[Any, Any]:
+    """The jvp rule with zeros written out where it leaves a tangent away."""
+
+    def full(*args: Any) -> list[Any]:
+        results = jax.core.eval_jaxpr(jaxpr, consts, *args)
+        primals, tangents = results[: len(avals)], iter(results[len(avals) :])
+        return [*primals, *(jax.numpy.zeros(a.shape, a.dtype) if z else next(tangents)
+                            for z, a in zip(zeros, avals, strict=True))]
+
+    closed = jax.make_jaxpr(full)(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars])
+    return closed.jaxpr, closed.consts

@@ -1,0 +1,85 @@
+"""Loops and custom derivatives: units pass into their bodies and out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reds_jax.program.flat import Body, Call, Operation, Value
+from reds_jax.program.walk import AxesLabels, Rule, Walk, fixed
+
+
+def scan(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
+    """A loop: what is carried has the same units before and after each turn, found by a fixpoint."""
+    p, body = operation.params, operation.body
+    assert body is not None
+    consts, carried, length = p["num_consts"], p["num_carry"], p["length"]
+    labels = [state.of(x) for x in operation.inputs]
+    for axes, x in zip(labels[consts + carried :], operation.inputs[consts + carried :], strict=True):
+        state.pin(axes[0] if x.shape else None, operation, "is looped over")
+    inside = [*labels[: consts + carried], *(axes[1:] for axes in labels[consts + carried :])]
+    for value, x in zip(body.inputs, operation.inputs, strict=True):
+        if isinstance(x, Value) and x.number in state.origin:
+            state.origin[value.number] = state.origin[x.number]
+    mark, any_active = len(state.layers), any(state.is_active(x) for x in operation.inputs)
+    while True:
+        del state.layers[mark:]
+        for i, (value, axes) in enumerate(zip(body.inputs, inside, strict=True)):
+            state.labels[value.number] = axes
+            if state.is_active(operation.inputs[i]) or (any_active and consts <= i < consts + carried):
+                state.active.add(value.number)
+            if state.is_learned(operation.inputs[i]):
+                state.learned.add(value.number)
+        state.repeats *= length
+        state.run(body.items)
+        state.repeats //= length
+        after = [state.of(x) for x in body.outputs[:carried]]
+        settled = True
+        for i, out in enumerate(after):
+            before = inside[consts + i]
+            settled &= all(b is not None or o is None for b, o in zip(before, out, strict=True))
+            inside[consts + i] = tuple(state.merge(b, o, operation) for b, o in zip(before, out, strict=True))
+        if settled:
+            break
+    ys = [(*fixed((length,)), *state.of(x)) for x in body.outputs[carried:]]
+    return [*inside[consts : consts + carried], *ys]
+
+
+def custom_derivative(state: Walk, call: Any) -> None:
+    """The rules of a custom derivative see the same units as the function."""
+    assert isinstance(call, Call)
+    if isinstance(call.rules, str):
+        return
+    counting, state.counting = state.counting, False
+    primals = [state.of(x) for x in call.operation.inputs]
+    results = [state.of(x) for x in call.results]
+    if len(call.rules) == 1:
+        _through(state, call, call.rules[0], [*primals, *primals], [*results, *results])
+    else:
+        forward, backward = call.rules
+        residuals = len(forward.outputs) - len(results)
+        made = _through(state, call, forward, primals, [*([None] * residuals), *results])
+        _through(state, call, backward, [*made[:residuals], *results], primals)
+    state.counting = counting
+
+
+def _through(
+    state: Walk, call: Call, body: Body, inputs: Sequence[AxesLabels], outputs: Sequence[AxesLabels | None]
+) -> list[AxesLabels]:
+    for value, labels, outer in zip(body.inputs, inputs, (*call.operation.inputs, *body.inputs), strict=False):
+        state.labels[value.number] = labels if len(labels) == len(value.shape) else fixed(value.shape)
+        if state.is_active(outer):
+            state.active.add(value.number)
+        if state.is_learned(outer):
+            state.learned.add(value.number)
+    state.run(body.items)
+    made = []
+    for x, expected in zip(body.outputs, outputs, strict=True):
+        found: AxesLabels = state.of(x)
+        if expected is not None and len(expected) == len(found):
+            found = tuple(state.merge(a, b, call.operation) for a, b in zip(found, expected, strict=True))
+        made.append(found)
+    return made
+
+
+RULES: dict[str, Rule] = {"scan": scan, "custom derivative": custom_derivative}  # type: ignore[dict-item]

@@ -1,0 +1,69 @@
+"""Reductions, windows, and what runs along an axis: channels that are reduced over stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reds_jax.program.flat import Operation
+from reds_jax.program.walk import AxesLabels, Rule, Walk
+
+NORM = ("reduces over channels (a layer norm or group norm, or a softmax over hidden channels, is not the same for a prefix "
+        "of them)")
+
+
+def reduce(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
+    gone = operation.params["axes"]
+    labels = state.of(operation.inputs[0])
+    together = sum(operation.inputs[0].shape[axis] > 1 for axis in gone) > 1
+    for axis in gone:
+        if together:
+            _whole_split(state, labels[axis])
+        state.pin(labels[axis], operation, NORM)
+    return [tuple(a for i, a in enumerate(labels) if i not in gone)] * len(operation.outputs)
+
+
+def _whole_split(state: Walk, labels: np.ndarray | None) -> None:
+    """A reduction over positions and a part of split channels (a group norm) keeps all of them, not only that part."""
+    if labels is None or not state.splits:
+        return
+    units = set(state.units.component(labels).tolist())
+    for axes in state.splits.values():
+        if any(a is not None and units & set(state.units.component(a).tolist()) for a in axes):
+            for a in axes:
+                state.units.fix(a)
+
+
+def reduce_window(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
+    p = operation.params
+    labels = list(state.of(operation.inputs[0]))
+    shape = operation.outputs[0].shape
+    for axis, window in enumerate(p["window_dimensions"]):
+        if window != 1 or p["window_strides"][axis] != 1 or shape[axis] != operation.inputs[0].shape[axis]:
+            labels[axis] = state.stays(labels[axis], shape[axis], operation, "pools over channels")
+    return [tuple(labels)]
+
+
+def along_axis(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
+    """A cumulative sum, a sort: the units of that axis stay, the others pass."""
+    p = operation.params
+    result: list = [None] * len(operation.inputs[0].shape)
+    for x in operation.inputs:
+        axis = p["axis"] if "axis" in p else p.get("dimension", len(x.shape) - 1)
+        for i, labels in enumerate(state.of(x)):
+            if i == axis:
+                result[i] = state.stays(labels, x.shape[i], operation, "orders or accumulates channels")
+            else:
+                result[i] = state.merge(result[i], labels, operation)
+    axis_size = operation.outputs[0].shape[axis]
+    result[axis] = None if axis_size == 1 else np.zeros(axis_size, np.int64)
+    return [tuple(result)] * len(operation.outputs)
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor",
+                     "argmax", "argmin"], reduce),
+    **dict.fromkeys(["reduce_window_sum", "reduce_window_max", "reduce_window_min"], reduce_window),
+    **dict.fromkeys(["cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "sort", "top_k"], along_axis),
+}

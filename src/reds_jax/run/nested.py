@@ -1,0 +1,123 @@
+"""`run` and `run_nested`: a model at a width, and several nested subnetworks together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from reds_jax.adapters import adapt
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
+from reds_jax.program.flat import Item, Value, leaves_by_path
+from reds_jax.run.dependence import Dependence, dependences
+from reds_jax.run.fuse import fused
+from reds_jax.run.held import Held
+from reds_jax.run.interpreter import Narrow
+from reds_jax.run.sharing import Env, Shared
+from reds_jax.widths import Width
+
+
+def run(
+    model: Any, variables: Any, inputs: Any, width: Width = 1.0, *, train: bool = False, dropout: bool | None = None,
+    key: jax.Array | None = None,
+) -> tuple[Any, Any]:
+    """A model at a width: its outputs, and the batch statistics behind the call.
+
+    The program of the full model runs with every parameter cut to the channels that stay, each operation at its own size:
+    the outputs are those of the full network whose other channels are zero after every operation. Differentiable; call it
+    inside your own ``jax.jit``, where the width is static.
+
+    Args:
+        model: whatever `reds_jax.adapters.adapt` takes.
+        variables: the full variables, ``{"params": ..., "batch_stats": ...}``.
+        inputs: an array [N, ...], or a tuple or dict of arrays for a model with several inputs.
+        width: a fraction of every channel group, or `Widths` from ``graph.widths``.
+        train: use the statistics of the batch, and return the moving ones updated at the channels that stay.
+        dropout: by default as ``train``.
+        key: what dropout draws from; all widths draw the same masks.
+
+    Raises:
+        WidthError: a width that is not allowed, or that belongs to another network.
+        InvalidArgumentError: dropout without a key.
+    """
+    pure, variables = adapt(model, variables)
+    (result,) = run_nested(pure, variables["params"], [variables.get("batch_stats", {})], inputs, [width], train=train,
+                           dropout=dropout, key=key)
+    return result
+
+
+def run_nested(
+    model: Any, params: Any, batch_stats: Sequence[Any], inputs: Any, widths: Sequence[Width], *, train: bool = False,
+    dropout: bool | None = None, key: jax.Array | None = None, share: bool = True,
+) -> tuple[tuple[Any, Any], ...]:
+    """Several subnetworks on the same inputs: (outputs, batch statistics) of each, in the order of ``widths``; see `run`.
+
+    Args:
+        params: the full parameters, shared by all.
+        batch_stats: the batch statistics of each subnetwork; empty dicts without batch norm.
+        share: compute what subnetworks have in common once; the results are the same.
+    """
+    if len(batch_stats) != len(widths):
+        raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
+                                   allowed=f"{len(widths)}")
+    trees = [{"params": params, **({"batch_stats": stats} if stats else {})} for stats in batch_stats]
+    pure, _ = adapt(model, trees[0])
+    return run_traced(traced(pure, trees[0], inputs), trees, inputs, widths, train=train, dropout=dropout, key=key, share=share)
+
+
+def run_traced(
+    traced: Traced, variables: Sequence[Any], inputs: Any, widths: Sequence[Width], *, train: bool = False,
+    dropout: bool | None = None, key: jax.Array | None = None, share: bool = True,
+) -> tuple[tuple[Any, Any], ...]:
+    """The same for a traced model; the arrays of ``variables`` may be cut already."""
+    mode: Mode = (train, train if dropout is None else dropout)
+    if mode[1] and not train:
+        raise InvalidArgumentError("dropout is on in inference", allowed="dropout=True with train=True")
+    program = traced.programs[mode]
+    items, depends = _prepared(traced, mode)
+    if key is None:
+        if any(x is program.inputs[-1] for item in program.operations for x in item.inputs):
+            raise InvalidArgumentError("dropout needs random numbers, and there is no key", hint="Pass key=jax.random.key(0).")
+        key = jax.random.key(0)
+    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w)) for w in widths]
+    shared = Shared(depends) if share and len(widths) > 1 else None
+    results: list[Any] = [None] * len(widths)
+    for i in sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers)):
+        narrow = subnetworks[i]
+        leaves = leaves_by_path(variables[i])
+        env: Env = {value.number: narrow.cut(value, Held(leaves[path])) for path, value in program.leaves.items()}
+        env.update(zip((v.number for v in program.inputs), map(Held, [*jax.tree.leaves(inputs), key]), strict=True))
+        narrow.run(items, env, shared)
+        outputs = jax.tree.unflatten(program.structure, [narrow.read(x, env).plain() for x in program.outputs])
+        states = {path: _put_back(narrow, program.leaves[path], leaves[path], narrow.read(x, env).plain())
+                  for path, x in program.states.items()}
+        results[i] = outputs, _updated(variables[i].get("batch_stats", {}), states)
+    return tuple(results)
+
+
+@lru_cache(maxsize=256)
+def _prepared(traced: Traced, mode: Mode) -> tuple[Sequence[Item], dict[int, Dependence]]:
+    program = traced.programs[mode]
+    items = fused(program) if mode != INFERENCE else program.items
+    statistics = [v.number for path, v in program.leaves.items() if not path.startswith("params/")]
+    return items, dependences(items, traced.numbering, statistics)
+
+
+def _put_back(narrow: Narrow, value: Value, full: Any, new: Any) -> Any:
+    """The new entries at the channels that stay, in the full array."""
+    if np.shape(full) == np.shape(new):
+        return new
+    kept = [np.arange(n) if (k := narrow.kept(value, i)) is None else k for i, n in enumerate(value.shape)]
+    return jax.numpy.asarray(full).at[np.ix_(*kept)].set(new)
+
+
+def _updated(stats: Any, new: dict[str, Any]) -> Any:
+    """The tree of batch statistics with its new leaves."""
+    if not new:
+        return stats
+    paths = leaves_by_path({"batch_stats": stats})
+    return jax.tree.unflatten(jax.tree.structure(stats), [new.get(path, leaf) for path, leaf in paths.items()])

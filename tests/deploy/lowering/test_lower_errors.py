@@ -1,0 +1,167 @@
+"""What a device does not run is an error that names the operation, the module and the line."""
+
+import re
+from inspect import getsourcelines
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from device_cases import case_of, inputs
+
+from reds_jax.deploy.lowering.lower import lower
+from reds_jax.errors import TraceError
+from reds_jax.graph.trace import trace
+from reds_jax.nn import BatchNorm, Conv, Dense, concat
+from reds_jax.testing import random_variables
+
+CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why)
+    "concat": (lambda x: jnp.concatenate([x, 2 * x], -1), "concatenate", "not among the operations"),
+    "grouped": (lambda x: Conv(8, groups=2)(x), "conv_general_dilated", "grouped convolution that is not depthwise"),
+    "dilation": (lambda x: nn.Conv(8, (2, 2), kernel_dilation=2)(x), "conv_general_dilated", "dilated"),
+    "sigmoid": (lambda x: nn.sigmoid(x), "logistic", "not among the operations"),
+    "tanh": (lambda x: jnp.tanh(x), "tanh", "not among the operations"),
+    "layer norm": (lambda x: nn.LayerNorm()(x), "square", "not among the operations"),
+    "attention": (lambda x: jnp.einsum("nhwc,nhvc->nhwv", x, x), "dot_general", "multiplies two activations"),
+    "product": (lambda x: x * x, "square|mul", "not among the operations"),
+    "padding is counted": (lambda x: nn.avg_pool(x, (2, 2), padding="SAME"), "div", "averages over padding too"),
+    "pool over channels": (lambda x: nn.max_pool(x.swapaxes(2, 3), (2, 2), (2, 2)), "reduce_window_max", "have been moved"),
+    "turned image": (lambda x: Conv(3)(x.swapaxes(1, 2)), "conv_general_dilated", "have been moved"),
+    "softmax over positions": (lambda x: jax.nn.softmax(x), "div", "softmax over something else"),
+    "repeats": (lambda x: jnp.repeat(x, 2, 1), "", "repeats an activation"),
+    "cut": (lambda x: x[:, 1:], "slice", "not among the operations"),
+    "cast to integers": (lambda x: x.astype(jnp.int32).astype(jnp.float32), "convert_element_type", "integers"),
+    "mask of the positions": (lambda x: x * np.arange(20.0, dtype=np.float32).reshape(1, 4, 5, 1), "mul", "not among"),
+    "relu at one": (lambda x: jnp.maximum(x, 1), "max", "not among the operations"),
+    "relu of a bend": (lambda x: jnp.where(x > 0, x, 2 * x), "select_n", "not among the operations"),
+    "relu 5": (lambda x: jnp.clip(x, 0, 5), "min|clamp", "not among the operations"),
+    "clamp at 5": (lambda x: jax.lax.clamp(0.0, x, 5.0), "clamp", "not among the operations"),
+    "clamp at 1": (lambda x: jax.lax.clamp(1.0, x, 6.0), "clamp", "not among the operations"),
+    "other order": (lambda x: x + x.swapaxes(1, 2).reshape(x.shape), "add", "do not lie in the same order"),
+    "maximum of two": (lambda x: jnp.maximum(x, -x), "max", "not among the operations"),
+    "divides by": (lambda x: 1 / x, "div", "not among the operations"),
+}
+
+
+class Part(nn.Module):
+    function: object
+
+    @nn.compact
+    def __call__(self, x):
+        return self.function(x)
+
+
+class Net(nn.Module):
+    """All layers keep their channels, so that the graph has nothing to say."""
+
+    function: object
+
+    @nn.compact
+    def __call__(self, x, width=1.0):
+        x = Part(self.function, name="part")(Conv(8, name="conv")(x))
+        return Dense(2, name="logits")(x.reshape(len(x), -1), reads=width)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_operation_that_no_device_runs(name: str) -> None:
+    function, operation, why = CASES[name]
+    with pytest.raises(TraceError) as caught:
+        case_of(Net(function), (4, 5, 3), (1.0,))
+    message = str(caught.value)
+    assert re.search(f"cannot run '({operation})[a-z_]*' of shapes (\\[\\], )?\\[1, ", message), message
+    assert why in message
+    assert "'Net/part" in message
+    first = getsourcelines(function)[1]
+    assert f"{__file__}:{first})" in message
+    assert caught.value.hint.startswith("A device runs dense")
+
+
+class Whole(nn.Module):
+    """A function that makes the outputs."""
+
+    function: object
+
+    @nn.compact
+    def __call__(self, x, width=1.0):
+        return self.function(Conv(3, name="conv")(x))
+
+
+ENDS = {
+    "a map": (lambda x: x, "another order"),
+    "argmax over positions": (lambda x: jnp.argmax(x, 1), "argmax"),
+    "argmax of a map": (lambda x: jnp.argmax(x, -1), "argmax"),
+    "a maximum": (lambda x: jnp.max(Dense(3)(x.reshape(len(x), -1)), -1), "reduce_max"),
+    "argmax and more": (lambda x: jnp.argmax(Dense(3)(x.reshape(len(x), -1)), -1) + 1, "argmax"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_end_that_no_device_has(name: str) -> None:
+    function, why = ENDS[name]
+    with pytest.raises(TraceError, match=why) as caught:
+        case_of(Whole(function), (4, 5, 3), (1.0,))
+    assert "module 'Whole" in str(caught.value)
+
+
+class TwoInputs(nn.Module):
+    @nn.compact
+    def __call__(self, pair, width=1.0):
+        return Dense(2)(pair[0]) + Dense(2)(pair[1])
+
+
+class TwoOutputs(nn.Module):
+    @nn.compact
+    def __call__(self, x, width=1.0):
+        return Dense(2)(x), Dense(3)(x)
+
+
+def test_one_input_and_one_output() -> None:
+    with pytest.raises(TraceError, match="one input and one output; got \\(1, 2\\)"):
+        case_of(TwoOutputs(), (4,), (1.0,))
+    x = inputs((4,), 1)
+    variables = random_variables(TwoInputs(), (x, x))
+    graph = trace(TwoInputs(), variables, (x, x))
+    with pytest.raises(TraceError, match="one input and one output; got \\(2, 1\\)"):
+        lower(TwoInputs(), [variables], graph, [graph.widths(1.0)], (x, x))
+    with pytest.raises(TraceError, match=re.escape("one image or one vector; got (1, 4, 2)")):
+        case_of(Vectors(), (4, 2), (1.0,))
+
+
+class Vectors(nn.Module):
+    @nn.compact
+    def __call__(self, x, width=1.0):
+        return Dense(2)(x.reshape(len(x), -1))
+
+
+class Normed(nn.Module):
+    joined: bool = False
+
+    @nn.compact
+    def __call__(self, x, width=1.0):
+        parts = [Conv(4, name=f"conv_{i}")(x, width) for i in range(1 + self.joined)]
+        x = BatchNorm(name="norm")(concat(*parts) if self.joined else parts[0], width)
+        return Dense(2, name="logits")(x.mean((1, 2)), reads=width)
+
+
+def test_weights_that_differ_between_subnetworks() -> None:
+    case = case_of(Normed(), (4, 5, 3))
+    other = jax.tree.map(np.copy, case.trees[1])
+    other["params"]["conv_0"]["kernel"][0, 0, 0, 0] += 1
+    with pytest.raises(TraceError, match="'conv_general_dilated'.* has weights that differ between subnetworks"):
+        lower(case.model, [case.trees[0], other], case.graph, case.widths, case.x)
+
+
+def test_a_scale_may_differ_between_subnetworks() -> None:
+    """Whatever ends up in scale and offset may be a subnetwork's own, also what is written as a parameter."""
+    case = case_of(Normed(), (4, 5, 3))
+    other = jax.tree.map(np.copy, case.trees[1])
+    other["params"]["norm"]["bias"] += 1
+    program = lower(case.model, [case.trees[0], other], case.graph, case.widths, case.x)
+    np.testing.assert_allclose(program.operations[0].offset[1], case.program.operations[0].offset[1] + 1, rtol=1e-5)
+    np.testing.assert_array_equal(program.operations[0].offset[0], case.program.operations[0].offset[0])
+
+
+def test_a_concatenation_of_parts_that_shrink() -> None:
+    with pytest.raises(TraceError, match="cannot run 'concatenate'.*'Normed"):
+        case_of(Normed(joined=True), (4, 5, 3))
