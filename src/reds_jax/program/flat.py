@@ -74,14 +74,16 @@ class Call:
         operation: the call as one operation; its ``outputs`` are made by ``items`` (or are inputs, or constants).
         items: what is called.
         results: the values or constants that are the outputs.
-        rules: the bodies of the derivative: (jvp,) from primals and tangents to both, or (forward, backward). A body that
-            cannot be read is a string that says why.
+        arguments: what is differentiated.
+        rule: for ``jax.custom_jvp`` from arguments and tangents to results and tangents, for ``jax.custom_vjp`` from
+            arguments and cotangents to cotangents of the arguments.
     """
 
     operation: Operation
     items: tuple[Operation | Call, ...]
     results: tuple[Atom, ...]
-    rules: tuple[Body, ...] | str
+    arguments: tuple[Atom, ...]
+    rule: Body
 
 
 Item = Operation | Call
@@ -205,7 +207,8 @@ def _open(
             if custom:
                 outputs = tuple(v for v in results if isinstance(v, Value))
                 operation = Operation(eqn.primitive, inputs, outputs, eqn.params, here, line)
-                items.append(Call(operation, tuple(called), results, _rules(program, eqn, here, line)))
+                given = tuple(_read(env, v) for v in _arguments(eqn))
+                items.append(Call(operation, tuple(called), results, given, _rule(program, eqn, here, line)))
             else:
                 items += called
             continue
@@ -240,35 +243,41 @@ def _body(program: Program, closed: Any, module: str, line: str, rules: bool) ->
     return Body(tuple(inputs), tuple(items), tuple(_read(env, v) for v in closed.jaxpr.outvars))
 
 
-def _rules(program: Program, eqn: Any, module: str, line: str) -> tuple[Body, ...] | str:
-    """The derivative rules of a custom call as bodies, each traced at full width."""
-    p = eqn.params
-    if p.get("symbolic_zeros"):
-        return "its rule asks for symbolic zeros"
+def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
+    """The derivative rule of a custom call as a body, traced at full width; integers have no derivative."""
+    arguments = _arguments(eqn)
+    alone = core.jaxpr_as_fun(core.ClosedJaxpr(core.Jaxpr((), arguments, eqn.outvars, [eqn]), ()))
+    shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in arguments]
+    floats = [i for i, x in enumerate(shapes) if _is_float(x)]
+
+    def of_floats(given: Sequence[Any], *some: Any) -> list[Any]:
+        full = list(given)
+        for i, x in zip(floats, some, strict=True):
+            full[i] = x
+        return alone(*full)
+
+    def jvp(given: Sequence[Any], tangents: Sequence[Any]) -> Any:
+        return jax.jvp(lambda *some: of_floats(given, *some), [given[i] for i in floats], tangents)
+
+    def vjp(given: Sequence[Any], cotangents: Sequence[Any]) -> Any:
+        return jax.vjp(lambda *some: of_floats(given, *some), *(given[i] for i in floats))[1](list(cotangents))
+
+    results = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in eqn.outvars]
     if eqn.primitive.name == "custom_jvp_call":
-        jaxpr, consts, zeros = p["jvp_jaxpr_fun"].call_wrapped(*[False] * len(eqn.invars))
-        if any(zeros):
-            jaxpr, consts = _with_zeros(jaxpr, consts, zeros, [v.aval for v in eqn.outvars])
-        return (_body(program, core.ClosedJaxpr(jaxpr, consts), module, line, False),)
-    jaxpr, consts = p["fwd_jaxpr_thunk"].call_wrapped(*[False] * len(eqn.invars))
-    forward = core.ClosedJaxpr(jaxpr, consts)
-    outs = len(eqn.outvars)
-    residuals = [v.aval for v in jaxpr.outvars[: len(jaxpr.outvars) - outs]]
-    avals = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*residuals, *(v.aval for v in eqn.outvars))]
-    backward = jax.make_jaxpr(lambda *a: [g for g in p["bwd"].call_wrapped(*a) if hasattr(g, "shape")])(*avals)
-    if len(backward.jaxpr.outvars) != len(eqn.invars):
-        return "its backward rule returns symbolic zeros"
-    return _body(program, forward, module, line, False), _body(program, backward, module, line, False)
+        closed = jax.make_jaxpr(jvp)(shapes, [shapes[i] for i in floats])
+    else:
+        closed = jax.make_jaxpr(vjp)(shapes, results)
+    return _body(program, closed, module, line, False)
 
 
-def _with_zeros(jaxpr: Any, consts: Any, zeros: Sequence[bool], avals: Sequence[Any]) -> tuple[Any, Any]:
-    """The jvp rule with zeros written out where it leaves a tangent away."""
+def _arguments(eqn: Any) -> list[Any]:
+    return list(dict.fromkeys(v for v in eqn.invars if not isinstance(v, core.Literal)))
 
-    def full(*args: Any) -> list[Any]:
-        results = jax.core.eval_jaxpr(jaxpr, consts, *args)
-        primals, tangents = results[: len(avals)], iter(results[len(avals) :])
-        return [*primals, *(jax.numpy.zeros(a.shape, a.dtype) if z else next(tangents)
-                            for z, a in zip(zeros, avals, strict=True))]
 
-    closed = jax.make_jaxpr(full)(*[jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars])
-    return closed.jaxpr, closed.consts
+def _is_float(x: Any) -> bool:
+    return jax.dtypes.issubdtype(x.dtype, np.inexact)
+
+
+def float_arguments(call: Call) -> list[int]:
+    """Which arguments of a custom derivative have a derivative."""
+    return [i for i, x in enumerate(call.arguments) if _is_float(x if isinstance(x, Value) else np.asarray(x.value))]

@@ -13,7 +13,7 @@ from jax import lax
 
 from reds_jax.errors import WidthError
 from reds_jax.graph.numbering import Numbering
-from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value
+from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value, float_arguments
 from reds_jax.run import operations
 from reds_jax.run.held import Held, Order
 from reds_jax.run.operations import aligned
@@ -88,7 +88,7 @@ class Narrow:
         ins = [self.read(x, env) for x in op.inputs]
         return self._scan(op, op.body, ins) if op.body is not None else operations.apply(self, op, ins)
 
-    def _as_result(self, x: Atom, h: Held, like: Atom) -> Held:
+    def as_result(self, x: Atom, h: Held, like: Atom) -> Held:
         """A value that goes where ``like`` is expected: cut where only that is cut."""
         return aligned(self, x, h, like) if len(x.shape) == len(like.shape) else h
 
@@ -96,7 +96,7 @@ class Narrow:
         p = op.params
         consts, carried = p["num_consts"], p["num_carry"]
         arrays = [h.plain() for h in ins]
-        start = [self._as_result(x, h, v).plain() for x, h, v in zip(
+        start = [self.as_result(x, h, v).plain() for x, h, v in zip(
             op.inputs[consts : consts + carried], ins[consts : consts + carried], body.inputs[consts:], strict=False)]
         carries = body.inputs[consts : consts + carried]
 
@@ -104,7 +104,7 @@ class Narrow:
             env: Env = dict(zip((v.number for v in body.inputs), map(Held, [*arrays[:consts], *carry, *xs]), strict=True))
             self.run(body.items, env)
             results = [self.read(x, env) for x in body.outputs]
-            new = [self._as_result(x, h, v).plain() for x, h, v in zip(body.outputs, results, carries, strict=False)]
+            new = [self.as_result(x, h, v).plain() for x, h, v in zip(body.outputs, results, carries, strict=False)]
             return new, [h.plain() for h in results[carried:]]
 
         final, ys = lax.scan(turn, start, arrays[consts + carried :], length=p["length"], reverse=p["reverse"],
@@ -112,91 +112,64 @@ class Narrow:
         return [Held(a) for a in (*final, *ys)]
 
     def _call(self, call: Call, env: Env) -> Sequence[Held]:
-        """A custom derivative at this width: the function and its rules run here, as they were written."""
-        op = call.operation
-        values = [x for x in op.inputs if isinstance(x, Value)]
-        outer = [self.read(x, env) for x in values]
-        orders: list[Order | None] = []
+        """A custom derivative at this width: the function and its rule run here, as they were written."""
+        given = [self.read(x, env) for x in call.arguments]
+        return _Custom(self, call, [h.order for h in given]).apply([h.array for h in given])
 
-        def function(*arrays: Any) -> list[Any]:
-            local: Env = {x.number: Held(a, h.order) for x, a, h in zip(values, arrays, outer, strict=True)}
-            self.run(call.items, local)
-            results = [self.read(x, local) for x in call.results if isinstance(x, Value)]
-            orders[:] = [h.order for h in results]
-            return [h.array for h in results]
-
-        if isinstance(call.rules, str):
-            if any(self.kept(x, i) is not None for x in (*values, *op.outputs) for i in range(len(x.shape))):
-                raise WidthError(f"{op.primitive.name} in module {op.module or '(top)'!r} ({op.line}) cannot be cut: "
-                                 f"{call.rules}", hint="Leave these channels at full width, or write the rule without it.")
-            functions, params = op.primitive.get_bind_params(op.params)
-            return [Held(a) for a in op.primitive.bind(*functions, *(self.read(x, env).plain() for x in op.inputs), **params)]
-        custom = _with_jvp(self, call, function, outer, orders) if len(call.rules) == 1 else _with_vjp(
-            self, call, function, outer, orders)
-        results = custom(*(h.array for h in outer))
-        return [Held(a, order) for a, order in zip(results, orders, strict=True)]
-
-    def rule(self, call: Call, body: Body, inputs: Sequence[Held | None], likes: Sequence[Atom | None]) -> list[Held]:
-        """Run a rule of a custom derivative. An input that is None is a constant of the call, or its tangent: zeros."""
-        env: Env = {}
-        constants = (*call.operation.inputs, *call.operation.inputs)
-        for i, (value, h) in enumerate(zip(body.inputs, inputs, strict=True)):
-            if h is None:
-                x = constants[i]
-                first = i < len(call.operation.inputs)
-                h = Held(x.value) if first and isinstance(x, Constant) else Held(jnp.zeros(value.shape, value.dtype))
-            env[value.number] = h
+    def results(self, body: Body, inputs: Sequence[Held], like: Sequence[Atom]) -> list[Held]:
+        """Run a body; its results are cut to what ``like`` keeps."""
+        env: Env = dict(zip((v.number for v in body.inputs), inputs, strict=True))
         self.run(body.items, env)
-        return [h if like is None else self._as_result(x, h, like)
-                for x, h, like in zip(body.outputs, (self.read(x, env) for x in body.outputs), likes, strict=True)]
+        return [self.as_result(x, self.read(x, env), of) for x, of in zip(body.outputs, like, strict=True)]
 
 
-def _with_jvp(narrow: Narrow, call: Call, function: Any, outer: Sequence[Held], orders: list[Order | None]) -> Any:
-    custom = jax.custom_jvp(function)
-    results = [x for x in call.results if isinstance(x, Value)]
-    made = [isinstance(x, Value) for x in call.results]
+class _Custom:
+    """A function with a derivative of its own, rebuilt at a width. Arrays keep the layout that they lie in."""
 
-    @custom.defjvp
-    def jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
-        def spread(arrays: Any) -> list[Held | None]:
-            lying = iter([Held(a, h.order) for a, h in zip(arrays, outer, strict=True)])
-            return [next(lying) if isinstance(x, Value) else None for x in call.operation.inputs]
+    def __init__(self, narrow: Narrow, call: Call, orders: Sequence[Order | None]) -> None:
+        self._narrow, self._call, self._orders = narrow, call, orders
+        self._floats = float_arguments(call)
+        self._made = [x for x in call.results if isinstance(x, Value)]
+        self._result_orders: list[Order | None] = []
 
-        found = narrow.rule(call, call.rules[0], [*spread(primals), *spread(tangents)],  # type: ignore[arg-type]
-                            [*call.results, *call.results])
-        n = len(call.results)
-        values = [h for h, is_value in zip(found[:n], made, strict=True) if is_value]
-        dots = [h for h, is_value in zip(found[n:], made, strict=True) if is_value]
-        if len(orders) != len(results):
-            orders[:] = [h.order for h in values]
-        out = [h.turned(order) for h, order in zip(values, orders, strict=True)]
-        return out, [jnp.broadcast_to(h.turned(order), v.shape).astype(v.dtype)
-                     for h, order, v in zip(dots, orders, out, strict=True)]
+    def apply(self, arrays: Sequence[Any]) -> list[Held]:
+        if self._call.operation.primitive.name == "custom_jvp_call":
+            function = jax.custom_jvp(self._function)
+            function.defjvp(self._jvp)
+        else:
+            function = jax.custom_vjp(self._function)
+            function.defvjp(lambda *a: (self._function(*a), a), self._backward)
+        results = function(*arrays)
+        return [Held(a, order) for a, order in zip(results, self._result_orders, strict=True)]
 
-    return custom
+    def _lying(self, arrays: Sequence[Any]) -> list[Held]:
+        return [Held(a, order) for a, order in zip(arrays, self._orders, strict=True)]
 
+    def _function(self, *arrays: Any) -> list[Any]:
+        narrow, call = self._narrow, self._call
+        env: Env = {x.number: h for x, h in zip(call.arguments, self._lying(arrays), strict=True) if isinstance(x, Value)}
+        narrow.run(call.items, env)
+        results = [narrow.read(x, env) for x in self._made]
+        self._result_orders = [h.order for h in results]
+        return [h.array for h in results]
 
-def _with_vjp(narrow: Narrow, call: Call, function: Any, outer: Sequence[Held], orders: list[Order | None]) -> Any:
-    custom = jax.custom_vjp(function)
-    forward, backward = call.rules  # type: ignore[misc]
-    assert isinstance(forward, Body) and isinstance(backward, Body)
-    saved = len(forward.outputs) - len(call.results)
-    made = [isinstance(x, Value) for x in call.results]
+    def _jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        call = self._call
+        dots = self._lying(tangents)
+        found = self._narrow.results(call.rule, [*self._lying(primals), *(dots[i] for i in self._floats)],
+                                     [*call.results, *call.results])
+        pairs = [pair for pair, x in zip(zip(found, found[len(call.results) :], strict=False), call.results, strict=False)
+                 if isinstance(x, Value)]
+        if not self._result_orders:
+            self._result_orders = [h.order for h, _ in pairs]
+        lying = [(h.turned(order), dot.turned(order)) for (h, dot), order in zip(pairs, self._result_orders, strict=True)]
+        return [h for h, _ in lying], [jnp.broadcast_to(dot, h.shape).astype(h.dtype) for h, dot in lying]
 
-    def fwd(*arrays: Any) -> tuple[Any, Any]:
-        lying = iter([Held(a, h.order) for a, h in zip(arrays, outer, strict=True)])
-        inputs = [next(lying) if isinstance(x, Value) else None for x in call.operation.inputs]
-        found = narrow.rule(call, forward, inputs, [*([None] * saved), *call.results])
-        values = [h for h, is_value in zip(found[saved:], made, strict=True) if is_value]
-        orders[:] = [h.order for h in values]
-        return [h.array for h in values], [h.plain() for h in found[:saved]]
-
-    def bwd(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
-        given = iter([Held(g, order) for g, order in zip(cotangents, orders, strict=True)])
-        inputs = [*map(Held, residuals), *(next(given) if is_value else None for is_value in made)]
-        found = narrow.rule(call, backward, inputs, call.operation.inputs)
-        pairs = [h for h, x in zip(found, call.operation.inputs, strict=True) if isinstance(x, Value)]
-        return tuple(h.turned(o.order) for h, o in zip(pairs, outer, strict=True))
-
-    custom.defvjp(fwd, bwd)
-    return custom
+    def _backward(self, arrays: Sequence[Any], cotangents: Sequence[Any]) -> tuple[Any, ...]:
+        call = self._call
+        given = iter([Held(g, order) for g, order in zip(cotangents, self._result_orders, strict=True)])
+        results = [next(given) if isinstance(x, Value) else Held(jnp.zeros_like(x.value)) for x in call.results]
+        found = self._narrow.results(call.rule, [*self._lying(arrays), *results], [call.arguments[i] for i in self._floats])
+        by_argument = dict(zip(self._floats, found, strict=True))
+        return tuple(by_argument[i].turned(order) if i in by_argument else np.zeros(np.shape(array), jax.dtypes.float0)
+                     for i, (array, order) in enumerate(zip(arrays, self._orders, strict=True)))

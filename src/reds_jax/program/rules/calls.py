@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reds_jax.program.flat import Body, Call, Operation, Value
+from reds_jax.program.flat import Call, Operation, Value, float_arguments
 from reds_jax.program.walk import AxesLabels, Rule, Walk, fixed
 
 
@@ -46,40 +46,24 @@ def scan(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 
 def custom_derivative(state: Walk, call: Any) -> None:
-    """The rules of a custom derivative see the same units as the function."""
+    """The rule of a custom derivative sees the same units as the function."""
     assert isinstance(call, Call)
-    if isinstance(call.rules, str):
-        return
     counting, state.counting = state.counting, False
-    primals = [state.of(x) for x in call.operation.inputs]
-    results = [state.of(x) for x in call.results]
-    if len(call.rules) == 1:
-        _through(state, call, call.rules[0], [*primals, *primals], [*results, *results])
-    else:
-        forward, backward = call.rules
-        residuals = len(forward.outputs) - len(results)
-        made = _through(state, call, forward, primals, [*([None] * residuals), *results])
-        _through(state, call, backward, [*made[:residuals], *results], primals)
-    state.counting = counting
-
-
-def _through(
-    state: Walk, call: Call, body: Body, inputs: Sequence[AxesLabels], outputs: Sequence[AxesLabels | None]
-) -> list[AxesLabels]:
-    for value, labels, outer in zip(body.inputs, inputs, (*call.operation.inputs, *body.inputs), strict=False):
-        state.labels[value.number] = labels if len(labels) == len(value.shape) else fixed(value.shape)
+    given = [*call.arguments, *(call.arguments[i] for i in float_arguments(call))]
+    results = [*call.results, *call.results]
+    if call.operation.primitive.name != "custom_jvp_call":
+        given, results = [*call.arguments, *call.results], given[len(call.arguments) :]
+    for value, outer in zip(call.rule.inputs, given, strict=True):
+        state.labels[value.number] = state.of(outer)
         if state.is_active(outer):
             state.active.add(value.number)
         if state.is_learned(outer):
             state.learned.add(value.number)
-    state.run(body.items)
-    made = []
-    for x, expected in zip(body.outputs, outputs, strict=True):
-        found: AxesLabels = state.of(x)
-        if expected is not None and len(expected) == len(found):
-            found = tuple(state.merge(a, b, call.operation) for a, b in zip(found, expected, strict=True))
-        made.append(found)
-    return made
+    state.run(call.rule.items)
+    for x, outer in zip(call.rule.outputs, results, strict=True):
+        for a, b in zip(state.of(x), state.of(outer), strict=True):
+            state.merge(a, b, call.operation)
+    state.counting = counting
 
 
 RULES: dict[str, Rule] = {"scan": scan, "custom derivative": custom_derivative}  # type: ignore[dict-item]
