@@ -46,19 +46,20 @@ def tokens(*shape: int, vocabulary: int) -> np.ndarray:
 
 
 def varied(tree: Any) -> Any:
-    """The same variables with scales, biases and statistics that are neither 0 nor 1, as after training."""
+    """Variables of these shapes as after training: scales, biases and statistics are neither 0 nor 1."""
     draw = rng()
 
     def vary(path: Any, leaf: Any) -> Any:
         name = str(getattr(path[-1], "key", getattr(path[-1], "name", "")))
-        leaf = np.asarray(leaf)
-        if leaf.dtype.kind != "f":
+        shape = np.shape(leaf)
+        if np.dtype(leaf.dtype).kind != "f":
             return leaf
         if name in ("scale", "var", "gamma", "moving_variance"):
-            return draw.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype)
+            return draw.uniform(0.5, 1.5, shape).astype(leaf.dtype)
         if name in ("bias", "mean", "beta", "moving_mean"):
-            return (0.2 * draw.normal(size=leaf.shape)).astype(leaf.dtype)
-        return leaf
+            return (0.2 * draw.normal(size=shape)).astype(leaf.dtype)
+        fan_in = max(1, int(np.prod(shape[:-1]))) if len(shape) > 1 else 4
+        return (draw.normal(size=shape) / np.sqrt(fan_in)).astype(leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(vary, tree)
 
@@ -69,7 +70,7 @@ def linen(name: str, module: nn.Module, *inputs: Any, cut: tuple[str, ...], pinn
 
     def build() -> Built:
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-        variables = varied(jax.jit(lambda a, k: module.init(keys, *a, **k))(args, kwargs))
-        return module, variables, inputs[0] if len(inputs) == 1 else inputs
+        shapes = jax.eval_shape(lambda a, k: module.init(keys, *a, **k), args, kwargs)
+        return module, varied(shapes), inputs[0] if len(inputs) == 1 else inputs
 
     return Case(name, build, cut, pinned)

@@ -1,4 +1,4 @@
-"""A model's jaxpr as one list of operations: nested calls are opened in place, loops and custom derivatives keep their bodies."""
+"""A model's jaxpr as one list of operations: calls are opened in place, loops and custom derivatives keep their bodies."""
 
 from __future__ import annotations
 

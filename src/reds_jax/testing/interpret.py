@@ -6,7 +6,7 @@ Whole numbers are exact up to 2^53. An operation that is not in the table below 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -94,7 +94,7 @@ def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]
         return [np.asarray(_ELEMENTWISE[name](*inputs))]
     if name in _STRUCTURAL:
         return [_STRUCTURAL[name](operation, *inputs)]
-    kinds = [x.dtype if isinstance(x, Value) else np.asarray(x.value).dtype for x in operation.inputs]
+    kinds = [x.dtype if isinstance(x, Value) else jax.numpy.result_type(x.value) for x in operation.inputs]
     results = operation.primitive.bind(*(a if isinstance(a, jax.Array) else jax.numpy.asarray(a, k)
                                          for a, k in zip(inputs, kinds, strict=True)), **operation.params)
     return [_double(r) for r in (results if operation.primitive.multiple_results else [results])]
@@ -136,8 +136,9 @@ def _convolution(operation: Operation, x: np.ndarray, kernel: np.ndarray) -> np.
     """``y[n, o, p] = sum_{i, k} x[n, group(o) * I + i, s p + k] * kernel[o, i, k]``, over any number of positions."""
     p, numbers = operation.params, operation.params["dimension_numbers"]
     x, kernel = x.transpose(numbers.lhs_spec), kernel.transpose(numbers.rhs_spec)  # [N, I, ...], [O, I / groups, ...]
-    assert set(p["rhs_dilation"]) == set(p["lhs_dilation"]) == {1}
-    x = np.pad(x, [(0, 0), (0, 0), *p["padding"]])
+    x, kernel = _spread(x, p["lhs_dilation"]), _spread(kernel, p["rhs_dilation"])
+    x = np.pad(x, [(0, 0), (0, 0), *((max(low, 0), max(high, 0)) for low, high in p["padding"])])
+    x = x[(slice(None), slice(None), *(slice(max(-low, 0), min(high, 0) or None) for low, high in p["padding"]))]
     spatial = tuple(range(2, x.ndim))
     views = sliding_window_view(x, kernel.shape[2:], spatial)  # [N, I, ...positions, ...window]
     views = views[(slice(None), slice(None), *(slice(None, None, s) for s in p["window_strides"]))]
@@ -146,6 +147,13 @@ def _convolution(operation: Operation, x: np.ndarray, kernel: np.ndarray) -> np.
     parts = [np.tensordot(v, k, ((1, *range(2 + n, 2 + 2 * n)), (1, *range(2, 2 + n))))
              for v, k in zip(np.split(views, groups, 1), np.split(kernel, groups), strict=True)]
     return np.moveaxis(np.concatenate(parts, -1), [0, -1, *range(1, 1 + n)], numbers.out_spec)
+
+
+def _spread(x: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+    """Zeros between the positions of all axes but the first two."""
+    wide = np.zeros((*x.shape[:2], *((n - 1) * step + 1 for n, step in zip(x.shape[2:], steps, strict=True))), x.dtype)
+    wide[(slice(None), slice(None), *(slice(None, None, step) for step in steps))] = x
+    return wide
 
 
 def _dot(operation: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray:
