@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reds_jax.program.flat import Constant, Operation
+from reds_jax.program.flat import Operation
 from reds_jax.program.units import Labels
 from reds_jax.program.walk import AxesLabels, Rule, Walk, fixed
 
@@ -22,9 +22,11 @@ RANDOM = frozenset(
 def elementwise(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     rank = len(operation.outputs[0].shape)
     result: list[Labels] = [None] * rank
-    for x in operation.inputs:
-        if len(x.shape) == rank:
-            why = "meets a constant over its channels" if isinstance(x, Constant) else "meets channels that stay"
+    met = [x for x in operation.inputs if len(x.shape) == rank]
+    constant = not all(state.is_active(x) or state.is_learned(x) for x in met)
+    why = "meets a constant over its channels" if constant else "meets channels that stay"
+    for x in met:
+        if x.shape:
             result = [state.merge(a, b, operation, why) for a, b in zip(result, state.of(x), strict=True)]
     return [tuple(result)] * len(operation.outputs)
 

@@ -62,10 +62,10 @@ def reduce_window(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 def along_axis(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     """A cumulative sum, a sort: the units of that axis stay, the others pass."""
-    p = operation.params
-    result: list = [None] * len(operation.inputs[0].shape)
+    p, rank = operation.params, len(operation.inputs[0].shape)
+    axis = p["axis"] if "axis" in p else p.get("dimension", rank - 1)
+    result: list = [None] * rank
     for x in operation.inputs:
-        axis = p["axis"] if "axis" in p else p.get("dimension", len(x.shape) - 1)
         for i, labels in enumerate(state.of(x)):
             if i == axis:
                 result[i] = state.stays(labels, x.shape[i], operation, "orders or accumulates channels")
