@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, flatten
 
 

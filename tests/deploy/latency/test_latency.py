@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reds_jax.nn import Conv, Dense, flatten, global_avg_pool, max_pool, relu
 from rich.console import Console
 
 from reds_jax.cost import width_problem
@@ -31,7 +32,6 @@ from reds_jax.graph.trace import trace
 from reds_jax.knapsack import solve_nested
 from reds_jax.models import DSCNN
 from reds_jax.network import NestedNetwork
-from reds_jax.nn import Conv, Dense, flatten, global_avg_pool, max_pool, relu
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "latency_loop.py"
 needs_gcc = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed")

@@ -10,9 +10,9 @@ from device_cases import assert_same_function, case_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from library_networks import LIBRARY
+from reds_jax.nn import Dense
 
 from reds_jax.deploy.lowering.simulate import outputs
-from reds_jax.nn import Dense
 from reds_jax.testing import RandomNet
 from reds_jax.testing import strategies as draws
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from device_cases import case_of, inputs
+from reds_jax.nn import BatchNorm, Conv, Dense, concat
 
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.errors import TraceError
 from reds_jax.graph.trace import trace
-from reds_jax.nn import BatchNorm, Conv, Dense, concat
 from reds_jax.testing import random_variables
 
 CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why)

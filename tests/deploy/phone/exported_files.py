@@ -10,7 +10,6 @@ import flax.linen as nn
 import numpy as np
 import pytest
 from device_cases import Case, tensors
-
 from reds_jax.nn import Conv, leaky_relu
 
 
