@@ -49,7 +49,8 @@ def test_a_run_leaves_its_record(finished):
     assert all(a <= b for a, b in zip(small["widths"], full["widths"], strict=True))
     text = (output / "report.md").read_text()
     assert "**Synthetic stand-in.**" in text
-    assert f"| {100 * small['test_accuracy']:.2f} |" in text
+    assert f"| {100 * small['test_metric']:.2f} |" in text
+    assert stored["methods"][0]["metric"] == {"name": "accuracy", "unit": "%", "higher_is_better": True}
     assert results["methods"][0].proven_optimal is not None
     assert (output / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert (output / "nested_reds" / "metrics.jsonl").exists()

@@ -8,8 +8,9 @@ import pytest
 
 import reds_jax
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.importance import cross_entropy, kernel_scores, magnitude, random, score, taylor, taylor_saliency, unit_scores
+from reds_jax.importance import kernel_scores, magnitude, random, score, taylor, taylor_saliency, unit_scores
 from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, global_avg_pool, relu
+from reds_jax.training import classification
 
 
 class Small(nn.Module):
@@ -35,7 +36,7 @@ def net():
 
 def gradients(model, variables, batches):
     def loss(params, x, y):
-        return cross_entropy(model.apply({**variables, "params": params}, x), y)
+        return classification().loss(model.apply({**variables, "params": params}, x), y).mean()
 
     return [jax.grad(loss)(variables["params"], jnp.asarray(x), jnp.asarray(y)) for x, y in batches]
 

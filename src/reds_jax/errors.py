@@ -46,6 +46,10 @@ class DataError(RedsError):
     """A data set is missing or does not have the form that is expected."""
 
 
+class MetricError(RedsError, AttributeError):
+    """A result is asked for a metric that was not measured."""
+
+
 class MissingDependencyError(RedsError, ImportError):
     """An optional package is not installed; the message says how to install it."""
 

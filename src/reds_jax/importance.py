@@ -11,35 +11,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
+from reds_jax.run import run
+from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, variables_of
+from reds_jax.training.objective import Objective
 
 Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
 METHODS: tuple[Method, ...] = ("taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random")
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean softmax cross-entropy of logits [N, K] and integer labels [N]."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def score(
     method: Method,
-    model: nn.Module,
+    model: Model,
     variables: Any,
     graph: ChannelGraph,
     batches: Iterable[tuple[Any, Any]] = (),
     *,
-    preprocess: Callable[[jax.Array], jax.Array] | None = None,
-    loss: Loss = cross_entropy,
+    preprocess: Callable[[Any], Any] | None = None,
+    objective: Objective | None = None,
     members: Literal["all", "makers"] = "all",
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
@@ -57,11 +52,16 @@ def score(
     Args:
         method: one of the above.
         model, variables, graph: the network and its channel graph.
-        batches: pairs (inputs [N, ...], integer labels [N]), all of one size; used by the taylor methods.
-        preprocess: applied to the inputs inside the compiled function (pixels to floats).
-        loss: of (outputs, labels), a scalar.
+        batches: pairs (inputs [N, ...], targets [N, ...] or None), all of one size; used by the taylor methods. A `Stream` is
+            such batches as well.
+        preprocess: inputs as the model reads them, inside the compiled function; by default ``x / 255`` for uint8.
+        objective: whose loss is taken, its mean over a batch; by default `classification` for integer targets [N].
         members: ``"makers"`` leaves the outgoing weights out.
         seed: of ``random``.
+
+    Raises:
+        InvalidArgumentError: an unknown method, no batches for a Taylor method, or examples that do not suit model and
+            objective (`reds_jax.training.inputs.check_examples`).
     """
     if method not in METHODS:
         raise InvalidArgumentError("unknown importance", got=method, allowed=", ".join(METHODS))
@@ -72,12 +72,12 @@ def score(
         power = jnp.abs if method == "l1" else jnp.square
         units = unit_scores(jax.tree.map(power, variables["params"]), graph, members=members)
         return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
-    saliency = taylor_saliency(method, model, variables, batches, preprocess=preprocess, loss=loss)
+    saliency = taylor_saliency(method, model, variables, batches, preprocess=preprocess, objective=objective)
     return unit_scores(saliency, graph, members=members)
 
 
 def taylor(
-    model: nn.Module, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
+    model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
     form: Literal["sum", "absolute", "squared"] = "sum", **options: Any,
 ) -> dict[str, np.ndarray]:
     """First-order Taylor importance, see `score`: the paper's ``"sum"``, ``"absolute"``, or Molchanov's ``"squared"``."""
@@ -88,7 +88,7 @@ def taylor(
 
 
 def magnitude(
-    model: nn.Module, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
+    model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
     norm: Literal[1, 2] = 1, **options: Any,
 ) -> dict[str, np.ndarray]:
     """The L1 or L2 norm of all weights of a unit, see `score`; ``batches`` are not read."""
@@ -98,37 +98,49 @@ def magnitude(
 
 
 def random(
-    model: nn.Module, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), **options: Any
+    model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), **options: Any
 ) -> dict[str, np.ndarray]:
     """Uniform random scores from ``seed``, the control of every comparison; ``batches`` are not read."""
     return score("random", model, variables, graph, batches, **options)
 
 
 def taylor_saliency(
-    method: Method, model: nn.Module, variables: Any, batches: Iterable[tuple[Any, Any]], *,
-    preprocess: Callable[[jax.Array], jax.Array] | None = None, loss: Loss = cross_entropy,
+    method: Method, model: Model, variables: Any, batches: Iterable[tuple[Any, Any]], *,
+    preprocess: Callable[[Any], Any] | None = None, objective: Objective | None = None,
 ) -> Any:
     """The first-order Taylor saliency of every weight, a tree like ``variables["params"]``; see `score`."""
-    params, frozen = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+    params, frozen = variables["params"], variables.get("batch_stats", {})
+    total, seen, accumulate = jax.tree.map(jnp.zeros_like, params), 0, None
+    for inputs, targets in batches:
+        what = f"targets of scoring batch {seen}"
+        inputs = check_inputs(inputs, f"inputs of scoring batch {seen}")
+        objective = check_examples(objective, model, variables_of(params, frozen), inputs, targets, preprocess, what)
+        accumulate = accumulate or _accumulator(method, model, preprocess, objective)
+        total, seen = accumulate(total, params, frozen, inputs, targets), seen + 1
+    if not seen:
+        raise InvalidArgumentError(f"the importance {method!r} needs data", hint="Pass batches=[(inputs, labels), ...].")
+    return jax.tree.map(lambda w, t: jnp.abs(w * t), params, total) if method == "taylor" else total
 
-    def batch_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        outputs: Any = model.apply({"params": params, **frozen}, x if preprocess is None else preprocess(x))
-        return loss(outputs, y)
+
+def _accumulator(
+    method: Method, model: Model, preprocess: Callable[[Any], Any] | None, objective: Objective
+) -> Callable[..., Any]:
+    """The compiled function (total, params, batch_stats, inputs, targets) -> total with one batch more."""
+
+    def batch_loss(params: Any, frozen: Any, inputs: Any, targets: Any) -> jax.Array:
+        x, y = gather(inputs, targets, slice(None), preprocess)
+        outputs, _ = run(model, variables_of(params, frozen), x)
+        return objective.loss(outputs, y).mean()
 
     @jax.jit
-    def accumulate(total: Any, params: Any, x: jax.Array, y: jax.Array) -> Any:
-        gradient = jax.grad(batch_loss)(params, x, y)
+    def accumulate(total: Any, params: Any, frozen: Any, inputs: Any, targets: Any) -> Any:
+        gradient = jax.grad(batch_loss)(params, frozen, inputs, targets)
         if method == "taylor":
             return jax.tree.map(jnp.add, total, gradient)
         power = jnp.abs if method == "taylor_absolute" else jnp.square
         return jax.tree.map(lambda t, w, g: t + power(w * g), total, params, gradient)
 
-    total, seen = jax.tree.map(jnp.zeros_like, params), 0
-    for x, y in batches:
-        total, seen = accumulate(total, params, jnp.asarray(x), jnp.asarray(y)), seen + 1
-    if not seen:
-        raise InvalidArgumentError(f"the importance {method!r} needs data", hint="Pass batches=[(inputs, labels), ...].")
-    return jax.tree.map(lambda w, t: jnp.abs(w * t), params, total) if method == "taylor" else total
+    return accumulate
 
 
 def unit_scores(

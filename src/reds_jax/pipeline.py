@@ -6,9 +6,9 @@
       -> permute          every group in descending order; the function is unchanged           variables
       -> width problem    true costs as tables; the value of keeping n units of a group        WidthProblem
       -> solve_nested     widths of N nested subnetworks, with a certificate                    NestedSolution
-      -> train            the loss averaged over every subnetwork, one optax step               params
+      -> train            the objective averaged over every subnetwork, one optax step          params
       -> recalibrate      batch statistics of each subnetwork                                   NestedNetwork
-      -> evaluate         accuracy of every subnetwork                                          MethodResult
+      -> evaluate         the metric of every subnetwork                                        MethodResult
 
 Each stage is a function of the results before it; nothing is kept elsewhere. `nest` runs them all.
 """
@@ -37,12 +37,13 @@ from reds_jax.graph.trace import trace
 from reds_jax.knapsack import NestedSolution, solve_nested
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
-from reds_jax.training import FitConfig, evaluate, fit, recalibrate
+from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
+from reds_jax.training.objective import default_objective
 
 Scores = dict[str, np.ndarray]
 Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
 Observer = Callable[[str, Any], None]
-"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("accuracy", MethodResult)."""
+"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("metric", MethodResult)."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ class Subnetworks:
                                        allowed="distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0")
 
 
-def scoring_batches(data: DataSet, *, batches: int, batch_size: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Random mini-batches of training images (uint8) and labels; without repetition as long as the data last."""
+def scoring_batches(data: DataSet, *, batches: int, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:
+    """Random mini-batches of training inputs and targets; without repetition as long as the data last."""
     rng = np.random.default_rng(seed)
     size = min(batch_size, len(data.train))
     order = np.concatenate([rng.permutation(len(data.train)) for _ in range(-(-batches * size // len(data.train)))])
     for i in range(batches):
-        rows = order[i * size : (i + 1) * size]
-        yield data.train.images[rows], data.train.labels[rows]
+        taken = data.train.take(order[i * size : (i + 1) * size])
+        yield taken.inputs, taken.targets
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def nest(
     config: FitConfig,
     options: Subnetworks | None = None,
     *,
+    objective: Objective | None = None,
     method: Method = "reds",
     folder: str | Path | None = None,
     console: Console | None = None,
@@ -113,9 +115,10 @@ def nest(
     Args:
         model: a flax.linen module of `reds_jax.nn` layers, called as ``model(x, width, train=...)``.
         variables: its trained variables.
-        data: train, validation and test images.
+        data: train, validation and test examples.
         config: how the nested subnetworks are trained; ``config.seed`` seeds the scores as well.
         options: how the subnetworks are chosen; by default budgets of 25, 50, 75 and 100 % of the MACs.
+        objective: what is learnt and reported; by default `classification` for integer targets [N].
         method: ``"reds"``, or a rival for comparison: ``"uniform_sorted"`` and ``"uniform_unsorted"`` (the same fraction of
             every group, filling the budget), ``"paper"`` (the sum of the Taylor scores, bottom-up, no floor), ``"magnitude"``.
         folder: for the training's log and checkpoints; a stopped run goes on from there.
@@ -123,26 +126,28 @@ def nest(
         observe: called with (stage, what it found).
     """
     options = for_method(method, options or Subnetworks())
-    graph = trace(model, variables, data.train.images[:1].astype(np.float32))
+    objective = default_objective(data.train.targets) if objective is None else objective
+    graph = trace(model, variables, data.example())
     observe("groups", graph)
     scores: Scores = {}
     if method != "uniform_unsorted":
-        scores = score(model, variables, graph, data, options, batch_size=config.batch_size, seed=config.seed)
+        scores = score(model, variables, graph, data, options, objective=objective, batch_size=config.batch_size,
+                       seed=config.seed)
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
     choice = choose_widths(graph, scores, options, method)
     observe("widths", choice)
     widths = [graph.widths(w) for w in choice.widths]
     begin = time.monotonic()
-    trained = fit(model, variables, widths, data.train, data.validation, config, normalise=data.normalise, folder=folder,
-                  console=console, sizes=[graph.param_count(w) for w in widths])
+    trained = fit(model, variables, widths, data.train, data.validation, config, objective=objective,
+                  normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in widths])
     seconds = time.monotonic() - begin
-    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train.images,
+    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train.inputs,
                         key=jax.random.key(config.seed), batch_size=config.batch_size,
                         batches=config.recalibrate_batches or None, normalise=data.normalise)
     network = NestedNetwork(model, trained.params, stats, tuple(widths), tuple(graph.macs(w) for w in widths))
-    result = judge(network, graph, data, options, choice, train_seconds=seconds)
-    observe("accuracy", result)
+    result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds)
+    observe("metric", result)
     return network, result
 
 
@@ -158,11 +163,13 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 
 
 def score(
-    model: nn.Module, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, batch_size: int, seed: int
+    model: nn.Module, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, objective: Objective,
+    batch_size: int, seed: int,
 ) -> Scores:
     """Importance of every unit, on training data, with frozen batch statistics."""
     batches = scoring_batches(data, batches=options.scoring_batches, batch_size=batch_size, seed=seed)
-    return importance.score(options.importance, model, variables, graph, batches, preprocess=data.normalise, seed=seed)
+    return importance.score(options.importance, model, variables, graph, batches, preprocess=data.normalise,
+                            objective=objective, seed=seed)
 
 
 def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) -> tuple[Any, Scores]:
@@ -190,19 +197,21 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
 
 
 def judge(
-    network: NestedNetwork, graph: ChannelGraph, data: DataSet, options: Subnetworks, choice: Choice, *, train_seconds: float
+    network: NestedNetwork, graph: ChannelGraph, data: DataSet, options: Subnetworks, choice: Choice, *, objective: Objective,
+    train_seconds: float,
 ) -> MethodResult:
-    """Read the accuracies, on validation and (once, at the end) on test data."""
-    measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split.images, split.labels,
-                         normalise=data.normalise) for split in (data.validation, data.test)]
+    """Read the metric, on validation and (once, at the end) on test data."""
+    measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split.inputs, split.targets,
+                         objective=objective, normalise=data.normalise) for split in (data.validation, data.test)]
     full = graph.macs()
     subnetworks = tuple(
         SubnetworkResult(budget, macs, macs / full, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
-                         on_validation.accuracy, on_test.accuracy, on_test.loss)
+                         objective.metric_name, on_validation.metric, on_test.metric, on_test.loss)
         for budget, macs, w, on_validation, on_test in zip(options.budgets, network.macs, network.widths, *measured,
                                                             strict=True))
-    solved = choice.solution
+    solved, metric = choice.solution, objective.reported
     if solved is None:
-        return MethodResult(choice.method, subnetworks, None, None, None, train_seconds)
-    return MethodResult(choice.method, subnetworks, solved.certificate, solved.proven_optimal, solved.seconds, train_seconds)
+        return MethodResult(choice.method, metric, subnetworks, None, None, None, train_seconds)
+    return MethodResult(choice.method, metric, subnetworks, solved.certificate, solved.proven_optimal, solved.seconds,
+                        train_seconds)
 

@@ -1,4 +1,4 @@
-"""The record of a run: results.json, report.md with its table, and the plot of accuracy against true MACs."""
+"""The record of a run: results.json, report.md with its table, and the plot of the metric against true MACs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from rich.table import Table
 
-from reds_jax.errors import MissingDependencyError
+from reds_jax.errors import MetricError, MissingDependencyError
+from reds_jax.training.metric import Metric
 
 LABELS = {
     "reds": "REDS (this library)",
@@ -28,7 +29,7 @@ PACKAGES = ("jax", "flax", "optax", "numpy", "reds_jax")
 
 @dataclass(frozen=True)
 class SubnetworkResult:
-    """One subnetwork: its budget, what it costs in truth, and how accurate it is (fractions of 1)."""
+    """One subnetwork: its budget, what it costs in truth, and how good it is (accuracies are fractions of 1)."""
 
     budget: float
     macs: int
@@ -36,9 +37,25 @@ class SubnetworkResult:
     param_bytes: int
     peak_memory_bytes: int
     widths: tuple[int, ...]
-    validation_accuracy: float
-    test_accuracy: float
+    metric_name: str
+    validation_metric: float
+    test_metric: float
     test_loss: float
+
+    @property
+    def validation_accuracy(self) -> float:
+        """The validation metric, if that is an accuracy; an error otherwise."""
+        return self._accuracy(self.validation_metric)
+
+    @property
+    def test_accuracy(self) -> float:
+        """The test metric, if that is an accuracy; an error otherwise."""
+        return self._accuracy(self.test_metric)
+
+    def _accuracy(self, value: float) -> float:
+        if self.metric_name != "accuracy":
+            raise MetricError("the accuracy was not measured", got=self.metric_name, hint="Read .test_metric.")
+        return value
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,7 @@ class MethodResult:
     """One way of choosing widths, trained with the same steps: its subnetworks from small to large."""
 
     method: str
+    metric: Metric
     subnetworks: tuple[SubnetworkResult, ...]
     certificate: float | None  # value over the sum of the separate optima (a ratio of geometric means for logarithms)
     proven_optimal: bool | None
@@ -96,36 +114,43 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, default=plain) + "\n"
 
 
-def accuracy_table(methods: Sequence[MethodResult]) -> Table:
-    """The accuracies of every method for the terminal."""
-    table = Table(title="test accuracy % at true MACs %")
+def metric_table(methods: Sequence[MethodResult]) -> Table:
+    """The metric of every method for the terminal."""
+    metric = methods[0].metric
+    table = Table(title=f"test {metric.label} at true MACs %{_direction(metric)}")
     table.add_column("method")
     for s in methods[0].subnetworks:
         table.add_column(f"{100 * s.budget:g} %", justify="right")
     for m in methods:
         table.add_row(LABELS.get(m.method, m.method),
-                      *(f"{100 * s.test_accuracy:.2f} @ {100 * s.macs_fraction:.1f}" for s in m.subnetworks))
+                      *(f"{metric.number(s.test_metric)} @ {100 * s.macs_fraction:.1f}" for s in m.subnetworks))
     return table
+
+
+def _direction(metric: Metric) -> str:
+    """Said only where it is not what one expects of a curve."""
+    return "" if metric.higher_is_better else " (lower is better)"
 
 
 def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str:
     """report.md: what was run, on what, and the table."""
-    data, run = results["data"], results["environment"]
+    data, run, metric = results["data"], results["environment"], methods[0].metric
     lines = [f"# {results['title']}", ""]
     if data["synthetic"]:
-        lines += ["**Synthetic stand-in.** The images are rendered from a seed. These accuracies say that the pipeline works; "
-                  "they say nothing about real images.", ""]
+        lines += ["**Synthetic stand-in.** The data are made from a seed. These figures say that the pipeline works; "
+                  "they say nothing about real data.", ""]
     lines += [
         f"- command: `{results['command']}`",
-        f"- data: {data['source']}; {data['train']} training, {data['validation']} validation, {data['test']} test images "
+        f"- data: {data['source']}; {data['train']} training, {data['validation']} validation, {data['test']} test examples "
         f"(fingerprint {data['fingerprint'][:16]})",
         f"- seed {results['seed']}, commit {run['commit']}, {run['machine']}, device {run['device']}, "
         f"jax {run['versions']['jax']}, flax {run['versions']['flax']}",
         f"- time: {results['seconds']:.0f} s in all",
-        f"- the network that it starts from: {100 * results['start']['test_accuracy']:.2f} % test accuracy "
+        f"- the network that it starts from: {metric.text(results['start']['test_metric'])} test {metric.name} "
         f"({results['start']['how']})", "",
-        "Test accuracy is read once, at the end; every choice was made on validation data.", "",
-        "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | validation % | test % |",
+        f"The test {metric.name} is read once, at the end; every choice was made on validation data.{_direction(metric)}", "",
+        "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | validation "
+        f"{metric.unit or metric.name} | test {metric.unit or metric.name} |",
         "|---|---:|---:|---:|---:|---:|---|---:|---:|",
     ]
     for m in methods:
@@ -133,18 +158,20 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
             lines.append(
                 f"| {LABELS.get(m.method, m.method)} | {100 * s.budget:g} % | {s.macs:,} | {100 * s.macs_fraction:.1f} | "
                 f"{s.param_bytes:,} | {s.peak_memory_bytes:,} | {' '.join(map(str, s.widths))} | "
-                f"{100 * s.validation_accuracy:.2f} | {100 * s.test_accuracy:.2f} |")
+                f"{metric.number(s.validation_metric)} | {metric.number(s.test_metric)} |")
     lines += ["", "Channel groups: " + ", ".join(f"{g['name']} ({g['size']})" for g in results["groups"]) + ".", ""]
     for m in methods:
         if m.certificate is not None:
             proven = "proven optimal" if m.proven_optimal else "not proven optimal"
             lines.append(f"{LABELS.get(m.method, m.method)}: certificate {m.certificate:.4f} of the separate optima, {proven} "
                          f"jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
-    return "\n".join([*lines, "", "![accuracy against true MACs](accuracy.png)", ""])
+    return "\n".join([*lines, "", f"![{metric.name} against true MACs]({metric.slug}.png)", ""])
 
 
 def plot(path: Path, methods: Sequence[MethodResult], *, title: str, start: float | None = None) -> None:
-    """Draw test accuracy against true MACs, one line a method; ``start`` is the accuracy of the network before."""
+    """Draw the test metric against true MACs, one line a method; ``start`` is that of the network before."""
+    metric = methods[0].metric
+    scale = 100 if metric.unit == "%" else 1
     try:
         import matplotlib
     except ImportError as missing:
@@ -156,16 +183,16 @@ def plot(path: Path, methods: Sequence[MethodResult], *, title: str, start: floa
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
         if start is not None:
-            axes.axhline(100 * start, color="0.7", linestyle=":", label="the network before")
+            axes.axhline(scale * start, color="0.7", linestyle=":", label="the network before")
         for i, m in enumerate(methods):
-            axes.plot([s.macs for s in m.subnetworks], [100 * s.test_accuracy for s in m.subnetworks], marker="o",
+            axes.plot([s.macs for s in m.subnetworks], [scale * s.test_metric for s in m.subnetworks], marker="o",
                       color="C0" if i == 0 else f"C{i}", linewidth=2 if i == 0 else 1.2, zorder=10 - i,
                       label=LABELS.get(m.method, m.method))
         axes.set_xlabel("true MACs of one inference")
-        axes.set_ylabel("test accuracy %")
+        axes.set_ylabel(f"test {metric.label}{_direction(metric)}")
         axes.set_xlim(left=0)
         axes.set_title(title, fontsize=10)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.legend(frameon=False, fontsize=8, loc="lower right" if metric.higher_is_better else "upper right")
         FigureCanvasAgg(figure)
         temporary = path.with_name(f".{path.name}.partial")
         figure.savefig(temporary, format="png", dpi=150)

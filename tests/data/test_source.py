@@ -84,9 +84,9 @@ def test_at_most() -> None:
     (np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, int), "empty"),
     (np.zeros((2, 4, 4, 1), np.uint8), np.array([0, -1]), "out of range"),
 ])
-def test_a_split_checks_its_arrays(images: np.ndarray, labels: np.ndarray, message: str) -> None:
+def test_images_are_checked(images: np.ndarray, labels: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Split(images, labels)
+        Split.of_images(images, labels)
 
 
 def test_a_split_is_read_only_and_leaves_its_argument_alone() -> None:
@@ -102,7 +102,8 @@ def test_a_data_set_checks_its_splits() -> None:
     wide = Split(np.zeros((2, 4, 5, 1), np.uint8), np.array([0, 1]))
     one_class = Split(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 0]))
     third = Split(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 2]))
-    for changes, message in (({"test": wide}, "another shape"), ({"train": one_class}, "without a training image"),
+    for changes, message in (({"test": wide}, "test has inputs of another form"),
+                             ({"train": one_class}, "without a training example"),
                              ({"validation": third}, "no class"), ({"normalise": Normalise.unit(3)}, "per channel")):
         with pytest.raises(DataError, match=message):
             data_set(**changes)

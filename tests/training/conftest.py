@@ -9,9 +9,10 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from rich.console import Console
 from training_nets import TinyCNN, TinyMLP, examples, initial
 
-from reds_jax.training import TrainState, make_train_step, softmax_cross_entropy
+from reds_jax.training import TrainState, classification, make_train_step
 
 WIDTHS = (0.5, 1.0, 0.25)
+LOSS = classification().loss
 
 
 class Bench:
@@ -32,7 +33,7 @@ class Bench:
         return TrainState.create(self.variables, self.optimizer, subnetworks, jax.random.key(seed))
 
     def run(self, indices, seed=0, widths=WIDTHS, **options):
-        return self.step(widths, **options)(self.state(len(widths), seed), *self.data, indices)
+        return self.step(widths, **options)(self.state(len(widths), seed), self.data.inputs, self.data.targets, indices)
 
 
     def alone(self, width, rows):
@@ -43,7 +44,7 @@ class Bench:
         def compute(variables):
             def loss(params):
                 logits, new = self.model.apply({**variables, "params": params}, x, width, train=True, mutable=["batch_stats"])
-                return softmax_cross_entropy(logits, y), (logits, new["batch_stats"])
+                return LOSS(logits, y).mean(), (logits, new["batch_stats"])
 
             return jax.grad(loss, has_aux=True)(variables["params"])
 

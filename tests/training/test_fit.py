@@ -1,13 +1,15 @@
 import io
 import json
 import math
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from training_nets import CLASSES, Examples, TinyDNN, TinyMLP, examples, initial
+from training_nets import CLASSES, TinyDNN, TinyMLP, examples, initial
 
+from reds_jax.data import Split
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.training import DivergedError, FitConfig, Optimizer, Schedule, evaluate, fit
 
@@ -40,9 +42,9 @@ def test_the_result_is_the_best_epoch_on_validation(base):
     assert base.best_epoch == int(np.argmax(means))
     assert base.best_accuracy == max(means)
     assert int(base.state.step) == 3 * (100 // 16)
-    again = evaluate(MODEL, base.params, base.batch_stats, WIDTHS, *VALIDATION)
+    again = evaluate(MODEL, base.params, base.batch_stats, WIDTHS, VALIDATION.inputs, VALIDATION.targets)
     assert math.fsum(e.accuracy for e in again) / 2 == base.best_accuracy
-    assert base.history[base.best_epoch]["validation_accuracy"] == [e.accuracy for e in again]
+    assert base.history[base.best_epoch]["validation_metric"] == [e.accuracy for e in again]
 
 
 def test_the_seed_decides(quiet, base):
@@ -51,15 +53,15 @@ def test_the_seed_decides(quiet, base):
 
 
 def test_every_epoch_sees_each_image_at_most_once_in_a_new_order(quiet, monkeypatch):
-    from reds_jax.training import loop
-    seen, indices = [], loop._Run.indices
+    from reds_jax.training import feed
+    seen, indices = [], feed.ArrayFeed.indices
 
-    def spy(self, progress):
-        rows = indices(self, progress)
-        seen.append((progress.epoch, rows))
+    def spy(self, epoch, dispatch):
+        rows = indices(self, epoch, dispatch)
+        seen.append((epoch, rows))
         return rows
 
-    monkeypatch.setattr(loop._Run, "indices", spy)
+    monkeypatch.setattr(feed.ArrayFeed, "indices", spy)
     run(quiet)
     orders = [np.concatenate([rows.ravel() for e, rows in seen if e == epoch]) for epoch in range(3)]
     for order in orders:
@@ -71,7 +73,7 @@ def test_every_epoch_sees_each_image_at_most_once_in_a_new_order(quiet, monkeypa
 
 def test_early_stop_and_the_best_epoch_look_at_validation_only(quiet, base):
     """Wrong validation labels change what is chosen and when it stops, and not a bit of the training."""
-    wrong = Examples(VALIDATION.images, (VALIDATION.labels + 1) % CLASSES)  # learning makes the accuracy fall
+    wrong = Split(VALIDATION.images, (VALIDATION.labels + 1) % CLASSES)  # learning makes the accuracy fall
     longer = changed(epochs=30, patience=2)
     stopped = run(quiet, validation=wrong, config=longer)
     means = [record["validation_mean"] for record in stopped.history]
@@ -168,5 +170,5 @@ def test_wrong_configurations_are_named(changes, message):
 def test_splits_that_are_too_small(quiet):
     with pytest.raises(InvalidArgumentError, match="smaller than a batch"):
         run(quiet, train=examples(15))
-    with pytest.raises(InvalidArgumentError, match="validation split is empty"):
-        run(quiet, validation=Examples(VALIDATION.images[:0], VALIDATION.labels[:0]))
+    with pytest.raises(InvalidArgumentError, match="validation inputs are empty"):
+        run(quiet, validation=SimpleNamespace(inputs=VALIDATION.images[:0], targets=VALIDATION.labels[:0]))

@@ -6,10 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.training import nested_loss, soft_cross_entropy, softmax_cross_entropy, subnetwork_weights
+from reds_jax.training import classification, nested_loss, subnetwork_weights
 
 LOGITS = [jnp.array(np.random.default_rng(i).normal(size=(6, 4)), jnp.float32) for i in range(3)]
 LABELS = jnp.array([0, 1, 2, 3, 0, 1])
+
+
+def softmax_cross_entropy(logits, labels):
+    return classification().loss(logits, labels).mean()
+
+
+def soft_cross_entropy(logits, teacher):
+    return classification().distill(logits, teacher).mean()
 
 
 def _cross_entropy(targets, logits):

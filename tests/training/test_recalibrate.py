@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training_nets import TinyCNN, TinyDNN, TinyMLP, examples, initial
+from training_nets import CLASSES, TinyCNN, TinyDNN, TinyMLP, examples, initial
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.nn import BatchNorm, Dense, flatten
@@ -71,22 +71,85 @@ def test_a_network_without_batch_norm_has_nothing_to_recalibrate():
     assert recalibrate(model, initial(model), (1.0, 0.5), examples(8).images, key=jax.random.key(0)) == ({}, {})
 
 
-class Stubborn(nn.Module):
-    own: bool
+class Statistics(nn.Module):
+    """A layer with statistics of any kind between two others; ``kind`` says how they are kept."""
+
+    kind: str
 
     @nn.compact
     def __call__(self, x, width=1.0, *, train=False):
-        x = Dense(6)(flatten(x), width)
-        if self.own:
-            return BatchNorm(momentum=1.0, name="norm")(x, width, train=train)
-        return nn.BatchNorm(use_running_average=not train, name="norm")(x)
+        x = 3 * Dense(6, name="first")(flatten(x)) + 1
+        if self.kind == "flax":
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm")(x)
+        elif self.kind == "frozen":
+            x = nn.BatchNorm(use_running_average=True, name="norm")(x)
+        elif self.kind == "momentum 1":
+            x = BatchNorm(momentum=1.0, name="norm")(x, width, train=train)
+        elif self.kind == "sum":
+            self.keep("total", lambda old: old + x.mean(0), train)
+        elif self.kind == "renorm":  # what is written is read as well
+            moving = self.keep("moving", lambda old: 0.9 * old + 0.1 * x.mean(0), train)
+            x = x - moving
+        elif self.kind == "root":
+            self.keep("root", lambda old: jnp.sqrt(1 + old**2) + x.mean(0), train)
+        elif self.kind == "rms":
+            self.keep("rms", lambda old: 0.75 * old + 0.25 * jnp.square(x).mean(0), train)
+            self.keep("steps", lambda old: old + 1, train, jnp.int32)
+        x = nn.Dropout(0.5, deterministic=not train)(x)
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.997, name="last_norm")(x)
+        return Dense(CLASSES, name="logits")(x)
+
+    def keep(self, name, update, train, dtype=jnp.float32):
+        shape = (6,) if dtype == jnp.float32 else ()
+        found = self.variable("batch_stats", name, lambda: jnp.full(shape, 2, dtype))
+        if train and not self.is_initializing():
+            found.value = update(found.value)
+        return found.value
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_layers_that_keep_no_statistics_of_the_batch_are_named(own):
-    model = Stubborn(own)
-    with pytest.raises(InvalidArgumentError, match="'norm'"):
-        recalibrate(model, initial(model), (1.0,), examples(8).images, key=jax.random.key(0))
+def recalibrated(kind, data, **options):
+    """Variables, the statistics that `recalibrate` finds, and what the norm layer sees, in float64 [N, 6]."""
+    model = Statistics(kind)
+    variables = jax.tree.map(lambda a: a, initial(model))
+    for name in variables["batch_stats"].keys() & {"norm"}:
+        variables["batch_stats"][name] = {"mean": jnp.linspace(-1, 1, 6), "var": jnp.linspace(1, 3, 6)}
+    (found,) = recalibrate(model, variables, (1.0,), data.images, key=jax.random.key(0), batch_size=25, **options)
+    dense = jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"]["first"])
+    return variables, found, 3 * ((data.images.reshape(len(data), -1) / 255) @ dense["kernel"] + dense["bias"]) + 1
+
+
+def test_a_batch_norm_of_flax_is_recalibrated_like_ours():
+    _, found, seen = recalibrated("flax", examples(100))
+    np.testing.assert_allclose(found["norm"]["mean"], seen.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found["norm"]["var"], seen.var(0), rtol=1e-4)
+    # the layer behind sees what the first one makes of each batch of its own: mean 0, variance 1; and no dropout
+    np.testing.assert_allclose(found["last_norm"]["mean"], 0, atol=1e-5)
+    np.testing.assert_allclose(found["last_norm"]["var"], 1, rtol=1e-3)
+
+
+def test_a_frozen_batch_norm_stays_and_the_layer_behind_it_is_recalibrated():
+    variables, found, seen = recalibrated("frozen", examples(100))
+    jax.tree.map(np.testing.assert_array_equal, found["norm"], variables["batch_stats"]["norm"])
+    y = (seen - np.linspace(-1, 1, 6)) / np.sqrt(np.linspace(1, 3, 6) + 1e-5)
+    np.testing.assert_allclose(found["last_norm"]["mean"], y.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found["last_norm"]["var"], y.var(0), rtol=1e-4)
+
+
+def test_any_moving_average_is_pooled_by_its_mean_and_a_counter_stays():
+    _, found, seen = recalibrated("rms", examples(100))
+    np.testing.assert_allclose(found["rms"], (seen**2).mean(0), rtol=1e-5)
+    assert (int(found["steps"]), found["steps"].dtype) == (2, jnp.int32)
+
+
+@pytest.mark.parametrize(("kind", "message"), [
+    ("momentum 1", "'norm/mean' does not move in training"),
+    ("sum", "'total' adds up without forgetting"),
+    ("renorm", "'moving' is read and changed in training"),
+    ("root", "'root' is no moving average"),
+])
+def test_statistics_that_are_no_moving_averages_are_named(kind, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        recalibrated(kind, examples(50))
 
 
 def test_wrong_options_are_named():
@@ -95,7 +158,7 @@ def test_wrong_options_are_named():
     for options, message in (({"batch_size": 0}, "batch_size"), ({"batches": 0}, "batches")):
         with pytest.raises(InvalidArgumentError, match=message):
             recalibrate(model, variables, (1.0,), images, key=jax.random.key(0), **options)
-    with pytest.raises(InvalidArgumentError, match="no images"):
+    with pytest.raises(InvalidArgumentError, match="inputs to recalibrate with are empty"):
         recalibrate(model, variables, (1.0,), images[:0], key=jax.random.key(0))
 
 
@@ -107,7 +170,8 @@ def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repair
     result = fit(model, initial(model), widths, train, validation, config, console=quiet)
 
     def accuracies(stats):
-        return np.array([e.accuracy for e in evaluate(model, result.params, stats, widths, *validation)])
+        found = evaluate(model, result.params, stats, widths, validation.inputs, validation.targets)
+        return np.array([e.accuracy for e in found])
 
     own = recalibrate(model, {"params": result.params, "batch_stats": result.batch_stats[0]}, widths, train.images,
                       key=jax.random.key(5))

@@ -20,7 +20,8 @@ SCRIPT = Path(killed_run.__file__)
 
 
 def start(folder, cache):
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "JAX_PLATFORMS": "cpu"}
+    path = os.pathsep.join(filter(None, [str(SCRIPT.parent), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen([sys.executable, "-W", "error", str(SCRIPT), str(folder), str(cache)], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -81,7 +82,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, 
 def test_ctrl_c_leaves_a_checkpoint_of_the_last_dispatch(uninterrupted, tmp_path, monkeypatch, dispatch):
     """After the 3rd dispatch there is none by schedule; the 5th has just logged a line that is not yet in a checkpoint."""
     reference, expected = uninterrupted
-    record, calls = loop._Run.train_record, []
+    record, calls = loop.Run.train_record, []
 
     def interrupted(self, *arguments):
         calls.append(1)
@@ -89,7 +90,7 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_last_dispatch(uninterrupted, tmp_path
             raise KeyboardInterrupt
         return record(self, *arguments)
 
-    monkeypatch.setattr(loop._Run, "train_record", interrupted)
+    monkeypatch.setattr(loop.Run, "train_record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         killed_run.run(tmp_path)
     monkeypatch.undo()

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import WIDTHS
+from conftest import LOSS, WIDTHS
 from training_nets import TinyDNN, examples, initial
 
 from reds_jax.errors import InvalidArgumentError, WidthError
-from reds_jax.training import TrainState, make_train_step, nested_loss, softmax_cross_entropy, subnetwork_weights
-from reds_jax.training.step import sandwich_choices, widest_first
+from reds_jax.training import TrainState, make_train_step, nested_loss, subnetwork_weights
+from reds_jax.training.sandwich import sandwich_choices, widest_first
 from reds_jax.widths import Widths
 
 ROWS = np.arange(48).reshape(3, 16)
@@ -45,9 +45,9 @@ def check_nested(bench, separate, new, metrics, pi):
     close(gradient(bench, new), expected, rtol=1e-3, atol=5e-6)
     close(new.batch_stats, tuple(s[2] for s in separate))
     labels = bench.data.labels[ROWS[0]]
-    losses = [float(softmax_cross_entropy(s[1], labels)) for s in separate]
+    losses = [float(LOSS(s[1], labels).mean()) for s in separate]
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
-    np.testing.assert_allclose(metrics["accuracy"], [(s[1].argmax(-1) == labels).mean() for s in separate], rtol=1e-6)
+    np.testing.assert_allclose(metrics["metric"], [(s[1].argmax(-1) == labels).mean() for s in separate], rtol=1e-6)
     np.testing.assert_allclose(metrics["objective"][0], np.dot(pi, losses), rtol=1e-5)
     norm = math.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(expected)))
     np.testing.assert_allclose(metrics["grad_norm"][0], norm, rtol=1e-4)
@@ -75,8 +75,8 @@ def test_sharing_changes_nothing(conv_bench, optimised):
 def test_k_steps_in_one_dispatch_are_k_single_steps(bench):
     step, state = bench.step(), bench.state()
     for row in ROWS:
-        state, _ = step(state, *bench.data, np.concatenate([row[None], REST]))
-    together, metrics = step(bench.state(), *bench.data, ROWS)
+        state, _ = step(state, bench.data.inputs, bench.data.targets, np.concatenate([row[None], REST]))
+    together, metrics = step(bench.state(), bench.data.inputs, bench.data.targets, ROWS)
     equal((state.params, state.batch_stats), (together.params, together.batch_stats))
     assert int(state.step) == int(together.step) == 3
     assert np.all(np.asarray(metrics["objective"]) > 0)
@@ -114,7 +114,7 @@ def test_the_key_decides(bench):
 def test_a_network_without_batch_norm():
     model, data = TinyDNN(), examples(32)
     state = TrainState.create(initial(model), optax.sgd(0.1), 2, jax.random.key(0))
-    new, metrics = make_train_step(model, optax.sgd(0.1), (1.0, 0.5))(state, *data, ROWS[:1] % 32)
+    new, metrics = make_train_step(model, optax.sgd(0.1), (1.0, 0.5))(state, data.inputs, data.targets, ROWS[:1] % 32)
     assert new.batch_stats == ({}, {})
     assert bool(metrics["finite"])
 
@@ -145,7 +145,7 @@ def test_the_sandwich_always_has_the_largest_and_the_smallest_and_samples_the_re
     seen = []
     for _ in range(12):
         before = state.batch_stats
-        state, metrics = step(state, *bench.data, ONE)
+        state, metrics = step(state, bench.data.inputs, bench.data.targets, ONE)
         took_part = ~np.isnan(metrics["loss"])
         moved = [not np.array_equal(a["stem_norm"]["mean"], b["stem_norm"]["mean"])
                  for a, b in zip(before, state.batch_stats, strict=True)]
@@ -200,13 +200,13 @@ def test_too_many_sets_for_the_sandwich(bench):
 
 @pytest.mark.parametrize(("subnetworks", "labels", "rows", "message"), [
     (2, np.zeros(64, int), ROWS, "another number of subnetworks"),
-    (3, np.zeros(63, int), ROWS, "images and labels"),
+    (3, np.zeros(63, int), ROWS, "differ in number"),
     (3, np.zeros(64, int), ROWS[0], "indices have the wrong form"),
     (3, np.zeros(64, int), ROWS * 1.0, "indices have the wrong form"),
 ])
 def test_arrays_that_do_not_fit_are_named(bench, subnetworks, labels, rows, message):
     with pytest.raises(InvalidArgumentError, match=message):
-        bench.step()(bench.state(subnetworks), bench.data.images, labels, rows)
+        make_train_step(bench.model, bench.optimizer, WIDTHS)(bench.state(subnetworks), bench.data.images, labels, rows)
 
 
 @pytest.mark.parametrize("variables", [{"batch_stats": {}}, {"params": {}, "cache": {}}])
@@ -219,6 +219,6 @@ def test_a_loss_that_is_not_finite_is_reported(bench):
     state = bench.state()
     bad = jax.tree.map(lambda x: x.at[...].set(jnp.nan), state.params["logits"])
     state = replace(state, params={**state.params, "logits": bad})
-    _, metrics = bench.step()(state, *bench.data, ROWS)
+    _, metrics = bench.step()(state, bench.data.inputs, bench.data.targets, ROWS)
     assert np.isnan(metrics["objective"]).all()
     assert not bool(metrics["finite"])

@@ -1,20 +1,14 @@
 """Small networks and a small task for the tests of training; also imported by the process that is killed."""
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reds_jax.data import Split
 from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, flatten, global_avg_pool, relu
 
 CLASSES = 4
-
-
-class Examples(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
 
 
 class TinyCNN(nn.Module):
@@ -56,14 +50,14 @@ class TinyDNN(nn.Module):
         return Dense(CLASSES, name="logits")(x)
 
 
-def examples(n: int, seed: int = 0, noise: float = 60.0) -> Examples:
+def examples(n: int, seed: int = 0, noise: float = 60.0) -> Split:
     """Four textures (rows, columns, both diagonals) at random phase and contrast, under noise."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES, n)
     r, c = np.mgrid[:8, :8]
     waves = np.stack([r, c, r + c, r - c])[labels] * (2 * np.pi / 4) + rng.uniform(0, 2 * np.pi, n)[:, None, None]
     images = 127 + rng.uniform(30, 90, n)[:, None, None] * np.sin(waves) + noise * rng.standard_normal((n, 8, 8))
-    return Examples(np.clip(images, 0, 255).astype(np.uint8)[..., None], labels.astype(np.int32))
+    return Split(np.clip(images, 0, 255).astype(np.uint8)[..., None], labels.astype(np.int32))
 
 
 def initial(model: nn.Module, seed: int = 0):

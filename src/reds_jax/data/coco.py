@@ -130,4 +130,4 @@ def coco_split(folder: str | Path, part: str, *, resolution: int, limit: int | N
     images = np.empty((len(files), resolution, resolution, 3), np.uint8)
     for k, file in enumerate(files):
         images[k] = read_image(place / file.name, resolution)
-    return Split(images, np.array([file.label for file in files], np.int32))
+    return Split.of_images(images, np.array([file.label for file in files], np.int32))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from ..errors import DataError, InvalidArgumentError
 from .idx import read_idx_folder
+from .normalise import Normalise
 from .npz import npz_class_names, npz_splits
+from .parting import at_most, split_off
 from .resize import resize
 from .shapes import SHAPES, render_shapes
-from .source import DataSet, Normalise, Split, at_most, split_off
+from .source import DataSet, Split
 from .tfds_source import data_sources, gather
 
 NORMALISATIONS = ("standard", "unit")
@@ -103,7 +105,7 @@ def normalisation(how: str, train: Split) -> Normalise:
 
 def _at(split: Split, resolution: int | None) -> Split:
     """The split at the resolution, or as it is if that is None."""
-    return split if resolution is None else Split(resize(split.images, resolution), split.labels)
+    return split if resolution is None else Split.of_images(resize(split.images, resolution), split.labels)
 
 
 def _folder(name: str, known: ImageSet, path: str | None) -> tuple[Split, Split, str]:
@@ -115,7 +117,7 @@ def _folder(name: str, known: ImageSet, path: str | None) -> tuple[Split, Split,
     for images in (x_train, x_test):
         if images.shape[1:] != known.shape:
             raise DataError(f"the idx files in {folder} are not {name}", got=images.shape[1:], allowed=str(known.shape))
-    return Split(x_train, y_train), Split(x_test, y_test), f"{name}, idx files in {folder}"
+    return Split.of_images(x_train, y_train), Split.of_images(x_test, y_test), f"{name}, idx files in {folder}"
 
 
 def _tfds(name: str, data_dir: str | None) -> tuple[Split, Split, str]:
@@ -123,7 +125,7 @@ def _tfds(name: str, data_dir: str | None) -> tuple[Split, Split, str]:
     parts = data_sources(name, data_dir)
     if missing := {"train", "test"} - set(parts):
         raise DataError(f"the TFDS set {name} lacks splits", got=sorted(missing), allowed="train and test")
-    train, test = (Split(*gather(parts[part], "label", None)) for part in ("train", "test"))
+    train, test = (Split.of_images(*gather(parts[part], "label", None)) for part in ("train", "test"))
     return train, test, f"{name}, TFDS in {data_dir or '~/tensorflow_datasets'}"
 
 
@@ -133,5 +135,5 @@ def _shapes(shape: tuple[int, int, int], seed: int, limit: int | None) -> tuple[
     for stream, count in enumerate((2000, 500, 500)):
         count = count if limit is None else min(limit, count)
         images, labels = render_shapes(max(count, 1), resolution=shape[0], channels=shape[2], seed=seed, stream=stream)
-        parts.append(Split(images, labels))
+        parts.append(Split.of_images(images, labels))
     return parts[0], parts[1], parts[2]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .source import Split, split_off
+from .parting import split_off
+from .source import Split
 
 FORMS = "x_train, y_train, x_test, y_test (and x_val, y_val if there are), or x, y"
 
@@ -45,7 +46,7 @@ def npz_splits(path: str | Path, *, validation: float, test: float, seed: int) -
             raise DataError(f"{path} lacks {' and '.join(missing)}", got=sorted(arrays), allowed=FORMS)
         images = arrays[names[0]]
         try:
-            return Split(images[..., None] if images.ndim == 3 else images, arrays[names[1]])
+            return Split.of_images(images[..., None] if images.ndim == 3 else images, arrays[names[1]])
         except DataError as error:
             raise DataError(f"{path}, {names[0]} and {names[1]}: {error}") from error
 

@@ -1,4 +1,6 @@
-"""The data protocol: a ``DataSet`` is three ``Split``s of uint8 images in memory, checked when it is made."""
+"""The data protocol: a ``DataSet`` is three ``Split``s of inputs and targets in memory, checked when it is made."""
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
@@ -8,96 +10,86 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InvalidArgumentError
+from ..errors import DataError
+from .normalise import Normalise, read
+from .tree import Tree, checked, describe, leaves, map_tree, rows, take
 
 Loader = Callable[..., "DataSet"]
 """What reads a data set: keyword options in, a checked ``DataSet`` out."""
 
 
-@dataclass(frozen=True)
-class Normalise:
-    """Pixels to floats as the model takes them, on the host or on the device: ``(x / 255 - mean) / std``.
-
-    Args:
-        mean: one value per channel, on the scale 0..1.
-        std: one positive value per channel, on the scale 0..1.
-
-    Hashable, so that it can be a static argument of a compiled function.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not self.mean:
-            raise InvalidArgumentError("mean and std need one value per channel each", got=(self.mean, self.std))
-        if not np.all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):
-            raise InvalidArgumentError("mean must be finite and std finite and positive", got=(self.mean, self.std))
-
-    @classmethod
-    def unit(cls, channels: int) -> "Normalise":
-        """The plain scale ``x / 255`` for ``channels`` channels."""
-        return cls((0.0,) * channels, (1.0,) * channels)
-
-    @classmethod
-    def standard(cls, images: np.ndarray) -> "Normalise":
-        """Mean 0 and standard deviation 1 per channel over uint8 ``images`` [N, H, W, C]; exact integer sums."""
-        mean, std = [], []
-        for channel in np.moveaxis(images, -1, 0):
-            counts = np.bincount(channel.ravel(), minlength=256).astype(np.float64)
-            values = np.arange(256) / 255.0
-            mean.append(float(counts @ values / counts.sum()))
-            std.append(float(np.sqrt(counts @ (values - mean[-1]) ** 2 / counts.sum())))
-        return cls(tuple(mean), tuple(s if s > 0 else 1.0 for s in std))
-
-    def __call__(self, images: Any) -> Any:
-        """uint8 [..., C] to float32 [..., C]; NumPy in, NumPy out; a device array stays on its device."""
-        scaled = images.astype(np.float32) / np.float32(255)
-        return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images with their classes: ``images`` uint8 [N, H, W, C], ``labels`` int32 [N]; both read-only.
+    """Examples in memory: ``inputs`` with N in front, and ``targets`` with N in front, or None: the inputs are the targets.
+
+    Images uint8 [N, H, W, C], sensor windows [N, T, C], features [N, F], MFCC [N, T, F]; classes [N], the classes of every
+    pixel [N, H, W], numbers [N, K]. Each is an array, or a tuple or dict of arrays for a network with several inputs or
+    outputs: a tuple is passed as ``f(*inputs)``, a dict as ``f(**inputs)``. Arrays of 64 bits become 32; all are read-only.
 
     Raises:
-        DataError: the images are not uint8 NHWC, the labels are not integers, their numbers differ, or N = 0.
+        DataError: an array is no number [N, ...], has a value that is not finite, or the numbers of examples differ; N = 0.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    inputs: Tree
+    targets: Tree = None
 
     def __post_init__(self) -> None:
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        inputs = checked(self.inputs, "inputs")
+        targets = None if self.targets is None else checked(self.targets, "targets")
+        if targets is not None and rows(inputs) != rows(targets):
+            raise DataError("inputs and targets differ in number", got=(rows(inputs), rows(targets)))
+        if isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype.kind in "biu":
+            targets = targets.astype(np.int32)
+            targets.flags.writeable = False
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "targets", targets)
+
+    @classmethod
+    def of_images(cls, images: Any, labels: Any) -> Split:
+        """Images uint8 [N, H, W, C] with their classes, integers [N] from 0 up; a DataError for anything else."""
+        images, labels = np.asarray(images), np.asarray(labels)
         if images.dtype != np.uint8 or images.ndim != 4:
-            got = f"{images.dtype} {list(images.shape)}"
-            raise DataError("images have the wrong form", got=got, allowed="uint8 [N, H, W, C]")
-        if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
-            got = f"{labels.dtype} {list(labels.shape)}"
-            raise DataError("labels have the wrong form", got=got, allowed="integers [N]")
-        if len(images) != len(labels):
-            raise DataError("images and labels differ in number", got=(len(images), len(labels)))
-        if images.size == 0:
-            raise DataError("a split is empty", got=list(images.shape), hint="Give at least one image per class.")
-        if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
-            raise DataError("a label is out of range", got=(int(labels.min()), int(labels.max())), allowed="0 and up")
-        images, labels = images.view(), labels.astype(np.int32)
-        images.flags.writeable = labels.flags.writeable = False
-        object.__setattr__(self, "images", images)
-        object.__setattr__(self, "labels", labels)
+            raise DataError("images have the wrong form", got=f"{images.dtype} {list(images.shape)}",
+                            allowed="uint8 [N, H, W, C]")
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise DataError("labels have the wrong form", got=f"{labels.dtype} {list(labels.shape)}", allowed="integers [N]")
+        split = cls(images, labels)
+        if split.labels.min() < 0:
+            raise DataError("a label is out of range", got=int(split.labels.min()), allowed="0 and up")
+        return split
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return rows(self.inputs)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one image."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
+    def images(self) -> np.ndarray:
+        """The inputs, uint8 [N, H, W, C]; a DataError if they are no images."""
+        if not isinstance(self.inputs, np.ndarray) or self.inputs.dtype != np.uint8 or self.inputs.ndim != 4:
+            raise DataError("the inputs are no images", got=describe(self.inputs), allowed="uint8 [N, H, W, C]",
+                            hint="Read split.inputs.")
+        return self.inputs
 
-    def take(self, indices: np.ndarray) -> "Split":
-        """The images at ``indices`` [M], in that order."""
-        return Split(self.images[indices], self.labels[indices])
+    @property
+    def labels(self) -> np.ndarray:
+        """The targets, classes int32 [N]; a DataError if they are none."""
+        if not self.is_labelled:
+            got = "no targets" if self.targets is None else describe(self.targets)
+            raise DataError("the targets are no labels", got=got, allowed="integers [N]", hint="Read split.targets.")
+        return self.targets
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the targets are integers [N]."""
+        return isinstance(self.targets, np.ndarray) and self.targets.dtype.kind in "biu" and self.targets.ndim == 1
+
+    @property
+    def shape(self) -> Any:
+        """The shape of one input, (H, W, C) of an image; a tree of shapes for a tree of inputs."""
+        return map_tree(lambda path, array: array.shape[1:], self.inputs)
+
+    def take(self, indices: Any) -> Split:
+        """The examples at ``indices`` (integers [M] or a slice), in that order."""
+        return Split(take(self.inputs, indices), None if self.targets is None else take(self.targets, indices))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,38 +98,52 @@ class DataSet:
 
     Args:
         name: the name of the task.
-        train, validation, test: splits of the same image shape.
-        class_names: one per class; labels index it.
-        normalise: pixels to floats, applied on the device.
+        train, validation, test: splits of inputs and targets of the same shapes and types.
+        class_names: of a classification, one per class; labels index it. None for any other task.
+        normalise: inputs as the model reads them, applied on the device: `Normalise`, or any hashable function. None: uint8
+            becomes ``x / 255``, anything else stays.
         source: where the data come from, one line for the report.
-        synthetic: True if the images are made up, so that no accuracy on them says anything about real images.
+        synthetic: True if the data are made up, so that no figure on them says anything about real ones.
 
     Raises:
-        DataError: the splits differ in shape, a label has no class name, a class is missing in ``train``.
+        DataError: the splits differ in form, a label has no class name, a class is missing in ``train``.
     """
 
     name: str
     train: Split
     validation: Split
     test: Split
-    class_names: tuple[str, ...]
-    normalise: Normalise
-    source: str
+    class_names: tuple[str, ...] | None = None
+    normalise: Callable[[Any], Any] | None = None
+    source: str = "arrays in memory"
     synthetic: bool = False
 
     def __post_init__(self) -> None:
         for part, split in self.splits.items():
-            if split.shape != self.train.shape:
-                raise DataError(f"{self.name}: {part} has images of another shape than train", got=split.shape)
-            if split.labels.max() >= len(self.class_names):
-                allowed = f"0..{len(self.class_names) - 1}, one per class name"
-                raise DataError(f"{self.name}: a label of {part} has no class", got=int(split.labels.max()),
-                                allowed=allowed)
-        counts = np.bincount(self.train.labels, minlength=len(self.class_names))
-        if missing := [name for name, count in zip(self.class_names, counts, strict=True) if count == 0]:
-            raise DataError(f"{self.name}: classes without a training image", got=missing)
-        if len(self.normalise.mean) != self.train.shape[-1]:
-            raise DataError(f"{self.name}: normalise needs one mean and std per channel", got=self.normalise.mean)
+            for kind in ("inputs", "targets"):
+                got, expected = (_form(getattr(s, kind)) for s in (split, self.train))
+                if got != expected:
+                    raise DataError(f"{self.name}: {part} has {kind} of another form than train", got=got, allowed=expected)
+        if self.class_names is not None:
+            self._check_classes(self.class_names)
+        channels = None if self.pixel_scale is None else len(self.pixel_scale.mean)
+        if channels is not None and (isinstance(self.shape, dict) or self.shape[-1:] != (channels,)):
+            raise DataError(f"{self.name}: normalise needs one mean and std per channel", got=channels,
+                            allowed=f"the last axis of {self.shape}")
+
+    def _check_classes(self, names: tuple[str, ...]) -> None:
+        found = set()
+        for part, split in self.splits.items():
+            if not isinstance(split.targets, np.ndarray) or split.targets.dtype.kind not in "biu":
+                raise DataError(f"{self.name}: class_names need labels", got=_form(split.targets), allowed="integers [N, ...]",
+                                hint="Leave class_names out for any other task than classification.")
+            low, high = int(split.targets.min()), int(split.targets.max())
+            if low < 0 or high >= len(names):
+                raise DataError(f"{self.name}: a label of {part} has no class", got=low if low < 0 else high,
+                                allowed=f"0..{len(names) - 1}, one per class name")
+            found |= set(np.unique(split.targets).tolist()) if part == "train" else set()
+        if missing := [name for i, name in enumerate(names) if i not in found]:
+            raise DataError(f"{self.name}: classes without a training example", got=missing)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -145,73 +151,56 @@ class DataSet:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one image."""
+    def shape(self) -> Any:
+        """The shape of one input, (H, W, C) of an image; a tree of shapes for a tree of inputs."""
         return self.train.shape
 
     @property
     def classes(self) -> int:
         """The number of classes."""
+        if self.class_names is None:
+            raise DataError(f"{self.name} has no classes", got=_form(self.train.targets))
         return len(self.class_names)
+
+    @property
+    def pixel_scale(self) -> Normalise | None:
+        """Mean and standard deviation of every channel, if the inputs are pixels that are normalised so."""
+        return self.normalise if isinstance(self.normalise, Normalise) else None
+
+    def read(self, inputs: Tree) -> Tree:
+        """Inputs as the model reads them, normalised; NumPy in, NumPy out."""
+        return read(inputs, self.normalise)
+
+    def example(self) -> Tree:
+        """The first input of ``train`` as the model reads it, [1, ...]: for ``model.init`` and `reds_jax.trace`."""
+        return self.read(take(self.train.inputs, slice(0, 1)))
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the three splits, for the record of a run: shapes, pixels, labels, class names."""
+        """SHA-256 over the three splits, for the record of a run: shapes, types, values, class names."""
         digest = hashlib.sha256(repr(self.class_names).encode())
         for part, split in self.splits.items():
-            digest.update(f"{part} {split.images.shape}".encode())
-            digest.update(split.images.tobytes())
-            digest.update(split.labels.astype("<i4").tobytes())
+            for kind, tree in (("inputs", split.inputs), ("targets", split.targets)):
+                for path, array in () if tree is None else leaves(tree):
+                    if kind == "targets" and split.is_labelled:  # an image with a label needs no more than its shape
+                        digest.update(array.astype("<i4").tobytes())
+                        continue
+                    named = "" if array.dtype == np.uint8 and not path and kind == "inputs" else f" {kind}/{path} {array.dtype}"
+                    digest.update(f"{part} {array.shape}{named}".encode())
+                    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return digest.hexdigest()
 
     def describe(self) -> str:
-        """One line: name, numbers, shape, origin."""
+        """One line: name, numbers, form, origin."""
         sizes = " / ".join(f"{len(split):,}" for split in self.splits.values())
         stand_in = "SYNTHETIC stand-in; " if self.synthetic else ""
-        return f"{self.name}: {sizes} train / validation / test images {self.shape}; {stand_in}{self.source}"
+        return f"{self.name}: {sizes} train / validation / test examples, {self.form}; {stand_in}{self.source}"
+
+    @property
+    def form(self) -> str:
+        """What an example is: ``"uint8 [28, 28, 1] -> int32 []"``."""
+        return f"{_form(self.train.inputs)} -> {_form(self.train.targets)}"
 
 
-def split_off(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Part a split in two, ``(rest, taken)``: every class gives its share, the choice depends on ``seed`` alone.
-
-    Of a class with n images, floor or ceil of ``n * fraction`` are taken (largest remainders first, so that the
-    total is ``round(N * fraction)``), but never all of them. Both parts keep the order of ``split``.
-
-    Args:
-        split: what is parted.
-        fraction: the share that is taken, in (0, 1).
-        seed: a non-negative integer.
-
-    Raises:
-        InvalidArgumentError: the fraction is not in (0, 1), or so small that nothing is taken.
-    """
-    if not 0 < fraction < 1:
-        raise InvalidArgumentError("the fraction to split off is out of range", got=fraction, allowed="in (0, 1)")
-    classes, inverse, counts = np.unique(split.labels, return_inverse=True, return_counts=True)
-    exact = counts * fraction
-    quota = np.floor(exact).astype(int)
-    missing = int(np.floor(len(split) * fraction + 0.5)) - int(quota.sum())
-    room = (quota < exact) & (quota < counts - 1)
-    by_remainder = np.argsort(np.where(room, quota - exact, 1.0), kind="stable")
-    quota[by_remainder[: min(missing, int(room.sum()))]] += 1
-    if quota.sum() == 0:
-        raise InvalidArgumentError("the fraction takes no image at all", got=fraction,
-                                   hint=f"The split has {len(split)} images of {len(classes)} classes.")
-    order = np.argsort(np.random.default_rng(seed).random(len(split)), kind="stable")
-    taken = np.zeros(len(split), bool)
-    for index, share in enumerate(quota):
-        taken[order[inverse[order] == index][:share]] = True
-    return split.take(np.flatnonzero(~taken)), split.take(np.flatnonzero(taken))
-
-
-def at_most(split: Split, limit: int | None, seed: int) -> Split:
-    """The split, or ``limit`` of its images chosen by ``seed`` with every class in its share; None takes all.
-
-    Raises:
-        InvalidArgumentError: the limit is below 1.
-    """
-    if limit is None:
-        return split
-    if limit < 1:
-        raise InvalidArgumentError("the limit of images is too small", got=limit, allowed="1 and up, or None for all")
-    return split if limit >= len(split) else split_off(split, limit / len(split), seed)[1]
+def _form(tree: Tree) -> str:
+    return "the inputs" if tree is None else describe(tree)

@@ -6,9 +6,10 @@ from ..errors import DataError, InvalidArgumentError
 from .coco import coco_split
 from .images import normalisation, parse_spec
 from .npz import npz_splits
+from .parting import at_most, split_off
 from .resize import resize
 from .scenes import render_scenes
-from .source import DataSet, Split, at_most, split_off
+from .source import DataSet, Split
 from .tfds_source import data_sources, gather
 
 CLASS_NAMES = ("no person", "person")
@@ -64,7 +65,7 @@ def _scenes(side: int, seed: int, limit: int | None) -> tuple[Split, Split, Spli
     for stream, count in enumerate(SCENES.values()):
         count = count if limit is None else min(limit, count)
         images, labels, _ = render_scenes(count, resolution=side, seed=seed, stream=stream)
-        parts.append(Split(images, labels))
+        parts.append(Split.of_images(images, labels))
     return parts[0], parts[1], parts[2]
 
 
@@ -72,7 +73,7 @@ def _at(split: Split, side: int) -> Split:
     """The split as colour images of the resolution."""
     if split.shape[-1] != 3:
         raise DataError("images of vww need three channels", got=split.shape)
-    return Split(resize(split.images, side, method="bilinear"), split.labels)
+    return Split.of_images(resize(split.images, side, method="bilinear"), split.labels)
 
 
 def _coco(path: str | None, side: int, seed: int, limit: int | None, validation: float) -> tuple[Split, Split, Split]:
@@ -95,5 +96,5 @@ def _wake_vision(data_dir: str | None, side: int, limit: int | None) -> tuple[Sp
         return resize(image[None], side, method="bilinear")[0]
 
     most = WAKE_VISION_LIMIT if limit is None else limit
-    train, held, test = (Split(*gather(parts[name], "person", most, squash)) for name in names)
+    train, held, test = (Split.of_images(*gather(parts[name], "person", most, squash)) for name in names)
     return train, held, test

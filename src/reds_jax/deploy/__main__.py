@@ -51,7 +51,7 @@ class Export:
         saved = saved_run.read(self.run, data=self.data)
         exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule,
-                              normalise=saved.data.normalise, name=self.name)
+                              normalise=saved.data.pixel_scale, name=self.name)
         facts = exported.facts
         console.print(f"{self.folder}: {facts['weight_bytes']:,} bytes of weights, once; {facts['table_bytes']:,} bytes of "
                       f"scales and offsets for {len(facts['subnetworks'])} subnetworks; try: make -C {self.folder}",

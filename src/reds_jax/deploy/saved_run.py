@@ -31,13 +31,13 @@ class SavedRun:
     def calibration(self, examples: int = 256, batch: int = 64) -> list[np.ndarray]:
         """Batches of training inputs, in the order of the data set."""
         images = self.data.train.images[:examples]
-        return [self.data.normalise(images[i : i + batch]) for i in range(0, len(images), batch)]
+        return [self.data.read(images[i : i + batch]) for i in range(0, len(images), batch)]
 
     def test_batches(self, batch: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Normalised test inputs with their labels."""
         split = self.data.test
         for i in range(0, len(split), batch):
-            yield self.data.normalise(split.images[i : i + batch]), split.labels[i : i + batch]
+            yield self.data.read(split.images[i : i + batch]), split.labels[i : i + batch]
 
 
 def read(folder: str | Path, *, data: str | None = None) -> SavedRun:

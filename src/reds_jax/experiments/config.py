@@ -20,14 +20,14 @@ class Training:
     """One training run: before nesting (every layer at full width), or of all nested subnetworks together.
 
     Args:
-        epochs: passes over the training images.
-        batch_size: images of one step.
+        epochs: passes over the training examples.
+        batch_size: examples of one step.
         optimizer: adam, adamw or sgd (momentum 0.9).
         schedule: cosine (down to 0 over all epochs), constant, or piecewise (equal parts of the run, one per learning rate).
         learning_rates: one number, or for piecewise one per part.
         warmup: share of the run over which the cosine schedule first rises from 0.
         augment: random changes of the training images, on the device.
-        patience: stop after so many epochs without a better mean validation accuracy; never by default.
+        patience: stop after so many epochs without a better mean validation metric; never by default.
     """
 
     epochs: int = 5
@@ -87,7 +87,7 @@ class Experiment:
         preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
         data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
         resolution: pixels a side; the data set's own by default.
-        limit: at most so many images of each split.
+        limit: at most so many examples of each split.
         seed: of everything that is random.
         output: folder of the run; a run that was stopped there goes on from its last checkpoint.
         pretrained: an .npz with the arrays of a trained network to start from, instead of training one.
@@ -96,7 +96,7 @@ class Experiment:
         pretrain: training of the full network.
         nested: training of all subnetworks together.
         rivals: other ways to choose the widths, trained with the same steps from the same network.
-        recalibration_batches: mini-batches of training images for the batch statistics of each subnetwork.
+        recalibration_batches: mini-batches of training inputs for the batch statistics of each subnetwork.
         compilation_cache: folder of compiled programs, so that a run that goes on or is repeated need not compile again.
     """
 

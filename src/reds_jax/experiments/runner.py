@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from reds_jax.experiments.config import Experiment, Training
 from reds_jax.graph import ChannelGraph
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult
-from reds_jax.training import FitConfig, evaluate, fit
+from reds_jax.training import Evaluation, FitConfig, evaluate, fit
 from reds_jax.training.arrays import write_text
 
 
@@ -78,26 +78,28 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
 
     data = data_sets.load(task.name, experiment.data, resolution=experiment.resolution, seed=experiment.seed,
                           limit=experiment.limit)
-    say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} images of "
-                f"{' x '.join(map(str, data.shape))}" + (" [yellow](a synthetic stand-in)[/]" if data.synthetic else ""))
+    say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} examples, "
+                f"{data.form}" + (" [yellow](a synthetic stand-in)[/]" if data.synthetic else ""))
     model = models.build(task.architecture, task.arguments)
     runner = _Run(experiment, model, data, console)
     variables, how = runner.start(task)
-    on_validation = runner.accuracy(variables, "validation")
-    say("start", f"{how}: {100 * on_validation:.2f} % on validation data")
+    on_validation = runner.measure(variables, "validation")
+    metric = on_validation.reported
+    say("start", f"{how}: {metric.name} {metric.text(on_validation.metric)} on validation data")
 
     methods: list[MethodResult] = []
     for method in ("reds", *experiment.rivals):
         network, result = runner.nest(method, variables, say)
         methods.append(result)
         if method == "reds":
+            scale = None if data.pixel_scale is None else asdict(data.pixel_scale)
             network.save(output / "model", architecture={"name": task.architecture, "arguments": dict(task.arguments)},
-                         notes={"data": data.source, "normalise": {"mean": data.normalise.mean, "std": data.normalise.std},
-                                "test_accuracy": [s.test_accuracy for s in result.subnetworks]})
+                         notes={"data": data.source, "normalise": scale, "metric": metric.name,
+                                "test_metric": [s.test_metric for s in result.subnetworks]})
     graph = say.graph
     assert graph is not None  # the pipeline has run
 
-    start = {"how": how, "validation_accuracy": on_validation, "test_accuracy": runner.accuracy(variables, "test")}
+    start = {"how": how, "validation_metric": on_validation.metric, "test_metric": runner.measure(variables, "test").metric}
     results = {
         "title": task.title, "task": task.name, "preset": experiment.preset, "command": command, "seed": experiment.seed,
         "environment": environment, "seconds": time.monotonic() - begin,
@@ -108,10 +110,10 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
         "start": start, "methods": methods,
     }
-    report.plot(output / "accuracy.png", methods, title=task.title, start=start["test_accuracy"])
+    report.plot(output / f"{metric.slug}.png", methods, title=task.title, start=start["test_metric"])
     write_text(output / "results.json", report.to_json(results))
     write_text(output / "report.md", report.markdown(results, methods))
-    console.print(report.accuracy_table(methods))
+    console.print(report.metric_table(methods))
     say("report", f"{output / 'report.md'}, {results['seconds']:.0f} s; load the network with "
                   f"reds_jax.NestedNetwork.load({str(output / 'model')!r})")
     return results
@@ -144,7 +146,7 @@ class _Stages:
                 self(stage, f"certificate {solved.certificate:.4f} of the separate optima, {proven}, {solved.seconds:.2f} s")
         elif isinstance(found, MethodResult):
             self(stage, report.LABELS[found.method] + ": " + ", ".join(
-                f"{100 * s.test_accuracy:.2f} % at {100 * s.macs_fraction:.1f} % MACs" for s in found.subnetworks))
+                f"{found.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} % MACs" for s in found.subnetworks))
         else:
             self(stage, "share of the importance in the better half of each group: "
                  + ", ".join(f"{name} {_better_half(scores):.2f}" for name, scores in found.items()))
@@ -172,18 +174,18 @@ class _Run:
         if weights is not None:
             prefix = self.experiment.pretrained_prefix
             return _import(task, weights, prefix), f"the arrays {prefix}* of {weights.name}"
-        variables: Any = self.model.init(jax.random.key(self.experiment.seed), np.zeros((1, *self.data.shape), np.float32))
+        variables: Any = self.model.init(jax.random.key(self.experiment.seed), self.data.example())
         result = fit(self.model, variables, [1.0], self.data.train, self.data.validation, self.config(options),
                      normalise=self.data.normalise, folder=self.experiment.output / "pretrain", console=self.console)
         variables = {"params": result.params, **({"batch_stats": s} if (s := result.batch_stats[0]) else {})}
         return variables, f"trained for {options.epochs} epochs"
 
-    def accuracy(self, variables: Any, part: str) -> float:
-        """Accuracy of the full network on the split ``part``."""
+    def measure(self, variables: Any, part: str) -> Evaluation:
+        """The full network on the split ``part``."""
         split = self.data.splits[part]
-        one, = evaluate(self.model, variables["params"], [variables.get("batch_stats", {})], [1.0], split.images, split.labels,
+        one, = evaluate(self.model, variables["params"], [variables.get("batch_stats", {})], [1.0], split.inputs, split.targets,
                         normalise=self.data.normalise)
-        return one.accuracy
+        return one
 
     def nest(self, method: pipeline.Method, variables: Any, stages: _Stages) -> tuple[NestedNetwork, MethodResult]:
         """The stages of the pipeline, by one way of choosing the widths."""

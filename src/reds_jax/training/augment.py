@@ -84,8 +84,9 @@ class Augment:
         number("max_angle", self.max_angle, 0, 3.141592653589793)
 
     def __call__(self, key: Array, images: Images) -> FloatImages:
-        if images.ndim != 4:
-            raise InvalidArgumentError("augmentation takes images", got=images.shape, allowed="[N, H, W, C]")
+        if getattr(images, "ndim", None) != 4:
+            raise InvalidArgumentError("augmentation takes images", got=getattr(images, "shape", type(images).__name__),
+                                       allowed="[N, H, W, C]")
         n = images.shape[0]
         flip_key, angle_key, shift_key = jax.random.split(key, 3)
         x = images

@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from reds_jax.errors import CheckpointError
 from reds_jax.training.arrays import Arrays, digest, pack, read_json, unpack, write_text
 
-FORMAT = 2
+FORMAT = 3
 
 
 def differing(a: Any, b: Any, path: str = "") -> list[str]:

@@ -16,20 +16,20 @@ class FitConfig:
     """How to train; checked when made.
 
     Args:
-        epochs: over the training split; each has ``N // batch_size`` steps over a new permutation.
-        batch_size: images a step.
+        epochs: over the training split; each has ``N // batch_size`` steps over a new permutation. Of a stream, see `Stream`.
+        batch_size: examples a step; with a stream, the size of its batches.
         steps_per_dispatch: steps in one call of the compiled step, one log line each.
         optimizer: and its learning-rate schedule, in steps.
         weights: of the subnetworks in the loss, see `subnetwork_weights`.
         distill: see `nested_loss`.
         sandwich: see `make_train_step`.
-        augment: a preset: "none", "flip", "flip_shift", "flip_shift_rotate".
+        augment: a preset for images: "none", "flip", "flip_shift", "flip_shift_rotate".
         share: see `make_train_step`.
-        seed: of the order of the images and of everything random in the steps.
-        patience: stop after so many epochs without a better mean validation accuracy; None: never.
-        recalibrate_batches: batches of training images whose exact statistics each subnetwork is validated with (and
+        seed: of the order of the examples and of everything random in the steps.
+        patience: stop after so many epochs without a better mean validation metric; None: never.
+        recalibrate_batches: batches of training inputs whose exact statistics each subnetwork is validated with (and
             returned with); 0: the moving averages.
-        evaluate_batch_size: images a batch in validation.
+        evaluate_batch_size: examples a batch in validation.
         checkpoint_dispatches: a checkpoint after so many dispatches, beside the one after each epoch; None: only that.
 
     Raises:

@@ -1,21 +1,34 @@
-"""Accuracy and loss of every subnetwork, exact over all examples."""
+"""Loss and metric of every subnetwork, exact over all examples, in inference mode."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from reds_jax.errors import InvalidArgumentError
-from reds_jax.nn.lowering import uses_dot
+from reds_jax.data.normalise import read
+from reds_jax.data.stream import Stream
+from reds_jax.data.tree import Tree, filled, rows, take
+from reds_jax.errors import InvalidArgumentError, MetricError
+from reds_jax.run import run
 from reds_jax.training.checks import integer
-from reds_jax.training.inputs import Model, Normalisation, check_model, floats, variables_of
+from reds_jax.training.feed import Check, read_ahead
+from reds_jax.training.inputs import (
+    Model,
+    Normalisation,
+    check_examples,
+    check_inputs,
+    check_model,
+    form,
+    target_check,
+    variables_of,
+)
+from reds_jax.training.metric import Metric
+from reds_jax.training.objective import Objective
 from reds_jax.widths import Width, check_width
 
 
@@ -24,19 +37,23 @@ class Evaluation:
     """The result for one subnetwork.
 
     Args:
-        correct: examples whose label has the highest logit (the first of equal ones).
+        metric: mean over the examples of what the objective reports.
+        loss: mean of its loss.
         examples: all of them.
-        loss: mean cross-entropy in nats.
+        reported: name, unit and direction of the metric.
     """
 
-    correct: int
-    examples: int
+    metric: float
     loss: float
+    examples: int
+    reported: Metric
 
     @property
     def accuracy(self) -> float:
-        """``correct / examples``."""
-        return self.correct / self.examples
+        """The metric, if that is an accuracy; an error otherwise."""
+        if self.reported.name != "accuracy":
+            raise MetricError("the accuracy was not measured", got=self.reported.name, hint="Read .metric.")
+        return self.metric
 
 
 def evaluate(
@@ -44,59 +61,89 @@ def evaluate(
     params: Any,
     batch_stats: Sequence[Any],
     widths: Sequence[Width],
-    images: Any,
-    labels: Any,
+    inputs: Any,
+    targets: Any = None,
     *,
+    objective: Objective | None = None,
     normalise: Normalisation | None = None,
     batch_size: int = 500,
 ) -> tuple[Evaluation, ...]:
-    """Run every subnetwork with its own statistics over all images; the last batch is filled up and the filling not counted.
+    """Run every subnetwork with its own statistics over all examples; the last batch is filled up and the filling not counted.
 
     Args:
-        model: the network; compiled once a width, and not again for the same model, shape of an image and batch size.
+        model: the network; compiled once a width, and not again for the same model, form of the examples and batch size.
         params: the full parameters.
         batch_stats: of each subnetwork; empty dicts without batch norm.
         widths: of the subnetworks.
-        images: [N, H, W, C], uint8 or floats.
-        labels: integers [N].
+        inputs: [N, ...], an array or a tree of arrays; or a `Stream`, which has the targets and its own batches.
+        targets: [N, ...]; None: the inputs as they are read.
+        objective: by default `classification` for integer targets [N].
         normalise: as in training.
-        batch_size: images a batch; it does not change the result (but for the rounding of the loss).
+        batch_size: examples a batch; it does not change the result (but for the rounding of the sums).
 
     Raises:
-        InvalidArgumentError: no examples, or numbers that do not fit.
+        InvalidArgumentError: no examples, or examples that do not suit model and objective (`check_examples`).
     """
     check_model(model)
+    integer("batch_size", batch_size, 1)
     if len(batch_stats) != len(widths):
         raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
                                    allowed=f"{len(widths)}")
-    if len(images) != len(labels) or len(images) == 0:
-        raise InvalidArgumentError("images and labels do not fit", got=(len(images), len(labels)),
-                                   allowed="as many labels as images, at least one")
-    total = len(images)
-    size = min(integer("batch_size", batch_size, 1), total)
-    images, labels = np.asarray(images), np.asarray(labels)
-    results = []
-    for width, stats in zip(widths, batch_stats, strict=True):
-        loss, correct = 0.0, 0
-        for start in range(0, total, size):
-            rows = np.minimum(np.arange(start, start + size), total - 1)  # the last batch is filled with the last image
-            losses, right = _batch(variables_of(params, stats), images[rows], labels[rows], model=model,
-                                   width=check_width(width), normalise=normalise, dot=uses_dot())
-            real = total - start
-            loss += float(np.asarray(losses, np.float64)[:real].sum())
-            correct += int(np.asarray(right)[:real].sum())
-        results.append(Evaluation(correct, total, loss / total))
-    return tuple(results)
+    if isinstance(inputs, Stream):
+        first, what = inputs.example, "targets of the stream"
+    else:
+        inputs, what = check_inputs(inputs, "inputs"), "targets"
+        first = inputs, targets
+    found = check_examples(objective, model, variables_of(params, batch_stats[0]), *first, normalise, what)
+    return measure(model, params, batch_stats, widths, inputs, targets, found, normalise, batch_size)
 
 
-@partial(jax.jit, static_argnames=("model", "width", "normalise", "dot"))
+def measure(
+    model: Model, params: Any, batch_stats: Sequence[Any], widths: Sequence[Width], inputs: Any, targets: Any,
+    objective: Objective, normalise: Normalisation | None, batch_size: int,
+) -> tuple[Evaluation, ...]:
+    """`evaluate` of examples that were checked before."""
+    widths = [check_width(width) for width in widths]
+    losses, metrics, total = np.zeros(len(widths)), np.zeros(len(widths)), 0
+    if isinstance(inputs, Stream):
+        check = target_check(objective, model, variables_of(params, batch_stats[0]), inputs.example[0], normalise)
+        batches = _stream_batches(inputs, check)
+    else:
+        batches = _batches(inputs, targets, batch_size)
+    for x, y, real in batches:
+        total += real
+        for i, (width, stats) in enumerate(zip(widths, batch_stats, strict=True)):
+            loss, metric = _batch(variables_of(params, stats), x, y, model=model, width=width, objective=objective,
+                                  normalise=normalise, lowering=form())
+            losses[i] += np.asarray(loss, np.float64)[:real].sum()
+            metrics[i] += np.asarray(metric, np.float64)[:real].sum()
+    return tuple(Evaluation(float(m / total), float(loss / total), total, objective.reported)
+                 for m, loss in zip(metrics, losses, strict=True))
+
+
+def _batches(inputs: Tree, targets: Tree, batch_size: int) -> Iterator[tuple[Tree, Tree, int]]:
+    """Batches of one size with the number of examples that count; the last is filled up with the last example."""
+    total = rows(inputs)
+    size = min(batch_size, total)
+    for start in range(0, total, size):
+        indices = np.minimum(np.arange(start, start + size), total - 1)
+        yield take(inputs, indices), None if targets is None else take(targets, indices), min(size, total - start)
+
+
+def _stream_batches(stream: Stream, check: Check) -> Iterator[tuple[Tree, Tree, int]]:
+    for inputs, targets in read_ahead(stream, check=check):
+        size = stream.batch_size
+        yield filled(inputs, size), None if targets is None else filled(targets, size), rows(inputs)
+
+
+@partial(jax.jit, static_argnames=("model", "width", "objective", "normalise", "lowering"))
 def _batch(
-    variables: Any, images: jax.Array, labels: jax.Array, *, model: Model, width: Width, normalise: Normalisation | None,
-    dot: bool,
+    variables: Any, inputs: Tree, targets: Tree, *, model: Model, width: Width, objective: Objective,
+    normalise: Normalisation | None, lowering: Hashable,
 ) -> tuple[jax.Array, jax.Array]:
-    """The loss of each image and whether it is answered correctly; one compilation serves splits of every size."""
-    del dot  # the trace reads the form itself (`reds_jax.nn.lowering`); as an argument it keeps the forms apart
-    integers = jnp.issubdtype(images.dtype, jnp.integer)
-    logits = model.apply(variables, floats(images, normalise, integers=integers), width=width)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return losses, logits.argmax(-1) == labels
+    """Loss and metric of each example; one compilation serves splits of every size."""
+    del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
+    x = read(inputs, normalise)
+    outputs, _ = run(model, variables, x, width)
+    y = x if targets is None else targets
+    return objective.loss(outputs, y), objective.metric(outputs, y)

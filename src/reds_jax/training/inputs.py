@@ -1,36 +1,40 @@
-"""From images on the device to what the model reads: gather, augment, normalise; the same in training and evaluation."""
+"""From examples on the device to what the model reads: gather, augment, normalise; and what is checked before that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from reds_jax.errors import InvalidArgumentError
+from reds_jax.data.normalise import read
+from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
+from reds_jax.errors import DataError, InvalidArgumentError
+from reds_jax.lowering import uses_dot
+from reds_jax.run import run
+from reds_jax.training.objective import Objective, default_objective
+
+Model = Hashable
+"""What `reds_jax.run.run` takes: a flax.linen module, or a pure model of another framework; a static argument."""
 
 Normalisation = Callable[[Any], Any]
-"""Pixels to floats on the device, hashable: `reds_jax.data.Normalise`, or any function."""
+"""Inputs as the model reads them, on the device; hashable: `reds_jax.data.Normalise`, or any function."""
 
-Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
-"""(key, images [N, H, W, C]) -> float images of the same shape and scale; see `reds_jax.training.augment`."""
-
-
-class Model(Protocol):
-    """What a network must have: a flax.linen module whose call is ``(x, width, *, train)``; hashable."""
-
-    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any: ...
+Augmentation = Callable[[jax.Array, Any], Any]
+"""(key, inputs [N, ...]) -> float inputs of the same shape and scale; see `reds_jax.training.augment`."""
 
 
 class Examples(Protocol):
-    """Images [N, ...] with integer labels [N]: `reds_jax.data.Split`, or anything with these two arrays."""
+    """Inputs and targets with N in front: `reds_jax.data.Split`, or anything with these two; targets may be None."""
 
     @property
-    def images(self) -> Any: ...
+    def inputs(self) -> Any: ...
 
     @property
-    def labels(self) -> Any: ...
+    def targets(self) -> Any: ...
 
 
 def check_model(model: Any) -> None:
@@ -42,24 +46,98 @@ def check_model(model: Any) -> None:
                                    hint="Give its fields hashable values: tuples, not lists or arrays.") from error
 
 
-def read(
-    images: jax.Array, indices: jax.Array, normalise: Normalisation | None, *, augment: Augmentation | None = None,
+def form() -> Hashable:
+    """How operations traced now are lowered: an argument of compiled functions that keeps the forms apart."""
+    return uses_dot()
+
+
+def gather(
+    inputs: Tree, targets: Tree, indices: Any, normalise: Normalisation | None, *, augment: Augmentation | None = None,
     key: jax.Array | None = None,
-) -> jax.Array:
-    """The images at ``indices`` as floats; without a normalisation uint8 becomes ``x / 255`` and floats stay."""
-    x = images[indices]
-    if augment is not None and key is not None:
-        x = augment(key, x)
-    return floats(x, normalise, integers=jnp.issubdtype(images.dtype, jnp.integer))
-
-
-def floats(x: jax.Array, normalise: Normalisation | None, *, integers: bool) -> jax.Array:
-    """Pixels as the model reads them; ``integers``: they are on the scale 0..255 if there is no normalisation."""
-    if normalise is not None:
-        return normalise(x)
-    return x.astype(jnp.float32) / 255 if integers else x
+) -> tuple[Tree, Tree]:
+    """Inputs at ``indices`` as the model reads them, with their targets; targets None are the inputs that are read."""
+    taken = take(inputs, indices)
+    x = read(taken if augment is None or key is None else augment(key, taken), normalise, like=taken)
+    return x, x if targets is None else take(targets, indices)
 
 
 def variables_of(params: Any, batch_stats: Any) -> dict[str, Any]:
-    """The variables of one subnetwork, for ``model.apply``; a model without batch norm has no statistics."""
-    return {"params": params, "batch_stats": batch_stats} if batch_stats else {"params": params}
+    """The variables of one subnetwork."""
+    return {"params": params, "batch_stats": batch_stats}
+
+
+def check_inputs(inputs: Tree, what: str) -> Tree:
+    """The inputs, if they are numbers [N, ...] with the same N everywhere, all finite; a device array stays where it is.
+
+    Raises:
+        InvalidArgumentError: otherwise; the message names the array and the row.
+    """
+    on_device = all(isinstance(array, jax.Array) for _, array in leaves(inputs))
+    try:
+        if not on_device:
+            return checked(inputs, what)
+        checked(map_tree(lambda path, array: np.zeros(array.shape[:1], bool), inputs), what)  # the numbers of examples
+    except DataError as error:
+        raise InvalidArgumentError(str(error).rstrip(".")) from error
+    for path, array in leaves(inputs):
+        if jnp.issubdtype(array.dtype, jnp.floating) and not bool(jnp.isfinite(array).all()):
+            raise InvalidArgumentError(f"the {what} have a value that is not finite", got=path or str(array.dtype))
+    return inputs
+
+
+def check_examples(
+    objective: Objective | None, model: Model, variables: Any, inputs: Tree, targets: Tree, normalise: Normalisation | None,
+    what: str,
+) -> Objective:
+    """The objective, by default that of the targets, if outputs and targets suit it. Every entrance asks this, once.
+
+    Args:
+        objective: None: `default_objective`.
+        model, variables: the network; its outputs at full width are looked at as shapes, nothing is run.
+        inputs, targets: of all examples.
+        normalise: as in training.
+        what: of the examples, for the message: "training targets".
+
+    Raises:
+        InvalidArgumentError: numbers that differ, shapes that do not belong together (nothing is broadcast), a label that no
+            output stands for, a target that is not finite. The message names the value, its row, and what is allowed.
+    """
+    check_model(model)
+    try:
+        targets = None if targets is None else checked(targets, what)
+    except DataError as error:
+        raise InvalidArgumentError(str(error).rstrip(".")) from error
+    if targets is not None and rows(inputs) != rows(targets):
+        raise InvalidArgumentError(f"inputs and {what} differ in number", got=(rows(inputs), rows(targets)))
+    objective = default_objective(targets) if objective is None else objective
+    outputs, x = output_shapes(model, variables, inputs, normalise)
+    if targets is None:
+        objective.check_form(outputs, x)
+        return objective
+    objective.check_form(outputs, map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *a.shape[1:]), a.dtype), targets))
+    if objective.check is not None:
+        objective.check.values(outputs, targets, what)
+    return objective
+
+
+def target_check(
+    objective: Objective, model: Model, variables: Any, inputs: Tree, normalise: Normalisation | None
+) -> Callable[[Tree, str], None]:
+    """For the batches of a stream: raises an `InvalidArgumentError` if a value of the targets is not allowed."""
+    check, (outputs, _) = objective.check, output_shapes(model, variables, inputs, normalise)
+    return (lambda targets, what: None) if check is None else lambda targets, what: check.values(outputs, targets, what)
+
+
+def output_shapes(model: Model, variables: Any, inputs: Tree, normalise: Normalisation | None) -> tuple[Any, Any]:
+    """Shapes of the outputs at full width, and of the inputs as they are read, for two examples."""
+    two = map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *np.shape(a)[1:]), a.dtype), inputs)
+    return _outputs.eval_shape(variables, two, model=model, normalise=normalise, lowering=form())
+
+
+@partial(jax.jit, static_argnames=("model", "normalise", "lowering"))
+def _outputs(
+    variables: Any, inputs: Tree, *, model: Model, normalise: Normalisation | None, lowering: Hashable
+) -> tuple[Any, Any]:
+    del lowering
+    x = read(inputs, normalise)
+    return run(model, variables, x)[0], x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from reds_jax.errors import CheckpointError
 from reds_jax.training.arrays import write_text
+from reds_jax.training.metric import Metric
 
 Record = dict[str, Any]
 
@@ -79,16 +80,17 @@ class JsonLines:
 
 
 class Display:
-    """A bar with loss, accuracy and time left on a terminal; elsewhere one line an epoch.
+    """A bar with loss, metric and time left on a terminal; elsewhere one line an epoch.
 
     Args:
         console: where to write; a `rich.console.Console(quiet=True)` is silent.
-        steps: of the whole run.
+        metric: what is reported.
+        steps: of the whole run; None if that is not known yet.
         done: steps made before (a resumed run).
     """
 
-    def __init__(self, console: Console, steps: int, done: int) -> None:
-        self._console = console
+    def __init__(self, console: Console, metric: Metric, steps: int | None, done: int) -> None:
+        self._console, self._metric = console, metric
         self._bar = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)
@@ -101,19 +103,22 @@ class Display:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """Print what the user should know of the run."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def steps(self, record: Record) -> None:
         """Show a record of training steps."""
-        numbers = f"loss {record['objective']:.3f}  acc {_percent(record['accuracy'])}"
+        numbers = f"loss {record['objective']:.3f}  {self._metric.label} {self._numbers(record['metric'])}"
         self._bar.update(self._task, completed=record["step"], description=f"epoch {record['epoch'] + 1}", numbers=numbers)
 
     def epoch(self, record: Record) -> None:
         """Print the record of an epoch."""
         best = "  *" if record["best"] else ""
         self._console.print(
-            f"epoch {record['epoch'] + 1}: loss {record['objective']:.4f}, validation accuracy "
-            f"{_percent(record['validation_accuracy'])} (mean {100 * record['validation_mean']:.2f}), "
+            f"epoch {record['epoch'] + 1}: loss {record['objective']:.4f}, validation {self._metric.label} "
+            f"{self._numbers(record['validation_metric'])} (mean {self._metric.number(record['validation_mean'])}), "
             f"{record['seconds']:.1f} s{best}", highlight=False)
 
-
-def _percent(values: Sequence[float]) -> str:
-    return " ".join("-" if math.isnan(v) else f"{100 * v:.1f}" for v in values)
+    def _numbers(self, values: list[float]) -> str:
+        return " ".join(self._metric.number(v, 1) for v in values)

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.checks import integer, number, one_of
+from reds_jax.training.objective import Objective, default_objective
 
 WEIGHTS = ("uniform", "sqrt_params")
-
-
-def softmax_cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Float[Array, ""]:
-    """Mean over the batch of ``-log softmax(logits)[label]``, in nats."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-
-def soft_cross_entropy(
-    logits: Float[Array, "batch classes"], teacher: Float[Array, "batch classes"]
-) -> Float[Array, ""]:
-    """Mean over the batch of ``-sum_c softmax(teacher)_c log softmax(logits)_c``; no gradient reaches ``teacher``."""
-    targets = jax.nn.softmax(jax.lax.stop_gradient(teacher))
-    return optax.softmax_cross_entropy(logits, targets).mean()
 
 
 def subnetwork_weights(
@@ -77,32 +65,45 @@ def check_sizes(sizes: Sequence[float], subnetworks: int) -> tuple[float, ...]:
 
 
 def nested_loss(
-    logits: Sequence[Float[Array, "batch classes"]], labels: Int[Array, " batch"], weights: Sequence[float], *,
+    outputs: Sequence[Any], targets: Any, weights: Sequence[float] | None = None, *, objective: Objective | None = None,
     distill: float = 0.0, teacher: int = 0,
 ) -> tuple[Float[Array, ""], Float[Array, " subnetworks"]]:
-    """``sum_i pi_i L_i`` and the cross-entropies ``CE_i`` of the subnetworks, in nats.
+    """``sum_i pi_i L_i``, to be minimised, and the losses ``l_i`` of the subnetworks without distillation, to be shown.
 
-    ``L_i = (1 - d) CE(logits_i, labels) + d CE(logits_i, softmax(logits_teacher))`` with ``d = distill``, and
-    ``L_teacher = CE(logits_teacher, labels)``. The teacher's logits get no gradient from the other subnetworks.
+    ``l_i`` is the mean over the examples of ``objective.loss(outputs_i, targets)``; ``L_i = (1 - d) l_i + d D_i`` with
+    ``d = distill`` and ``D_i`` the mean of ``objective.distill(outputs_i, outputs_teacher)``; ``L_teacher = l_teacher``. The
+    teacher's outputs get no gradient from the other subnetworks.
+
+    With `reds_jax.run.run_nested` this is all that a training loop of your own needs.
 
     Args:
-        logits: [batch, classes] of every subnetwork.
-        labels: [batch].
-        weights: ``pi_i``, used as they are.
-        distill: ``d`` in [0, 1]; 0: labels only, 1: the others learn from the teacher alone.
-        teacher: index of the full network in ``logits``.
+        outputs: of every subnetwork, [batch, ...] each (or trees of arrays).
+        targets: [batch, ...].
+        weights: ``pi_i``, used as they are; None: all ``1 / N``.
+        objective: by default `classification` for integer targets [batch].
+        distill: ``d`` in [0, 1]; 0: targets only, 1: the others learn from the teacher alone.
+        teacher: index of the full network in ``outputs``.
+
+    Raises:
+        InvalidArgumentError: shapes that do not belong together, a number of weights other than N, an objective that cannot be
+            distilled, or targets that do not tell what the objective is.
 
     Source: in-place distillation, US-Nets (Yu and Huang 2019, arXiv 1903.05134).
     """
-    if len(weights) != len(logits):
-        raise InvalidArgumentError("there must be one weight for each subnetwork", got=len(weights),
-                                   allowed=f"{len(logits)} weights")
-    number("distill", distill, 0, 1)
-    hard = [softmax_cross_entropy(y, labels) for y in logits]
-    losses = list(hard)
-    if distill > 0:
-        for i, y in enumerate(logits):
+    pi = (1 / len(outputs),) * len(outputs) if weights is None else tuple(weights)
+    if len(pi) != len(outputs):
+        raise InvalidArgumentError("there must be one weight for each subnetwork", got=len(pi),
+                                   allowed=f"{len(outputs)} weights")
+    objective = default_objective(targets) if objective is None else objective
+    distill = objective.check_distill(distill)
+    for y in outputs:
+        objective.check_form(y, targets)
+    plain = [objective.loss(y, targets).mean() for y in outputs]
+    losses = list(plain)
+    if distill > 0 and objective.distill is not None:
+        taught = jax.lax.stop_gradient(outputs[teacher])
+        for i, y in enumerate(outputs):
             if i != teacher:
-                losses[i] = (1 - distill) * hard[i] + distill * soft_cross_entropy(y, logits[teacher])
-    total = sum((pi * loss for pi, loss in zip(weights, losses, strict=True)), jnp.zeros(()))
-    return total, jnp.stack(hard)
+                losses[i] = (1 - distill) * plain[i] + distill * objective.distill(y, taught).mean()
+    total = sum((p * loss for p, loss in zip(pi, losses, strict=True)), jnp.zeros(()))
+    return total, jnp.stack(plain)

@@ -15,12 +15,12 @@ from reds_jax.training.step import TrainState
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch by the mean validation accuracy over the subnetworks; of equal ones the first."""
+    """The best epoch by the mean validation metric over the subnetworks; of equal ones the first."""
 
     params: Any
     batch_stats: tuple[Any, ...]
     epoch: int
-    accuracy: float
+    metric: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Progress:
         best: None before the first validation.
         epoch: epochs finished.
         dispatch: dispatches made in the current epoch.
+        steps: steps made in the current epoch.
+        position: in the stream that is trained on, as JSON; None for arrays, and before the first dispatch.
         objective: sum of the losses of the steps in the current epoch.
         seconds: wall time of the current epoch.
         lines: lines in the log.
@@ -43,6 +45,8 @@ class Progress:
     best: Best | None = None
     epoch: int = 0
     dispatch: int = 0
+    steps: int = 0
+    position: dict[str, Any] | None = None
     objective: float = 0.0
     seconds: float = 0.0
     lines: int = 0
@@ -50,7 +54,7 @@ class Progress:
     done: bool = False
 
 
-_COUNTERS = ("epoch", "dispatch", "objective", "seconds", "lines", "done")
+_COUNTERS = ("epoch", "dispatch", "steps", "position", "objective", "seconds", "lines", "done")
 
 
 def save(checkpoints: Checkpoints, progress: Progress, log: JsonLines) -> None:
@@ -61,7 +65,7 @@ def save(checkpoints: Checkpoints, progress: Progress, log: JsonLines) -> None:
     meta |= {"history": list(progress.history), "best": None}
     if progress.best is not None:
         arrays["best"] = {"params": progress.best.params, "batch_stats": progress.best.batch_stats}
-        meta["best"] = {"epoch": progress.best.epoch, "accuracy": progress.best.accuracy}
+        meta["best"] = {"epoch": progress.best.epoch, "metric": progress.best.metric}
     position = 2 * int(progress.state.step) + (progress.dispatch == 0)  # the end of an epoch follows its last step
     checkpoints.save(position, flatten(arrays), meta)
 

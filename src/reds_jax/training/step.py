@@ -1,16 +1,13 @@
 """The training step: every nested subnetwork, one gradient, one optax update; many steps in one dispatch.
 
-The images stay on the device as uint8. Each step gathers a batch, augments and normalises it, runs the subnetworks from
-the widest to the narrowest in one trace, so that what they have in common is computed once (`reds_jax.nn.sharing`),
-and makes one update with the gradient of the weighted mean of their losses.
+The examples stay on the device as they are (images as uint8). Each step gathers a batch, augments and normalises it, runs
+the subnetworks from the widest to the narrowest in one trace, so that what they have in common is computed once
+(`reds_jax.run`), and makes one update with the gradient of the weighted mean of their losses.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,18 +16,20 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax.core import unfreeze
+from jax.core import Tracer
 
+from reds_jax.data.tree import Tree, leaves, rows
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.nn import sharing
-from reds_jax.training.augment import augmentation
+from reds_jax.run import run_nested
+from reds_jax.training.augment import Augment, augmentation
 from reds_jax.training.checks import integer, number
-from reds_jax.training.inputs import Augmentation, Model, Normalisation, read, variables_of
+from reds_jax.training.inputs import Augmentation, Model, Normalisation, check_examples, check_inputs, gather, variables_of
 from reds_jax.training.loss import nested_loss, subnetwork_weights
-from reds_jax.widths import Width, Widths, check_width
+from reds_jax.training.objective import Objective, default_objective
+from reds_jax.training.sandwich import sandwich_choices, widest_first
+from reds_jax.widths import Width
 
 Metrics = dict[str, jax.Array]
-MAX_CHOICES = 32
-"""Most sets of subnetworks that the sandwich rule may choose from: each is compiled."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("params", "batch_stats", "opt_state", "step", "key"), meta_fields=())
@@ -72,28 +71,8 @@ class TrainState:
         return cls(params, (stats,) * subnetworks, optimizer.init(params), jnp.zeros((), jnp.int32), key)
 
 
-Step = Callable[[TrainState, jax.Array, jax.Array, jax.Array], tuple[TrainState, Metrics]]
-
-
-def widest_first(widths: Sequence[Width]) -> tuple[int, ...]:
-    """The indices of the subnetworks from the widest to the narrowest.
-
-    Raises:
-        InvalidArgumentError: no widths, a wrong one, or fractions below 1 beside `Widths`, which cannot be compared.
-
-    >>> widest_first([0.25, 1.0, 0.5])
-    (1, 2, 0)
-    """
-    if not widths:
-        raise InvalidArgumentError("there are no widths", allowed="a width for each subnetwork")
-    for width in widths:
-        check_width(width)
-    fractions = [w for w in widths if not isinstance(w, Widths) and w != 1]
-    if fractions and any(isinstance(w, Widths) for w in widths):
-        raise InvalidArgumentError("fractions below 1 and Widths cannot be compared", got=fractions,
-                                   hint="Make all of them Widths: graph.widths(fraction).")
-    scale = [sum(w.values()) if isinstance(w, Widths) else (math.inf if w == 1 else w) for w in widths]
-    return tuple(sorted(range(len(widths)), key=lambda i: -scale[i]))
+Step = Callable[[TrainState, Tree, Tree, Any], tuple[TrainState, Metrics]]
+"""(state, inputs, targets, indices) -> (state, metrics), see `make_train_step`."""
 
 
 def make_train_step(
@@ -101,6 +80,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     widths: Sequence[Width],
     *,
+    objective: Objective | None = None,
     weights: str | Sequence[float] = "uniform",
     sizes: Sequence[float] | None = None,
     distill: float = 0.0,
@@ -109,19 +89,20 @@ def make_train_step(
     augment: str | Augmentation = "none",
     share: bool = True,
 ) -> Step:
-    """The compiled function ``(state, images, labels, indices) -> (state, metrics)``.
+    """The compiled function ``(state, inputs, targets, indices) -> (state, metrics)``.
 
     ``theta <- update(theta, grad sum_i pi_i L_i(theta))``, once for every row of ``indices``. ``widths=[1.0]`` is ordinary
-    training. Its arguments: images [N, H, W, C], uint8 (or floats); labels [N]; indices [steps, batch], of which rows of -1
-    at the end are skipped, so that a shorter rest needs no compilation. Its metrics: ``loss`` [subnetworks] (mean
-    cross-entropy in nats, without distillation) and ``accuracy`` [subnetworks], both means over the steps in which the
-    subnetwork took part (NaN if in none); ``objective`` [steps] and ``grad_norm`` [steps] (0 in skipped rows);
-    ``finite`` [], whether the new parameters are.
+    training. Its arguments: inputs [N, ...] and targets [N, ...], arrays or trees of arrays (targets None: the inputs as they
+    are read); indices [steps, batch], of which rows of -1 at the end are skipped, so that a shorter rest needs no compilation.
+    Its metrics: ``loss`` [subnetworks] (of the objective, without distillation) and ``metric`` [subnetworks], both means over
+    the steps in which the subnetwork took part (NaN if in none); ``objective`` [steps] and ``grad_norm`` [steps] (0 in skipped
+    rows); ``finite`` [], whether the new parameters are.
 
     Args:
         model: the network.
         optimizer: an optax transformation; `reds_jax.training.Optimizer` builds one.
         widths: of the subnetworks, in any order; metrics and batch statistics follow it.
+        objective: what is learnt and reported; by default `classification` for integer targets [N].
         weights: ``pi_i``, see `subnetwork_weights`.
         sizes: number of parameters of each subnetwork, for ``weights="sqrt_params"``.
         distill: see `nested_loss`; the teacher is the widest subnetwork.
@@ -129,112 +110,123 @@ def make_train_step(
             each step with weights ``pi_i (N - 2) / k``, so that the expected gradient is the one of all. Each set of
             k is a branch of the compiled step, so at most 32 sets. (One of two drawn, DS-CNN S with four subnetworks on a
             CPU: 0.75 of the time of all four.)
-        normalise: pixels to floats (`reds_jax.data.Normalise`); by default ``x / 255`` for uint8.
-        augment: a preset of `reds_jax.training.augment`, or a function (key, images) -> float images.
+        normalise: inputs as the model reads them (`reds_jax.data.Normalise`); by default ``x / 255`` for uint8.
+        augment: a preset of `reds_jax.training.augment`, or a function (key, inputs) -> float inputs.
         share: compute what subnetworks have in common once; the result is the same.
 
     Raises:
-        InvalidArgumentError: an option that is not allowed; in the first call, arrays whose shapes do not fit.
+        InvalidArgumentError: an option that is not allowed; in the first call with new arrays, examples that do not suit the
+            model and the objective (`check_examples`).
 
     Source: REDS (Corti et al. 2023), section 1.5; the sandwich rule and distillation, Yu and Huang 2019, arXiv 1903.05134.
     """
+    build = step_builder(model, optimizer, widths, weights=weights, sizes=sizes, distill=distill, sandwich=sandwich,
+                         normalise=normalise, augment=augment, share=share)
+    if objective is not None:
+        objective.check_distill(distill)
+    step: Step | None = None
+
+    def train_step(state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array) -> tuple[TrainState, Metrics]:
+        nonlocal step
+        if step is None:
+            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, targets))):  # there are no values yet
+                return build(default_objective(targets) if objective is None else objective)(state, inputs, targets, indices)
+            check_inputs(inputs, "training inputs")
+            variables = variables_of(state.params, state.batch_stats[0])
+            step = build(check_examples(objective, model, variables, inputs, targets, normalise, "training targets"))
+        return step(state, inputs, targets, indices)
+
+    return train_step
+
+
+def step_builder(
+    model: Model, optimizer: optax.GradientTransformation, widths: Sequence[Width], *, weights: str | Sequence[float],
+    sizes: Sequence[float] | None, distill: float, sandwich: int | None, normalise: Normalisation | None,
+    augment: str | Augmentation, share: bool,
+) -> Callable[[Objective], Step]:
+    """The options of `make_train_step`, checked; the compiled step without a look at the values, for an objective."""
     order = widest_first(widths)
     pi = subnetwork_weights(weights, len(widths), sizes=sizes)
     number("distill", distill, 0, 1)
     augmenter = augmentation(augment) if isinstance(augment, str) else augment
     choices = sandwich_choices(order, pi, sandwich)
 
-    def loss(params: Any, stats: tuple[Any, ...], x: jax.Array, y: jax.Array, key: jax.Array, choice: tuple[int, ...],
-             factors: tuple[float, ...]) -> tuple[jax.Array, tuple[tuple[Any, ...], jax.Array, jax.Array]]:
-        logits, updated = [], list(stats)
-        with sharing() if share else nullcontext():
-            for i in choice:
-                out, new = model.apply(variables_of(params, stats[i]), x, width=widths[i], train=True,
-                                       mutable=["batch_stats"], rngs={"dropout": key})
-                logits.append(out)
-                updated[i] = unfreeze(new).get("batch_stats", {})
-        total, hard = nested_loss(logits, y, factors, distill=distill)
-        correct = jnp.stack([(out.argmax(-1) == y).mean() for out in logits])
-        return total, (tuple(updated), hard, correct)
+    def loss(params: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array, choice: tuple[int, ...],
+             factors: tuple[float, ...], objective: Objective) -> tuple[jax.Array, Any]:
+        results = run_nested(model, params, [stats[i] for i in choice], x, [widths[i] for i in choice], train=True, key=key,
+                             share=share)
+        outputs, updated = [out for out, _ in results], list(stats)
+        for i, (_, new) in zip(choice, results, strict=True):
+            updated[i] = new
+        total, plain = nested_loss(outputs, y, factors, objective=objective, distill=distill)
+        metric = jnp.stack([objective.metric(out, y).mean() for out in outputs])
+        return total, (tuple(updated), plain, metric)
 
-    def branch(choice: tuple[int, ...], factors: tuple[float, ...]) -> Callable[..., Any]:
+    def branch(choice: tuple[int, ...], factors: tuple[float, ...], objective: Objective) -> Callable[..., Any]:
         at = jnp.array(choice)
 
-        def compute(params: Any, stats: tuple[Any, ...], x: jax.Array, y: jax.Array, key: jax.Array):
-            value = jax.value_and_grad(loss, has_aux=True)(params, stats, x, y, key, choice, factors)
-            (total, (updated, hard, correct)), gradient = value
+        def compute(params: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array):
+            value = jax.value_and_grad(loss, has_aux=True)(params, stats, x, y, key, choice, factors, objective)
+            (total, (updated, plain, metric)), gradient = value
             none = jnp.zeros(len(widths))
-            return gradient, updated, total, (none.at[at].set(hard), none.at[at].set(correct), none.at[at].set(1.0))
+            return gradient, updated, total, (none.at[at].set(plain), none.at[at].set(metric), none.at[at].set(1.0))
 
         return compute
 
-    branches = [branch(choice, factors) for choice, factors in choices]
+    def build(objective: Objective) -> Step:
+        objective.check_distill(distill)
+        branches = [branch(choice, factors, objective) for choice, factors in choices]
 
-    def one(state: TrainState, images: jax.Array, labels: jax.Array, rows: jax.Array):
-        key = jax.random.fold_in(state.key, state.step)
-        augment_key, dropout_key, choice_key = jax.random.split(key, 3)
-        x = read(images, rows, normalise, augment=augmenter, key=augment_key)
-        arguments = (state.params, state.batch_stats, x, labels[rows], dropout_key)
-        if len(branches) == 1:
-            gradient, stats, total, sums = branches[0](*arguments)
-        else:
-            drawn = jax.random.randint(choice_key, (), 0, len(branches))
-            gradient, stats, total, sums = jax.lax.switch(drawn, branches, *arguments)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        new = replace(state, params=params, batch_stats=stats, opt_state=opt_state, step=state.step + 1)
-        norm = jnp.sqrt(sum((jnp.vdot(g, g) for g in jax.tree.leaves(gradient)), jnp.zeros(())))
-        return new, total, norm, jnp.stack(sums)
+        def one(state: TrainState, inputs: Tree, targets: Tree, rows: jax.Array):
+            key = jax.random.fold_in(state.key, state.step)
+            augment_key, dropout_key, choice_key = jax.random.split(key, 3)
+            x, y = gather(inputs, targets, rows, normalise, augment=augmenter, key=augment_key)
+            arguments = (state.params, state.batch_stats, x, y, dropout_key)
+            if len(branches) == 1:
+                gradient, stats, total, sums = branches[0](*arguments)
+            else:
+                drawn = jax.random.randint(choice_key, (), 0, len(branches))
+                gradient, stats, total, sums = jax.lax.switch(drawn, branches, *arguments)
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            new = replace(state, params=params, batch_stats=stats, opt_state=opt_state, step=state.step + 1)
+            norm = jnp.sqrt(sum((jnp.vdot(g, g) for g in jax.tree.leaves(gradient)), jnp.zeros(())))
+            return new, total, norm, jnp.stack(sums)
 
-    @jax.jit
-    def train_step(
-        state: TrainState, images: jax.Array, labels: jax.Array, indices: jax.Array
-    ) -> tuple[TrainState, Metrics]:
-        _check_shapes(state, images, labels, indices, len(widths))
-        steps = (indices[:, 0] >= 0).sum()
+        @jax.jit
+        def train_step(state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array) -> tuple[TrainState, Metrics]:
+            _check_form(state, inputs, targets, indices, len(widths), augmenter)
+            steps = (indices[:, 0] >= 0).sum()
 
-        def body(t: jax.Array, carry: Any) -> Any:
-            state, objective, grad_norm, sums = carry
-            state, total, norm, now = one(state, images, labels, indices[t])
-            return state, objective.at[t].set(total), grad_norm.at[t].set(norm), sums + now
+            def body(t: jax.Array, carry: Any) -> Any:
+                state, objective, grad_norm, sums = carry
+                state, total, norm, now = one(state, inputs, targets, indices[t])
+                return state, objective.at[t].set(total), grad_norm.at[t].set(norm), sums + now
 
-        nothing = jnp.zeros(len(indices))
-        carry = (state, nothing, nothing, jnp.zeros((3, len(widths))))
-        state, objective, grad_norm, (losses, correct, count) = jax.lax.fori_loop(0, steps, body, carry)
-        finite = jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]))
-        return state, {"loss": losses / count, "accuracy": correct / count, "objective": objective,
-                       "grad_norm": grad_norm, "finite": finite}
+            nothing = jnp.zeros(len(indices))
+            carry = (state, nothing, nothing, jnp.zeros((3, len(widths))))
+            state, totals, grad_norm, (losses, metric, count) = jax.lax.fori_loop(0, steps, body, carry)
+            finite = jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]))
+            return state, {"loss": losses / count, "metric": metric / count, "objective": totals, "grad_norm": grad_norm,
+                           "finite": finite}
 
-    return train_step
+        return train_step
 
-
-def sandwich_choices(
-    order: tuple[int, ...], pi: tuple[float, ...], sandwich: int | None
-) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
-    """Every set of subnetworks that a step may train, the widest first, with the weights of its losses."""
-    middle = order[1:-1]
-    if sandwich is None:
-        return [(order, tuple(pi[i] for i in order))]
-    k = integer("sandwich", sandwich, 0, len(middle))
-    sets = math.comb(len(middle), k)
-    if sets > MAX_CHOICES:
-        raise InvalidArgumentError(f"sandwich={k} of {len(middle)} subnetworks has too many sets to compile", got=sets,
-                                   allowed=f"up to {MAX_CHOICES}", hint="Take fewer subnetworks, or another k.")
-    factor = len(middle) / k if k else 1.0
-    choices = []
-    for drawn in itertools.combinations(middle, k):
-        choice = (order[0], *drawn, *order[1:][-1:])
-        choices.append((choice, tuple(pi[i] * (factor if i in drawn else 1.0) for i in choice)))
-    return choices
+    return build
 
 
-def _check_shapes(state: TrainState, images: jax.Array, labels: jax.Array, indices: jax.Array, subnetworks: int) -> None:
+def _check_form(
+    state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array, subnetworks: int, augmenter: Augmentation | None
+) -> None:
     if len(state.batch_stats) != subnetworks:
         raise InvalidArgumentError("the state is of another number of subnetworks", got=len(state.batch_stats),
                                    allowed=f"{subnetworks}, as the step has widths")
-    if labels.ndim != 1 or len(labels) != len(images):
-        raise InvalidArgumentError("images and labels do not fit", got=(images.shape, labels.shape),
-                                   allowed="images [N, ...] and labels [N]")
+    if targets is not None and rows(inputs) != rows(targets):
+        raise InvalidArgumentError("inputs and targets differ in number", got=(rows(inputs), rows(targets)))
     if indices.ndim != 2 or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise InvalidArgumentError("indices have the wrong form", got=(str(indices.dtype), indices.shape),
                                    allowed="integers [steps, batch]")
+    dense = targets is not None and any(array.ndim > 2 for _, array in leaves(targets))
+    if isinstance(augmenter, Augment) and dense:
+        raise InvalidArgumentError("this augmentation would move the inputs and not the targets", got=augmenter,
+                                   allowed="targets [N] or [N, K], or no targets", hint="Augment both in the data.")

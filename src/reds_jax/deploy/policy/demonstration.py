@@ -75,7 +75,7 @@ def demonstrate(
     if not 1 <= steps <= len(saved.data.test) or not 0 <= energy <= 1:
         raise InvalidArgumentError("there are too many or too few steps, or the energy is no share", got=(steps, energy),
                                    allowed=f"1 to {len(saved.data.test)} steps, energy in [0, 1]")
-    inputs = exported.quantized.input_scale.quantize(saved.data.normalise(saved.data.test.images[:steps]))
+    inputs = exported.quantized.input_scale.quantize(saved.data.read(saved.data.test.images[:steps]))
     header = "\n".join([
         "#include <stdint.h>", f"#define POLICY_STEPS {steps}u", f"#define POLICY_ENERGY {round(energy * 256)}u",
         array("int8_t", "policy_inputs", [str(v) for v in inputs.ravel()], per_line=32),

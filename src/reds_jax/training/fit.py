@@ -1,0 +1,163 @@
+"""`fit`: the examples are checked, the step is built, and the run goes on from where its folder says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from reds_jax.data.stream import Stream
+from reds_jax.data.tree import rows
+from reds_jax.errors import InvalidArgumentError, MetricError
+from reds_jax.training.arrays import digest, flatten
+from reds_jax.training.checkpoint import Checkpoints
+from reds_jax.training.config import FitConfig
+from reds_jax.training.inputs import Examples, Model, Normalisation, check_examples, check_inputs, variables_of
+from reds_jax.training.log import Record
+from reds_jax.training.loop import Run
+from reds_jax.training.metric import Metric
+from reds_jax.training.objective import Objective
+from reds_jax.training.progress import Progress, restore
+from reds_jax.training.step import TrainState, step_builder
+from reds_jax.widths import Width
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` returns.
+
+    Args:
+        state: after the last step.
+        params, batch_stats: of the best epoch; the statistics are those that it was validated with.
+        best_epoch: counted from 0.
+        best_metric: mean validation metric over the subnetworks, in the best epoch.
+        reported: name, unit and direction of the metric.
+        history: a record for each epoch.
+    """
+
+    state: TrainState
+    params: Any
+    batch_stats: tuple[Any, ...]
+    best_epoch: int
+    best_metric: float
+    reported: Metric
+    history: tuple[Record, ...]
+
+    @property
+    def best_accuracy(self) -> float:
+        """The best metric, if that is an accuracy (0..1); an error otherwise."""
+        if self.reported.name != "accuracy":
+            raise MetricError("the accuracy was not measured", got=self.reported.name, hint="Read .best_metric.")
+        return self.best_metric
+
+
+def fit(
+    model: Model,
+    variables: Any,
+    widths: Sequence[Width],
+    train: Examples | Stream,
+    validation: Examples | Stream,
+    config: FitConfig,
+    *,
+    objective: Objective | None = None,
+    sizes: Sequence[float] | None = None,
+    normalise: Normalisation | None = None,
+    folder: str | Path | None = None,
+    resume: bool = True,
+    console: Console | None = None,
+) -> FitResult:
+    """Train the nested subnetworks, and choose the best epoch on the validation split alone.
+
+    Args:
+        model: the network.
+        variables: what to start from: "params" and, with batch norm, "batch_stats".
+        widths: of the subnetworks, in any order; ``[1.0]`` is ordinary training.
+        train: inputs and targets [N, ...] (a `Split`), or a `Stream` of batches.
+        validation: the same; read after each epoch by every subnetwork with its own statistics.
+        config: how to train.
+        objective: what is learnt and reported; by default `classification` for integer targets [N].
+        sizes: number of parameters of each subnetwork, see `make_train_step`.
+        normalise: inputs as the model reads them, see `make_train_step`.
+        folder: for config.json, metrics.jsonl and checkpoints; None: nothing is written.
+        resume: continue the run in ``folder``, if there is one; otherwise that is an error. A run on a stream goes on at the
+            same batch if the source can tell its state or is deterministic; otherwise its epoch starts again, which is said.
+        console: where to show progress; `rich.console.Console(quiet=True)` is silent.
+
+    Raises:
+        InvalidArgumentError: an option that is not allowed, fewer examples than one batch, or examples that do not suit model
+            and objective (`check_examples`).
+        DataError: a batch of a stream that cannot be used.
+        DivergedError: the loss, its gradient or a parameter is not finite; the last checkpoint is from before that.
+        CheckpointError: the folder holds a run with another configuration, or a damaged one.
+    """
+    optimizer = config.optimizer.build()
+    build = step_builder(
+        model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
+        normalise=normalise, augment=config.augment, share=config.share)
+    start = Progress(TrainState.create(variables, optimizer, len(widths), jax.random.key(config.seed)))
+    objective = _checked(objective, model, start.state, train, validation, config, normalise)
+    run = Run(model, tuple(widths), config, objective, normalise, build(objective), train, validation)
+    console = Console() if console is None else console
+    if folder is None:
+        return _result(run.finish(start, None, None, console), objective)
+    description = _description(model, start.state, widths, train, validation, config, objective, sizes, normalise)
+    with Checkpoints(Path(folder), description, resume=resume) as checkpoints:
+        found = checkpoints.latest()
+        progress = start if found is None else restore(start, *found)
+        return _result(run.finish(progress, checkpoints, Path(folder), console), objective)
+
+
+def _result(progress: Progress, objective: Objective) -> FitResult:
+    best = progress.best
+    assert best is not None  # every epoch ends with a validation
+    return FitResult(progress.state, best.params, best.batch_stats, best.epoch, best.metric, objective.reported,
+                     progress.history)
+
+
+def _checked(
+    objective: Objective | None, model: Model, state: TrainState, train: Examples | Stream, validation: Examples | Stream,
+    config: FitConfig, normalise: Normalisation | None,
+) -> Objective:
+    """The objective, if all examples (of a stream the first batch) suit it and the model."""
+    for name, split in (("training", train), ("validation", validation)):
+        if isinstance(split, Stream):
+            inputs, targets = split.example
+            if name == "training" and rows(inputs) != config.batch_size:
+                raise InvalidArgumentError("the batches of the stream have another size than the configuration says",
+                                           got=rows(inputs), allowed=f"batch_size={config.batch_size}",
+                                           hint=f"Give FitConfig(batch_size={rows(inputs)}).")
+        else:
+            inputs, targets = check_inputs(split.inputs, f"{name} inputs"), split.targets
+            if name == "training" and rows(inputs) < config.batch_size:
+                raise InvalidArgumentError("the training split is smaller than a batch", got=rows(inputs),
+                                           allowed=f"{config.batch_size} examples or more")
+        objective = check_examples(objective, model, variables_of(state.params, state.batch_stats[0]), inputs, targets,
+                                   normalise, f"{name} targets")
+    assert objective is not None
+    return objective
+
+
+def _description(
+    model: Model, state: TrainState, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
+    config: FitConfig, objective: Objective, sizes: Sequence[float] | None, normalise: Normalisation | None,
+) -> dict[str, Any]:
+    """All that the result depends on, as JSON: options in words, arrays as digests, streams by what they are."""
+    data = {name: f"{split.describe()}, {split.steps} steps" if isinstance(split, Stream)
+            else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
+            for name, split in (("train", train), ("validation", validation))}
+    return {
+        "fit": dataclasses.asdict(config), "model": _name(model), "widths": [repr(w) for w in widths],
+        "objective": _name(objective), "sizes": None if sizes is None else [float(s) for s in sizes],
+        "normalise": _name(normalise), "data": data,
+        "initial": digest(flatten({"params": state.params, "batch_stats": state.batch_stats[0]}))}
+
+
+def _name(value: object) -> str:
+    """``repr`` without addresses in memory, which differ from run to run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
