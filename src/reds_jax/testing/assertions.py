@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from reds_jax.adapters import adapt
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
-from reds_jax.graph.extract import extract
 from reds_jax.graph.permute import reorder
 from reds_jax.graph.trace import trace
+from reds_jax.run import run
+from reds_jax.run.extract import extract
 from reds_jax.testing import counting
 from reds_jax.testing.masked import masked_apply
 
@@ -46,10 +48,15 @@ def assert_permutation_invariant(
     rng = np.random.default_rng(seed)
     orders = {g.name: rng.permutation(g.size) for g in graph.groups}
     unmoved = {g.name: np.arange(g.size) for g in graph.groups}
-    before = evaluate(model.apply, variables, x)
+    pure, variables = adapt(model, variables)
+
+    def apply(variables: Any, x: Any) -> Any:
+        return pure(variables, x)[0]
+
+    before = evaluate(apply, variables, x)
 
     def difference(orders: dict[str, np.ndarray]) -> float:
-        return _difference(before, evaluate(model.apply, reorder(variables, graph, orders), x))
+        return _difference(before, evaluate(apply, reorder(variables, graph, orders), x))
 
     found = difference(orders)
     if found > tolerance:
@@ -78,11 +85,11 @@ def assert_prefix_is_mask(
         resolved = graph.widths(w)
 
         def narrow(variables: Any, x: Any, resolved: Any = resolved) -> Any:
-            return model.apply(variables, x, width=resolved)
+            return run(model, variables, x, resolved)[0]
 
         subnetwork, small = extract(model, variables, graph, resolved)
         expected = masked_apply(model, variables, x, graph, resolved)
-        for name, outputs in (("model.apply(width=...)", evaluate(narrow, variables, x)),
+        for name, outputs in (("the network at a width", evaluate(narrow, variables, x)),
                               ("the extracted subnetwork", evaluate(subnetwork.apply, small, x))):
             found = _difference(expected, outputs)
             assert found <= tolerance, (f"{name} differs from the masked network by {found:.3g} (tolerance {tolerance:.3g}) "

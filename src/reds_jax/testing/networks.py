@@ -12,16 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reds_jax import nn as ops
-from reds_jax.graph.flat import leaf_path
-from reds_jax.nn.lowering import lowering
-from reds_jax.widths import Width
-
-_ZEROS = nn.initializers.zeros_init()
+from reds_jax.adapters.pure import arguments
+from reds_jax.program.flat import leaf_path
+from reds_jax.slimmable import Slimmable
+from reds_jax.testing.blocks import ZEROS, Attention, Decaying, Gate, Recurrent, Stack, Twice, shuffle
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "none": lambda x: x, "relu": ops.relu, "plain_relu": jax.nn.relu, "leaky_relu": ops.leaky_relu, "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus, "shifted_relu": lambda x: jax.nn.relu(x) + 1, "relu6": ops.relu6,
+    "none": lambda x: x, "relu": nn.relu, "maximum": lambda x: jnp.maximum(x, 0), "tanh": jnp.tanh, "sigmoid": nn.sigmoid,
+    "leaky_relu": lambda x: nn.leaky_relu(x, 0.3), "softplus": nn.softplus, "shifted_relu": lambda x: nn.relu(x) + 1,
+    "relu6": nn.relu6,
 }
 """By name; sigmoid, softplus and shifted_relu are not 0 at 0, so that a mask before them is not a mask behind them."""
 
@@ -30,11 +29,16 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 class LayerSpec:
     """One layer of a `RandomNet`.
 
-    ``kind`` is conv, depthwise, dense, norm, act, max_pool, avg_pool, mean, flatten, reshape (a flatten over H, W, C as a
-    user writes it), turn (a transpose there and back), gate (squeeze and excite), residual or concat (of ``parts``).
-    ``wide`` layers take the width, others keep all their channels; ``plain`` ones are written with `jax.numpy` alone.
-    ``norm_form`` says which parameters batch norm has: both, scale, bias or neither; ``flax`` is that of flax.linen, which
-    has no width.
+    Args:
+        kind: conv, depthwise, dense, norm, layer_norm, act, dropout, max_pool, avg_pool, mean, reshape (a flatten over H, W,
+            C), flatten (one that goes channel by channel), turn (a transpose there and back), slice (every second channel
+            where ``groups`` is 2, else the first ones), gate, shuffle, twice (shared weights), scan, gru, stack, attention;
+            or of ``parts``: residual (a sum; an empty part is the identity), maybe (a residual where the shapes allow it),
+            concat, and split (each part gets a part of the channels).
+        features: channels that it makes.
+        groups: of a convolution or a shuffle.
+        norm, act: batch norm and an activation behind it.
+        norm_form: which parameters batch norm has: both, scale, bias or neither.
     """
 
     kind: str
@@ -47,8 +51,6 @@ class LayerSpec:
     norm: bool = False
     norm_form: str = "both"
     act: str = "none"
-    wide: bool = True
-    plain: bool = False
     parts: tuple[tuple[LayerSpec, ...], ...] = ()
 
 
@@ -66,95 +68,93 @@ class RandomNet(nn.Module):
     ending: str = "none"
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0) -> tuple[jax.Array, ...]:
+    def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
         if self.normalise is not None:
             mean, deviation = (np.asarray(v, np.float32) for v in self.normalise)
             x = (x - mean) / deviation
-        x = self._run(self.trunk, x, width)
-        return tuple(self._output(self._run(head, x, width), width) for head in self.heads)
+        x = self._run(self.trunk, x, train)
+        return tuple(self._output(self._run(head, x, train)) for head in self.heads)
 
-    def _output(self, x: jax.Array, width: Width) -> jax.Array:
-        """The last layer keeps all its outputs and is told which inputs there are."""
-        if x.ndim == 4:
-            x = ops.Conv(self.outputs, (1, 1), kernel_init=_ZEROS)(x, reads=width)
-        else:
-            x = ops.Dense(self.outputs, kernel_init=_ZEROS)(x, reads=width)
-        return {"none": lambda x: x, "softmax": jax.nn.softmax, "argmax": lambda x: jnp.argmax(x, -1)}[self.ending](x)
+    def _output(self, x: jax.Array) -> jax.Array:
+        layer = nn.Conv(self.outputs, (1, 1), kernel_init=ZEROS) if x.ndim == 4 else nn.Dense(self.outputs, kernel_init=ZEROS)
+        return {"none": lambda x: x, "softmax": nn.softmax, "argmax": lambda x: jnp.argmax(x, -1)}[self.ending](layer(x))
 
-    def _run(self, layers: tuple[LayerSpec, ...], x: jax.Array, width: Width) -> jax.Array:
+    def _run(self, layers: tuple[LayerSpec, ...], x: jax.Array, train: bool) -> jax.Array:
         for layer in layers:
-            x = self._layer(layer, x, width)
+            x = self._layer(layer, x, train)
+            if layer.norm or layer.kind == "norm":
+                scale, bias = (layer.norm_form in ("both", name) for name in ("scale", "bias"))
+                x = nn.BatchNorm(not train, momentum=0.75, epsilon=1e-3, use_scale=scale, use_bias=bias)(x)
+            x = ACTIVATIONS[layer.act](x)
         return x
 
-    def _layer(self, spec: LayerSpec, x: jax.Array, width: Width) -> jax.Array:
-        own: Any = {"width": width} if spec.wide else {"width": None, "reads": width}
+    def _layer(self, spec: LayerSpec, x: jax.Array, train: bool) -> jax.Array:
         match spec.kind:
-            case "conv":
-                x = ops.Conv(spec.features, spec.kernel, spec.strides, spec.padding, spec.groups, spec.bias, _ZEROS)(x, **own)
-            case "depthwise":
-                x = ops.DepthwiseConv(spec.kernel, spec.strides, spec.padding, spec.bias, _ZEROS)(x, width)
+            case "conv" | "depthwise":
+                groups = x.shape[-1] if spec.kind == "depthwise" else spec.groups
+                return nn.Conv(spec.features, spec.kernel, spec.strides, spec.padding, feature_group_count=groups,
+                               use_bias=spec.bias, kernel_init=ZEROS)(x)
             case "dense":
-                x = ops.Dense(spec.features, spec.bias, _ZEROS)(x, **own)
-            case "residual":
-                x = self._residual(spec, x, width)
-            case "concat":
-                branches = [self._run(part, x, width) for part in spec.parts]
-                x = jnp.concatenate(branches, -1) if spec.plain else ops.concat(*branches)
-            case "gate":
-                x = self._gate(spec, x, width)
+                return nn.Dense(spec.features, use_bias=spec.bias, kernel_init=ZEROS)(x)
+            case "residual" | "maybe" | "concat" | "split":
+                return self._joined(spec, x, train)
+            case "dropout":
+                return nn.Dropout(0.5, deterministic=not train)(x)
+            case "layer_norm":
+                return nn.LayerNorm()(x)
+            case "gate" | "twice" | "scan" | "stack" | "attention":
+                return {"gate": Gate, "twice": Twice, "scan": Decaying, "stack": Stack, "attention": Attention}[spec.kind]()(x)
+            case "gru":
+                return Recurrent(spec.features)(x)
             case "norm" | "act":
-                pass
+                return x
             case _:
-                x = self._moved(spec, x)
-        if spec.norm or spec.kind == "norm":
-            x = self._norm(spec, x, width)
-        return ACTIVATIONS[spec.act](x)
+                return _moved(spec, x)
 
-    def _norm(self, spec: LayerSpec, x: jax.Array, width: Width) -> jax.Array:
-        if spec.norm_form == "flax":
-            return nn.BatchNorm(use_running_average=True)(x)
-        scale, bias = (spec.norm_form in ("both", name) for name in ("scale", "bias"))
-        return ops.BatchNorm(use_scale=scale, use_bias=bias)(x, width)
+    def _joined(self, spec: LayerSpec, x: jax.Array, train: bool) -> jax.Array:
+        inputs = [x] * len(spec.parts)
+        if spec.kind == "split":
+            inputs = jnp.array_split(x, len(spec.parts), -1)
+        branches = [self._run(part, y, train) for part, y in zip(spec.parts, inputs, strict=True)]
+        if spec.kind in ("concat", "split"):
+            return jnp.concatenate(branches, -1)
+        if spec.kind == "maybe":
+            (y,) = branches
+            return x + y if x.shape == y.shape else y
+        return sum(branches[1:], branches[0])
 
-    def _residual(self, spec: LayerSpec, x: jax.Array, width: Width) -> jax.Array:
-        """The sum of the branches; an empty one is the identity."""
-        first, *others = (self._run(part, x, width) for part in spec.parts)
-        for branch in others:
-            first = first + branch if spec.plain else ops.add(first, branch)
-        return first
 
-    def _gate(self, spec: LayerSpec, x: jax.Array, width: Width) -> jax.Array:
-        """Squeeze and excite (Hu et al. 2018, arXiv 1709.01507): ``x * sigmoid(W2 relu(W1 mean(x)))``."""
-        squeezed = jnp.mean(x, (1, 2)) if spec.plain else ops.global_avg_pool(x)
-        hidden = ops.relu(ops.Dense(2, kernel_init=_ZEROS)(squeezed, width))
-        return x * jax.nn.sigmoid(ops.Dense(spec.features, kernel_init=_ZEROS)(hidden, width))[:, None, None, :]
-
-    def _moved(self, spec: LayerSpec, x: jax.Array) -> jax.Array:
-        match spec.kind:
-            case "max_pool":
-                return ops.max_pool(x, spec.kernel, spec.strides, spec.padding)
-            case "avg_pool":
-                return ops.avg_pool(x, spec.kernel, spec.strides, spec.padding)
-            case "mean":
-                return jnp.mean(x, (1, 2)) if spec.plain else ops.global_avg_pool(x)
-            case "flatten":
-                return ops.flatten(x)
-            case "reshape":
-                return x.reshape(x.shape[0], -1)
-            case "turn":
-                return (jnp.tanh(x.transpose(0, 3, 2, 1)) * 2).transpose(0, 3, 2, 1)
-        raise ValueError(f"unknown kind of layer {spec.kind!r}")
+def _moved(spec: LayerSpec, x: jax.Array) -> jax.Array:
+    """Layers without parameters."""
+    match spec.kind:
+        case "max_pool":
+            return nn.max_pool(x, spec.kernel, spec.strides, spec.padding)
+        case "avg_pool":
+            return nn.avg_pool(x, spec.kernel, spec.strides, spec.padding, count_include_pad=False)
+        case "mean":
+            return jnp.mean(x, (1, 2))
+        case "flatten":
+            return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
+        case "reshape":
+            return x.reshape(x.shape[0], -1)
+        case "turn":
+            return (jnp.tanh(x.transpose(0, 3, 2, 1)) * 2).transpose(0, 3, 2, 1)
+        case "slice":
+            return x[..., :: spec.groups][..., : spec.features]
+        case "shuffle":
+            return shuffle(x, spec.groups)
+    raise ValueError(f"unknown kind of layer {spec.kind!r}")
 
 
 def random_variables(model: nn.Module, x: Any, *, seed: int = 0, integers: bool = False) -> Any:
-    """Variables of ``model`` for inputs like ``x``, float32, NumPy: every array random, the statistics too.
+    """Variables of a flax.linen module for inputs like ``x``, float32, NumPy: every array random, the statistics too.
 
     Scales and biases have both signs; the variances lie in [0.3, 2]. With ``integers`` all weights are -1, 0 or 1, scales and
-    means small integers and variances 1 - 1e-3, which batch norm's default epsilon completes to 1: every value of a network
-    of ReLUs is an integer up to rounding of that one sum, and exact without batch norm.
+    means small integers and variances 1 - 1e-3, which an epsilon of 1e-3 completes to 1: every value of a network of ReLUs is
+    an integer up to rounding of that one sum, and exact without batch norm.
     """
-    with lowering("lax"):
-        shapes = jax.eval_shape(model.init, jax.random.key(0), x)
+    args, kwargs = ((x,), {}) if isinstance(model, Slimmable) else arguments(x)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *args, **kwargs)
     rng = np.random.default_rng(seed)
 
     def draw(path: Any, array: Any) -> np.ndarray:

@@ -26,49 +26,44 @@ __all__ = ["Case", "capacities_for", "heavy_cases", "knapsack_instances", "near_
 
 Shape = tuple[int, ...]  # height, width, channels; or channels alone
 
-_SMOOTH = ("none", "relu", "plain_relu", "leaky_relu", "tanh", "sigmoid", "softplus", "shifted_relu", "relu6")
-_INTEGER = ("none", "relu", "plain_relu", "shifted_relu")
-_DEVICE = ("none", "relu", "plain_relu", "leaky_relu", "shifted_relu", "relu6")
+_SMOOTH = ("none", "relu", "maximum", "leaky_relu", "tanh", "sigmoid", "softplus", "shifted_relu", "relu6")
+_INTEGER = ("none", "relu", "maximum", "shifted_relu")
+_DEVICE = ("none", "relu", "maximum", "leaky_relu", "shifted_relu", "relu6")
 assert set(_SMOOTH) == set(ACTIVATIONS)
 
 
 @st.composite
 def networks(
-    draw: st.DrawFn, *, integers: bool = False, fractions: bool = False, device: bool = False, max_layers: int = 5
+    draw: st.DrawFn, *, integers: bool = False, device: bool = False, max_layers: int = 5
 ) -> tuple[RandomNet, Shape]:
-    """A random architecture and the shape [H, W, I] of its input.
+    """A random architecture in plain flax.linen and the shape [H, W, I] of its input.
 
     Args:
         integers: only layers that map integers to integers (no mean, no batch norm, no smooth activation).
-        fractions: only layers that a bare fraction runs at the widths of ``graph.widths(fraction)``: no concatenation, no
-            flatten over H, W, C, no grouped convolution, no layer that keeps all its channels.
         device: only what `reds_jax.deploy` lowers, with one output; the input may be a vector, its shape is then [I].
     """
-    options = _Options(draw, integers, fractions, device)
+    options = _Options(draw, integers, device)
     if device:
         return options.device_network(max_layers)
-    shape = h, w, _ = draw(st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3)))
+    shape = now = draw(st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3)))
     trunk: list[LayerSpec] = []
-    if fractions:
-        trunk.append(options.conv(wide=True))
-        shape_now = _after(trunk[0], shape)
-    else:
-        shape_now = shape
-    for _ in range(draw(st.integers(0, max_layers))):
-        layer, shape_now = options.layer(shape_now)
+    for _ in range(draw(st.integers(1, max_layers))):
+        layer, now = options.layer(now)
         trunk.append(layer)
     heads = tuple(options.head() for _ in range(draw(st.integers(1, 2))))
-    return RandomNet(tuple(trunk), heads), (h, w, shape[2])
+    return RandomNet(tuple(trunk), heads), shape
 
 
 class _Options:
     """Draws layers for a shape."""
 
-    def __init__(self, draw: st.DrawFn, integers: bool, fractions: bool, device: bool = False) -> None:
-        self.draw, self.integers, self.fractions, self.device = draw, integers, fractions, device
+    def __init__(self, draw: st.DrawFn, integers: bool, device: bool) -> None:
+        self.draw, self.integers, self.device = draw, integers, device
         kinds = ["conv", "conv", "depthwise", "dense", "act", "max_pool", "residual", "project"]
-        kinds += [] if integers else ["norm", "avg_pool", *(["branch"] if device else ["gate", "turn"])]
-        kinds += [] if fractions or device else ["grouped", "concat"]
+        if not device:
+            kinds += ["grouped", "concat", "maybe", "twice", "split", "slice", "shuffle", "scan", "stack", "dropout"]
+        if not integers:
+            kinds += ["norm", "avg_pool", *(["branch"] if device else ["gate", "turn", "gru", "attention", "layer_norm"])]
         self.kinds = st.sampled_from(kinds)
 
     def _flag(self) -> bool:
@@ -78,19 +73,16 @@ class _Options:
         return self.draw(st.tuples(st.integers(low, high), st.integers(low, high)))
 
     def _after(self, layer: LayerSpec) -> LayerSpec:
-        """With what comes behind a layer: batch norm, an activation; and how it is written."""
-        forms = ["both", *(["scale", "bias", "neither"] if self.device else []), *(["flax"] if not layer.wide else [])]
+        """With what comes behind a layer: batch norm, an activation."""
+        forms = ["both", "scale", "bias", "neither"]
         acts = _INTEGER if self.integers else _DEVICE if self.device else _SMOOTH
         return replace(layer, norm=not self.integers and self._flag(), norm_form=self.draw(st.sampled_from(forms)),
-                       plain=self._flag(), act=self.draw(st.sampled_from(acts)))
+                       act=self.draw(st.sampled_from(acts)))
 
-    def conv(
-        self, features: int | None = None, *, strides: tuple[int, int] | None = None, wide: bool | None = None
-    ) -> LayerSpec:
+    def conv(self, features: int | None = None, *, strides: tuple[int, int] | None = None) -> LayerSpec:
         features = self.draw(st.integers(1, 6)) if features is None else features
-        wide = (self.fractions or self.draw(st.integers(0, 4)) > 0) if wide is None else wide
-        return self._after(LayerSpec("conv", features, self._pair(1, 3), self._pair(1, 2) if strides is None else strides,
-                                     bias=self._flag(), wide=wide))
+        strides = self._pair(1, 2) if strides is None else strides
+        return self._after(LayerSpec("conv", features, self._pair(1, 3), strides, bias=self._flag()))
 
     def layer(self, shape: Shape) -> tuple[LayerSpec, Shape]:
         h, w, channels = shape
@@ -100,31 +92,49 @@ class _Options:
             if self._flag() and layer.kernel[0] <= h and layer.kernel[1] <= w:
                 layer = replace(layer, padding="VALID")
         elif kind == "grouped":
-            groups = self.draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
-            layer = replace(self.conv(groups * self.draw(st.integers(1, 2)), wide=True), groups=groups)
+            groups = self._divisor(channels)
+            layer = replace(self.conv(groups * self.draw(st.integers(1, 2))), groups=groups)
         elif kind == "depthwise":
             layer = self._after(LayerSpec(kind, channels, self._pair(1, 3), self._pair(1, 2), bias=self._flag()))
-        elif kind == "dense":
+        elif kind in ("dense", "gru"):
             layer = self._after(LayerSpec(kind, self.draw(st.integers(1, 6)), bias=self._flag()))
         elif kind in ("max_pool", "avg_pool"):
             window = (min(h, self.draw(st.integers(1, 3))), min(w, self.draw(st.integers(1, 2))))
             layer = LayerSpec(kind, channels, window, self._pair(1, 2), self.draw(st.sampled_from(["SAME", "VALID"])))
-        elif kind == "residual":  # identity and a branch that ends in as many channels
+        elif kind == "shuffle":
+            layer = LayerSpec(kind, channels, groups=self._divisor(channels))
+        elif kind == "slice":
+            step = self.draw(st.integers(1, 2))
+            layer = LayerSpec(kind, self.draw(st.integers(1, -(-channels // step))), groups=step)
+        else:
+            layer = self._block(kind, channels)
+        return layer, _after(layer, shape)
+
+    def _divisor(self, channels: int) -> int:
+        return self.draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
+
+    def _block(self, kind: str, channels: int) -> LayerSpec:
+        """Layers with branches; or a layer that has as many channels as before."""
+        if kind == "residual":  # identity and a branch that ends in as many channels
             inner = self.conv(strides=(1, 1))
-            layer = self._after(LayerSpec(kind, channels, parts=((), (inner, self.conv(channels, strides=(1, 1))))))
-        elif kind == "project":  # two branches with convolutions
+            return self._after(LayerSpec(kind, channels, parts=((), (inner, self.conv(channels, strides=(1, 1))))))
+        if kind == "maybe":
+            strides, features = self._pair(1, 2), self.draw(st.sampled_from([channels, 4]))
+            return LayerSpec(kind, features, strides=strides, parts=((self.conv(features, strides=strides),),))
+        if kind == "project":  # two branches with convolutions
             strides, features = self._pair(1, 2), self.draw(st.integers(1, 6))
             parts = ((self.conv(features, strides=strides),), (self.conv(features, strides=strides),))
-            layer = self._after(LayerSpec("residual", features, strides=strides, parts=parts))
-        elif kind == "branch":  # two layers that read the same array, as it is or normalised and activated
+            return self._after(LayerSpec("residual", features, strides=strides, parts=parts))
+        if kind == "branch":  # two layers that read the same array, as it is or normalised and activated
             after = [self._after(LayerSpec("norm" if self._flag() else "act", channels)) for _ in range(2)]
             inner = (after[0], self.conv(channels, strides=(1, 1)))
-            layer = self._after(LayerSpec("residual", channels, parts=((after[1],) if self._flag() else (), inner)))
-        elif kind == "concat":
-            layer = self._concat(channels)
-        else:
-            layer = self._after(LayerSpec(kind, channels))
-        return layer, _after(layer, shape)
+            return self._after(LayerSpec("residual", channels, parts=((after[1],) if self._flag() else (), inner)))
+        if kind == "concat":
+            return self._concat(channels)
+        if kind == "split" and channels > 1:  # the first channels are convolved, the others go by
+            first = self.conv(strides=(1, 1))
+            return self._after(LayerSpec(kind, first.features + channels // 2, parts=((first,), ())))
+        return self._after(LayerSpec("act" if kind == "split" else kind, channels))
 
     def _concat(self, channels: int) -> LayerSpec:
         """Branches side by side, one of them perhaps the identity; perhaps tied to a convolution by an add."""
@@ -141,15 +151,12 @@ class _Options:
 
     def head(self) -> tuple[LayerSpec, ...]:
         """What makes vectors out of images, and dense layers; or nothing: an image comes out."""
-        kinds = ["none", "flatten", *([] if self.integers else ["mean"]), *([] if self.fractions else ["reshape"])]
-        kind = self.draw(st.sampled_from(kinds))
+        kind = self.draw(st.sampled_from(["none", "flatten", "reshape", *([] if self.integers else ["mean"])]))
         if kind == "none":
             return ()
-        dense = [self._after(LayerSpec("dense", self.draw(st.integers(1, 6)), bias=self._flag(),
-                                       wide=self.fractions or self.draw(st.integers(0, 4)) > 0))
+        dense = [self._after(LayerSpec("dense", self.draw(st.integers(1, 6)), bias=self._flag()))
                  for _ in range(self.draw(st.integers(0, 2)))]
-        return (LayerSpec(kind, plain=self._flag()), *dense)
-
+        return (LayerSpec(kind), *dense)
 
     def device_network(self, max_layers: int) -> tuple[RandomNet, Shape]:
         """One head that ends in a vector, from an image or a vector; inputs are perhaps normalised by constants."""
@@ -163,7 +170,7 @@ class _Options:
         head = tuple(self._after(LayerSpec("dense", self.draw(st.integers(1, 6)), bias=self._flag()))
                      for _ in range(self.draw(st.integers(0, 2))))
         if len(shape) == 3:
-            head = (LayerSpec(self.draw(st.sampled_from(["mean", "flatten", "reshape"])), plain=self._flag()), *head)
+            head = (LayerSpec(self.draw(st.sampled_from(["mean", "flatten", "reshape"]))), *head)
         return RandomNet(tuple(trunk), (head,), self.draw(st.integers(1, 3)),
                          (self.draw(values), self.draw(values)) if self._flag() else None,
                          self.draw(st.sampled_from(["none", "none", "softmax", "argmax"]))), shape
