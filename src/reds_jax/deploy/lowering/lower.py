@@ -90,6 +90,7 @@ def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], k
             forms[op.outputs[0].number] = form = rules.apply(op, inputs)
             if isinstance(form, Affine):
                 kept.check(op, form)
+    kept.refuse()
     output = forms[last.number]
     if not isinstance(output, Affine):
         raise refusal(program.operations[-1], "makes an output that cannot be computed on a device")
