@@ -22,13 +22,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from reds_jax.graph.extract import extract
 from rich.console import Console
 
 from reds_jax import models, report
 from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
-from reds_jax.graph.extract import extract
 from reds_jax.graph.trace import trace
+from reds_jax.run.extract import extract
 from reds_jax.training.arrays import write_text
 
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)

@@ -118,7 +118,7 @@ def run(network: str, dtype: Dtype, options: Options) -> dict[str, Any]:
     model, example = build(), jnp.zeros((1, *shape), jnp.float32)
     variables = jax.jit(model.init)(jax.random.key(options.seed), example)
     graph = trace(model, variables, example)
-    program = lower(model, [variables], graph, [graph.full_widths], example)
+    program = lower(model, [variables], [graph.full_widths], example)
     tables = {t.unit: t for t in (
         measure(program, graph, dtype, machine=machine, points=options.points, multiple=options.step, checks=4,
                 passes=options.passes, statistic=options.statistic) for machine in ("host", "m4"))}

@@ -26,6 +26,9 @@ def uniform_widths(
         step: widths are multiples of this, or full.
         rules: for single layers by path pattern, see `reds_jax.layer_rules.LayerRule`.
     """
+    if not graph.groups:
+        raise InfeasibleError("the network has no channel group whose width could be chosen", resource="macs",
+                              smallest=graph.macs(), hint=graph.summary())
     sizes = np.array([g.size for g in graph.groups])
     choices = [np.array(w) for w in allowed(graph, step=step, floor=[1] * len(sizes), rules=rules)]
 

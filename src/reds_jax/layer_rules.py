@@ -62,6 +62,17 @@ class LayerRule:
         return any(fnmatchcase(path, self.pattern) for path in (group.name, *group.layers))
 
 
+def check_rules(graph: ChannelGraph, rules: Sequence[LayerRule | str]) -> list[LayerRule]:
+    """The rules, each of which must match a layer that can be cut."""
+    parsed = [LayerRule.parse(r) if isinstance(r, str) else r for r in rules]
+    for rule in parsed:
+        if not any(rule.matches(g) for g in graph.groups):
+            known = sorted({path for g in graph.groups for path in (g.name, *g.layers)})
+            raise InvalidArgumentError("a rule matches no layer that can be cut", got=rule.pattern, allowed=", ".join(known),
+                                       hint="print(graph.summary()) shows the groups, and what stays at full width anyway.")
+    return parsed
+
+
 def allowed(
     graph: ChannelGraph, *, step: int, floor: Sequence[int], rules: Sequence[LayerRule | str] = ()
 ) -> list[tuple[int, ...]]:
@@ -76,12 +87,7 @@ def allowed(
     Raises:
         InvalidArgumentError: a pattern that matches no layer, or rules that leave a group no width.
     """
-    parsed = [LayerRule.parse(r) if isinstance(r, str) else r for r in rules]
-    for rule in parsed:
-        if not any(rule.matches(g) for g in graph.groups):
-            known = sorted({path for g in graph.groups for path in (g.name, *g.layers)})
-            raise InvalidArgumentError("a rule matches no layer that can be cut", got=rule.pattern, allowed=", ".join(known),
-                                       hint="print(graph.summary()) shows the groups, and what stays at full width anyway.")
+    parsed = check_rules(graph, rules)
     found = []
     for group, least in zip(graph.groups, floor, strict=True):
         mine = [r for r in parsed if r.matches(group)]
@@ -90,11 +96,12 @@ def allowed(
             continue
         steps = math.lcm(step, *(r.multiple_of for r in mine if r.multiple_of is not None))
         low = max(least, *(_count(r.floor, group.size, math.ceil) for r in mine if r.floor is not None), 1)
-        high = min(group.size, *(_count(r.at_most, group.size, math.floor) for r in mine if r.at_most is not None), group.size)
+        limits = [_count(r.at_most, group.size, math.floor) for r in mine if r.at_most is not None]
+        high = min([group.size, *limits])
         widths = tuple(n for n in allowed_widths(group.size, steps, min(low, group.size)) if low <= n <= high)
         if not widths:
-            raise InvalidArgumentError(f"the rules leave the group {group.name!r} no width",
-                                       got=f"multiples of {steps} from {low} to {high}", allowed=f"some width up to {group.size}")
+            raise InvalidArgumentError(f"the rules leave the group {group.name!r} no width", allowed=f"up to {group.size}",
+                                       got=f"multiples of {steps} from {low} to {high}")
         found.append(widths)
     return found
 

@@ -35,6 +35,7 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
 from reds_jax.knapsack import NestedSolution, solve_nested
+from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
@@ -60,6 +61,8 @@ class Subnetworks:
         order: joint, or the paper's bottom_up or top_down.
         cost: true MACs, or the paper's fixed full fan-in.
         peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
+        rules: for single layers by path pattern, ``"block_*/conv:floor=0.5,multiple_of=8"`` or ``"stem:exclude"``; see
+            `reds_jax.layer_rules.LayerRule`.
     """
 
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
@@ -71,11 +74,14 @@ class Subnetworks:
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
     cost: Literal["true", "full_fan_in"] = "true"
     peak_memory_bytes: int | None = None
+    rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.budgets or not all(0 < b <= 1 for b in self.budgets) or list(self.budgets) != sorted(set(self.budgets)):
             raise InvalidArgumentError("the budgets are not ascending fractions of the full MACs", got=self.budgets,
                                        allowed="distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0")
+        for rule in self.rules:
+            LayerRule.parse(rule)
 
 
 def scoring_batches(data: DataSet, *, batches: int, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:
@@ -129,6 +135,7 @@ def nest(
     objective = default_objective(data.train.targets) if objective is None else objective
     _, variables = adapt(model, variables)
     graph = trace(model, variables, data.example())
+    check_rules(graph, options.rules)
     observe("groups", graph)
     scores: Scores = {}
     if method != "uniform_unsorted":
@@ -183,12 +190,12 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
     """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
     if method.startswith("uniform"):
         return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
-                                                   step=options.step)), None)
+                                                   step=options.step, rules=options.rules)), None)
     limits: dict[str, float] = {}
     if options.peak_memory_bytes is not None:
         limits["peak_memory_bytes"] = options.peak_memory_bytes
     problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
-                            cost=options.cost, resources=("macs", *limits))
+                            cost=options.cost, resources=("macs", *limits), rules=options.rules)
     full = problem.cost("macs", problem.full_widths)
     solution = solve_nested(problem, [{"macs": int(b * full), **limits} for b in options.budgets], order=options.order)
     widths = [s.widths for s in solution.solutions]

@@ -1,138 +1,156 @@
 """Small networks as users write them, each with something of its own that a lowering must get right."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, flatten
+Conv = partial(nn.Conv, kernel_size=(3, 3))
+Norm = partial(nn.BatchNorm, use_running_average=True, epsilon=1e-3)
+
+
+def depthwise(x, *args, **options):
+    """A depthwise convolution, 3 x 3 unless told otherwise."""
+    args = args or ((3, 3),)
+    return nn.Conv(x.shape[-1], *args, feature_group_count=x.shape[-1], name="depthwise", **options)(x)
 
 
 class Body(nn.Module):
-    """A user's function with layers of the library, then logits of what is left of the positions."""
+    """A user's function of flax layers, then logits of what is left of the positions."""
 
     body: object
 
     @nn.compact
-    def __call__(self, x, width=1.0):
-        x = self.body(x, width)
+    def __call__(self, x):
+        x = self.body(x)
         x = x.mean((1, 2)) if x.ndim == 4 else x
-        return Dense(3, name="logits")(x, reads=width)
+        return nn.Dense(3, name="logits")(x)
 
 
-def preactivation(x, width):
-    x = Conv(6, name="stem")(x, width)
-    y = Conv(5, name="inner")(nn.relu(BatchNorm(name="norm_0")(x, width)), width)
-    x = x + Conv(6, name="outer")(nn.relu(BatchNorm(name="norm_1")(y, width)), width)
-    return nn.relu(BatchNorm(name="norm_2")(x, width))
+def preactivation(x):
+    x = Conv(6, name="stem")(x)
+    y = Conv(5, name="inner")(nn.relu(Norm(name="norm_0")(x)))
+    x = x + Conv(6, name="outer")(nn.relu(Norm(name="norm_1")(y)))
+    return nn.relu(Norm(name="norm_2")(x))
 
 
-def raw_and_activated(x, width):
-    x = Conv(6, name="stem")(x, width)
+def raw_and_activated(x):
+    x = Conv(6, name="stem")(x)
     return nn.relu(x) + nn.relu6(x) + x
 
 
-def normalised_then_padded(x, width):
+def normalised_then_padded(x):
     """Zeros of the padding come after the normalisation, and must not be normalised."""
-    return nn.relu(Conv(4, name="conv")((x - np.float32([0.5, -1, 2])) / np.float32([0.2, 3, 1]), width))
+    return nn.relu(Conv(4, name="conv")((x - np.float32([0.5, -1, 2])) / np.float32([0.2, 3, 1])))
 
 
-def biased_pool(x, width):
+def biased_pool(x):
     """An offset that is added behind a pool, and one that a convolution cannot take in through its relu."""
-    x = nn.relu(Conv(5, name="conv")(x, width)) * 2 + 1
+    x = nn.relu(Conv(5, name="conv")(x)) * 2 + 1
     return -nn.max_pool(x, (2, 2), (2, 2), "SAME") + 0.25
 
 
-def global_max(x, width):
-    return jnp.max(DepthwiseConv(name="depthwise")(Conv(5, name="conv")(x, width), width), axis=(1, 2))
+def global_max(x):
+    return jnp.max(depthwise(Conv(5, name="conv")(x)), axis=(1, 2))
 
 
-def written_leaky(x, width):
-    x = Conv(5, name="conv")(x, width)
+def written_leaky(x):
+    x = Conv(5, name="conv")(x)
     return jnp.where(x > 0, x, 0.1 * x) + jnp.maximum(x, 0.2 * x)
 
 
-def leaky_twice(x, width):
-    return nn.leaky_relu(nn.leaky_relu(Conv(5, name="conv")(x, width), 0.5), 0.5)
+def leaky_twice(x):
+    return nn.leaky_relu(nn.leaky_relu(Conv(5, name="conv")(x), 0.5), 0.5)
 
 
-def leaky_of_relu(x, width):
-    return nn.leaky_relu(nn.relu(Conv(5, name="conv")(x, width)), 0.5)
+def leaky_of_relu(x):
+    return nn.leaky_relu(nn.relu(Conv(5, name="conv")(x)), 0.5)
 
 
-def relu6_twice(x, width):
-    return nn.relu6(nn.relu6(3 * Conv(5, name="conv")(x, width)))
+def relu6_twice(x):
+    return nn.relu6(nn.relu6(3 * Conv(5, name="conv")(x)))
 
 
-def clamped(x, width):
-    return jax.lax.clamp(0.0, 3 * Conv(5, name="conv")(x, width), 6.0)
+def clamped(x):
+    return jax.lax.clamp(0.0, 3 * Conv(5, name="conv")(x), 6.0)
 
 
-def scaled_a_little(x, width):
+def scaled_a_little(x):
     """Factors near 1, and no offset, behind a convolution and behind an add."""
-    x = 1.25 * Conv(5, use_bias=False, name="conv")(x, width)
+    x = 1.25 * Conv(5, use_bias=False, name="conv")(x)
     return 0.75 * (x + nn.relu(x))
 
 
-def twice_the_image(x, width):
+def twice_the_image(x):
     """An image [H, W, 3] that is added to itself: what comes out lies channel first."""
-    return Dense(4, name="dense")((x + 2 * x).reshape(len(x), -1), width)
+    return nn.Dense(4, name="dense")((x + 2 * x).reshape(len(x), -1))
 
 
-def residual_around_the_image(x, width):
-    return x + Conv(3, name="outer")(nn.relu(Conv(4, name="inner")(x, width)), width)
+def residual_around_the_image(x):
+    return x + Conv(3, name="outer")(nn.relu(Conv(4, name="inner")(x)))
 
 
-def dense_on_an_image(x, width):
-    return nn.relu(Dense(6, name="dense")(x.reshape(len(x), -1), width))
+def dense_on_an_image(x):
+    return nn.relu(nn.Dense(6, name="dense")(x.reshape(len(x), -1)))
 
 
-def dense_on_a_flat_image(x, width):
-    return nn.relu(Dense(6, name="dense")(flatten(x), width))
+def dense_on_an_image_channel_by_channel(x):
+    return nn.relu(nn.Dense(6, name="dense")(x.transpose(0, 3, 1, 2).reshape(len(x), -1)))
 
 
-def max_pool_on_an_image(x, width):
-    return Conv(4, name="conv")(nn.max_pool(x, (2, 3), (1, 2), "SAME"), width)
+def max_pool_on_an_image(x):
+    return Conv(4, name="conv")(nn.max_pool(x, (2, 3), (1, 2), "SAME"))
 
 
-def mean_pool_on_an_image(x, width):
-    return Conv(4, name="conv")(nn.avg_pool(x, (2, 3), (1, 2), "SAME", count_include_pad=False), width)
+def mean_pool_on_an_image(x):
+    return Conv(4, name="conv")(nn.avg_pool(x, (2, 3), (1, 2), "SAME", count_include_pad=False))
 
 
-def depthwise_on_an_image(x, width):
-    return DepthwiseConv((3, 2), (2, 1), name="depthwise")(x, width)
+def depthwise_on_an_image(x):
+    return depthwise(x, (3, 2), (2, 1))
 
 
-def strided_wide_windows(x, width):
-    x = Conv(5, (1, 2), (3, 2), "VALID", name="conv")(x, width)
-    return DepthwiseConv((1, 1), (2, 2), name="depthwise")(x, width)
+def strided_wide_windows(x):
+    x = nn.Conv(5, (1, 2), (3, 2), "VALID", name="conv")(x)
+    return depthwise(x, (1, 1), (2, 2))
 
 
-def dense_at_every_position(x, width):
-    return Dense(4, name="dense")(x, width)
+def dense_at_every_position(x):
+    return nn.Dense(4, name="dense")(x)
 
 
-def shared_layer(x, width):
-    layer = Conv(4, (1, 1), name="twice")
-    return layer(nn.relu(layer(Conv(4, name="conv")(x, width), width)), width)
+def shared_layer(x):
+    layer = nn.Conv(4, (1, 1), name="twice")
+    return layer(nn.relu(layer(Conv(4, name="conv")(x))))
 
 
-def sum_pool(x, width):
-    return Conv(4, name="conv")(x, width).sum((1, 2))
+def sum_pool(x):
+    return Conv(4, name="conv")(x).sum((1, 2))
 
 
-def without_scale(x, width):
-    x = BatchNorm(use_scale=False, name="norm_0")(Conv(4, use_bias=False, name="conv")(x, width), width)
-    return BatchNorm(use_bias=False, name="norm_1")(nn.relu(x), width)
+def without_scale(x):
+    x = Norm(use_scale=False, name="norm_0")(Conv(4, use_bias=False, name="conv")(x))
+    return Norm(use_bias=False, name="norm_1")(nn.relu(x))
 
 
-def flax_norm(x, width):
+def flax_norm(x):
     x = Conv(4, name="conv")(x)
     x = nn.BatchNorm(use_running_average=True, use_bias=False, name="norm")(x)
-    return Conv(5, name="next")(nn.relu(x), width)
+    return Conv(5, name="next")(nn.relu(x))
+
+
+def flattened(x):
+    return nn.relu(nn.Dense(6, name="dense")(Conv(5, name="conv")(x).reshape(len(x), -1)))
+
+
+def flattened_channel_by_channel(x):
+    return nn.relu(nn.Dense(6, name="dense")(Conv(5, name="conv")(x).transpose(0, 3, 1, 2).reshape(len(x), -1)))
 
 
 BODIES = [preactivation, raw_and_activated, normalised_then_padded, biased_pool, global_max, written_leaky, leaky_twice,
           leaky_of_relu, relu6_twice, clamped, scaled_a_little, twice_the_image, residual_around_the_image,
-          dense_on_an_image, dense_on_a_flat_image, max_pool_on_an_image, mean_pool_on_an_image, depthwise_on_an_image,
-          strided_wide_windows, dense_at_every_position, shared_layer, sum_pool, without_scale, flax_norm]
+          dense_on_an_image, dense_on_an_image_channel_by_channel, max_pool_on_an_image, mean_pool_on_an_image,
+          depthwise_on_an_image, strided_wide_windows, dense_at_every_position, shared_layer, sum_pool, without_scale,
+          flax_norm, flattened, flattened_channel_by_channel]

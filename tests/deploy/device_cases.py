@@ -14,6 +14,8 @@ from reds_jax.deploy.lowering.program import Program
 from reds_jax.deploy.lowering.simulate import _run
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
+from reds_jax.lowering import lowering
+from reds_jax.run import run
 from reds_jax.testing import interpret, random_variables
 from reds_jax.widths import Widths
 
@@ -22,7 +24,7 @@ from reds_jax.widths import Widths
 class Case:
     """A network, one tree of variables and one width per subnetwork, inputs, and the program."""
 
-    model: nn.Module
+    model: Any
     trees: list[Any]
     graph: ChannelGraph
     widths: list[Widths]
@@ -31,7 +33,8 @@ class Case:
 
     def expected(self, k: int) -> np.ndarray:
         """The outputs of the model at the widths of subnetwork k."""
-        return interpret(lambda v, x: self.model.apply(v, x, width=self.widths[k]), self.trees[k], self.x)[0]
+        with lowering("lax"):
+            return interpret(lambda v, x: run(self.model, v, x, self.widths[k])[0], self.trees[k], self.x)[0]
 
     def found(self, k: int) -> np.ndarray:
         """The outputs of the program; with an argmax at the end, the class."""
@@ -76,7 +79,7 @@ def case_of(model: nn.Module, shape: tuple[int, ...], widths: Any = (0.5, 1.0), 
     graph = trace(model, variables, x)
     resolved = [graph.widths(w) for w in (widths(graph) if callable(widths) else widths)]
     trees = [with_statistics(variables, seed + k) for k in range(len(resolved))]
-    return Case(model, trees, graph, resolved, x, lower(model, trees, graph, resolved, x))
+    return Case(model, trees, graph, resolved, x, lower(model, trees, resolved, x))
 
 
 def assert_same_function(case: Case, tolerance: float = 1e-5) -> None:

@@ -1,7 +1,7 @@
 """What a user writes means the same at every width: one program runs, so Python's branches and sizes are those of the full one.
 
-Each network here once ran as another network at a narrow width, or was counted as one: a branch on a shape, a size in the code, a
-constant along the channels, a mode that is training by default, a part that exists in training only.
+Each network here once ran as another network at a narrow width, or was counted as one: a branch on a shape, a size in the
+code, a constant along the channels, a mode that is training by default, a part that exists in training only.
 """
 
 import flax.linen as nn
@@ -66,7 +66,7 @@ def made(kind: str):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_network_runs_at_every_width(kind: str) -> None:
-    """Three ways to say "half": run, the masked full program, the extracted subnetwork; and its counts are those of the graph."""
+    """Three ways to say "half": run, the masked full program, the extracted subnetwork, whose counts are the graph's."""
     net, variables, x = made(kind)
     graph = trace(net, variables, x)
     assert graph.groups, graph.summary()
@@ -95,7 +95,8 @@ def test_permuting_the_groups_changes_nothing_in_either_mode(kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "layer", "reason"), [
     ("constant", "second", "meets a constant over its channels"), ("counted", "second", "meets a constant over its channels"),
-    ("mean over channels", "second", "reduces over channels"), ("mixed with its roll", "second", "takes one channel by its position"),
+    ("mean over channels", "second", "reduces over channels"),
+    ("mixed with its roll", "second", "takes one channel by its position"),
 ])
 def test_what_is_not_the_same_for_a_prefix_stays_and_says_why(kind: str, layer: str, reason: str) -> None:
     net, variables, x = made(kind)

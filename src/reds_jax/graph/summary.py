@@ -28,7 +28,8 @@ def summary(graph: ChannelGraph) -> str:
             lines.append(f"  {p.path:<{width}}  {count:>5}  {p.reason}{f' ({p.line})' if p.line else ''}")
     least, full = [1] * len(graph.groups), [g.size for g in graph.groups]
     lines.append("costs of one example, least (one channel a group) and full:")
-    for name, cost in (("MACs", graph.macs), ("parameter bytes", graph.param_bytes), ("peak memory bytes", graph.peak_memory_bytes)):
+    costs = {"MACs": graph.macs, "parameter bytes": graph.param_bytes, "peak memory bytes": graph.peak_memory_bytes}
+    for name, cost in costs.items():
         low, high = cost(least), cost(full)
         share = f"  budgets from {100 * low / high:.1f} % can be met" if high and graph.groups else ""
         lines.append(f"  {name:<17}  {low:>14,}  {high:>14,}{share}")

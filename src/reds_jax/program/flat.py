@@ -1,4 +1,4 @@
-"""A model's jaxpr as one list of operations: nested calls are opened in place, loops and custom derivatives keep their bodies."""
+"""A model's jaxpr as one list of operations: calls are opened in place, loops and custom derivatives keep their bodies."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def _arguments(eqn: Any) -> list[Any]:
 
 
 def _is_float(x: Any) -> bool:
-    return jax.dtypes.issubdtype(x.dtype, np.inexact)
+    return jax.numpy.issubdtype(x.dtype, np.inexact)
 
 
 def float_arguments(call: Call) -> list[int]:

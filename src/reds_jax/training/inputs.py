@@ -111,11 +111,12 @@ def check_examples(
         raise InvalidArgumentError(f"inputs and {what} differ in number", got=(rows(inputs), rows(targets)))
     objective = default_objective(targets) if objective is None else objective
     outputs, x = output_shapes(model, variables, inputs, normalise)
-    if targets is None:
-        objective.check_form(outputs, x)
-        return objective
-    objective.check_form(outputs, map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *a.shape[1:]), a.dtype), targets))
-    if objective.check is not None:
+    wanted = x if targets is None else map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *a.shape[1:]), a.dtype), targets)
+    try:
+        objective.check_form(outputs, wanted)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{what}: {error.what}", got=error.got, allowed=error.allowed, hint=error.hint) from error
+    if objective.check is not None and targets is not None:
         objective.check.values(outputs, targets, what)
     return objective
 

@@ -18,7 +18,7 @@ from reds_jax.adapters import PureModel
 from reds_jax.data.normalise import read
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
-from reds_jax.errors import InvalidArgumentError
+from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.run import run_nested
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
@@ -90,7 +90,9 @@ def recalibrate(
         if moving is None:
             moving = MovingStatistics.measure(lambda stats, x=x: observe(stats, x), given, len(widths))
         found.append(jax.tree.map(np.asarray, observe(moving.zeroed, x)[1]))
-    assert moving is not None  # there is at least one batch
+    if moving is None:  # arrays have at least one batch
+        raise DataError(f"the stream {inputs.name!r} has no whole batch to recalibrate with",
+                        hint="Can its source be started again?")
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]
     return tuple(pooled[order.index(i)] for i in range(len(widths)))
 

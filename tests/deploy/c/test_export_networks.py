@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from bodies import (
     Body,
-    dense_on_a_flat_image,
     dense_on_an_image,
+    dense_on_an_image_channel_by_channel,
     depthwise_on_an_image,
     max_pool_on_an_image,
     mean_pool_on_an_image,
@@ -53,8 +53,9 @@ def test_clang_has_no_warnings_and_the_same_answers(library, exports, compiler, 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("body", [dense_on_an_image, dense_on_a_flat_image, max_pool_on_an_image, mean_pool_on_an_image,
-                                  depthwise_on_an_image, normalised_then_padded, raw_and_activated, twice_the_image],
+@pytest.mark.parametrize("body", [dense_on_an_image, dense_on_an_image_channel_by_channel, max_pool_on_an_image,
+                                  mean_pool_on_an_image, depthwise_on_an_image, normalised_then_padded, raw_and_activated,
+                                  twice_the_image],
                          ids=lambda body: body.__name__)
 def test_what_reads_an_image_first(compiler, tmp_path, body, dtype: str) -> None:
     """An image [H, W, 3] lies in another order than the arrays behind it."""

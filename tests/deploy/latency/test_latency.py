@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reds_jax.nn import Conv, Dense, flatten, global_avg_pool, max_pool, relu
 from rich.console import Console
 
 from reds_jax.cost import width_problem
@@ -31,7 +32,6 @@ from reds_jax.graph.trace import trace
 from reds_jax.knapsack import solve_nested
 from reds_jax.models import DSCNN
 from reds_jax.network import NestedNetwork
-from reds_jax.nn import Conv, Dense, flatten, global_avg_pool, max_pool, relu
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "latency_loop.py"
 needs_gcc = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed")
@@ -46,7 +46,7 @@ def network(model, shape=SHAPE):
     shapes = jax.eval_shape(model.init, jax.random.key(0), example)
     variables = jax.tree.map(lambda a: rng.uniform(0.1, 1.0, a.shape).astype(np.float32), shapes)  # a variance is positive
     graph = trace(model, variables, example)
-    return model, variables, graph, lower(model, [variables], graph, [graph.full_widths], example)
+    return model, variables, graph, lower(model, [variables], [graph.full_widths], example)
 
 
 @pytest.fixture(scope="module")
@@ -88,19 +88,19 @@ class Pooled(nn.Module):
     """What the small one lacks: a max pool, positions in front of a dense layer, a softmax."""
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = max_pool(relu(Conv(12, (3, 3), name="conv")(x, width)), (2, 2))
-        return nn.softmax(Dense(3, name="logits")(flatten(x)))
+    def __call__(self, x):
+        x = nn.max_pool(nn.relu(nn.Conv(12, (3, 3), name="conv")(x)), (2, 2), (2, 2))
+        return nn.softmax(nn.Dense(3, name="logits")(x.reshape(len(x), -1)))
 
 
 class Residual(nn.Module):
     """A layer whose widths are both of one group, and a sum."""
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = relu(Conv(12, (3, 3), name="conv")(x, width))
-        x = relu(x + Conv(12, (3, 3), name="again")(x, width))
-        return Dense(3, name="logits")(global_avg_pool(x))
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(12, (3, 3), name="conv")(x))
+        x = nn.relu(x + nn.Conv(12, (3, 3), name="again")(x))
+        return nn.Dense(3, name="logits")(x.mean((1, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_what_is_no_table_is_refused(small, tmp_path, spoil):
 
 def test_a_program_of_a_smaller_network_and_wrong_grids_are_refused(small):
     model, variables, graph, program = small
-    half = lower(model, [variables], graph, [graph.widths(0.5)], jnp.zeros((1, *SHAPE)))
+    half = lower(model, [variables], [0.5], jnp.zeros((1, *SHAPE)))
     with pytest.raises(InvalidArgumentError, match="not the full network"):
         measure(half, graph)
     with pytest.raises(InvalidArgumentError, match="no grid"):

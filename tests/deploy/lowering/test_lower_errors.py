@@ -12,13 +12,12 @@ from device_cases import case_of, inputs
 
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.errors import TraceError
-from reds_jax.graph.trace import trace
-from reds_jax.nn import BatchNorm, Conv, Dense, concat
 from reds_jax.testing import random_variables
 
 CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why)
     "concat": (lambda x: jnp.concatenate([x, 2 * x], -1), "concatenate", "not among the operations"),
-    "grouped": (lambda x: Conv(8, groups=2)(x), "conv_general_dilated", "grouped convolution that is not depthwise"),
+    "grouped": (lambda x: nn.Conv(8, (3, 3), feature_group_count=2)(x),
+                "conv_general_dilated", "grouped convolution that is not depthwise"),
     "dilation": (lambda x: nn.Conv(8, (2, 2), kernel_dilation=2)(x), "conv_general_dilated", "dilated"),
     "sigmoid": (lambda x: nn.sigmoid(x), "logistic", "not among the operations"),
     "tanh": (lambda x: jnp.tanh(x), "tanh", "not among the operations"),
@@ -27,7 +26,7 @@ CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why
     "product": (lambda x: x * x, "square|mul", "not among the operations"),
     "padding is counted": (lambda x: nn.avg_pool(x, (2, 2), padding="SAME"), "div", "averages over padding too"),
     "pool over channels": (lambda x: nn.max_pool(x.swapaxes(2, 3), (2, 2), (2, 2)), "reduce_window_max", "have been moved"),
-    "turned image": (lambda x: Conv(3)(x.swapaxes(1, 2)), "conv_general_dilated", "have been moved"),
+    "turned image": (lambda x: nn.Conv(3, (3, 3))(x.swapaxes(1, 2)), "conv_general_dilated", "have been moved"),
     "softmax over positions": (lambda x: jax.nn.softmax(x), "div", "softmax over something else"),
     "repeats": (lambda x: jnp.repeat(x, 2, 1), "", "repeats an activation"),
     "cut": (lambda x: x[:, 1:], "slice", "not among the operations"),
@@ -58,9 +57,9 @@ class Net(nn.Module):
     function: object
 
     @nn.compact
-    def __call__(self, x, width=1.0):
-        x = Part(self.function, name="part")(Conv(8, name="conv")(x))
-        return Dense(2, name="logits")(x.reshape(len(x), -1), reads=width)
+    def __call__(self, x):
+        x = Part(self.function, name="part")(nn.Conv(8, (3, 3), name="conv")(x))
+        return nn.Dense(2, name="logits")(x.reshape(len(x), -1))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -83,16 +82,16 @@ class Whole(nn.Module):
     function: object
 
     @nn.compact
-    def __call__(self, x, width=1.0):
-        return self.function(Conv(3, name="conv")(x))
+    def __call__(self, x):
+        return self.function(nn.Conv(3, (3, 3), name="conv")(x))
 
 
 ENDS = {
     "a map": (lambda x: x, "another order"),
     "argmax over positions": (lambda x: jnp.argmax(x, 1), "argmax"),
     "argmax of a map": (lambda x: jnp.argmax(x, -1), "argmax"),
-    "a maximum": (lambda x: jnp.max(Dense(3)(x.reshape(len(x), -1)), -1), "reduce_max"),
-    "argmax and more": (lambda x: jnp.argmax(Dense(3)(x.reshape(len(x), -1)), -1) + 1, "argmax"),
+    "a maximum": (lambda x: jnp.max(nn.Dense(3)(x.reshape(len(x), -1)), -1), "reduce_max"),
+    "argmax and more": (lambda x: jnp.argmax(nn.Dense(3)(x.reshape(len(x), -1)), -1) + 1, "argmax"),
 }
 
 
@@ -106,14 +105,14 @@ def test_an_end_that_no_device_has(name: str) -> None:
 
 class TwoInputs(nn.Module):
     @nn.compact
-    def __call__(self, pair, width=1.0):
-        return Dense(2)(pair[0]) + Dense(2)(pair[1])
+    def __call__(self, x, y):
+        return nn.Dense(2)(x) + nn.Dense(2)(y)
 
 
 class TwoOutputs(nn.Module):
     @nn.compact
-    def __call__(self, x, width=1.0):
-        return Dense(2)(x), Dense(3)(x)
+    def __call__(self, x):
+        return nn.Dense(2)(x), nn.Dense(3)(x)
 
 
 def test_one_input_and_one_output() -> None:
@@ -121,27 +120,26 @@ def test_one_input_and_one_output() -> None:
         case_of(TwoOutputs(), (4,), (1.0,))
     x = inputs((4,), 1)
     variables = random_variables(TwoInputs(), (x, x))
-    graph = trace(TwoInputs(), variables, (x, x))
     with pytest.raises(TraceError, match="one input and one output; got \\(2, 1\\)"):
-        lower(TwoInputs(), [variables], graph, [graph.widths(1.0)], (x, x))
+        lower(TwoInputs(), [variables], [1.0], (x, x))
     with pytest.raises(TraceError, match=re.escape("one image or one vector; got (1, 4, 2)")):
         case_of(Vectors(), (4, 2), (1.0,))
 
 
 class Vectors(nn.Module):
     @nn.compact
-    def __call__(self, x, width=1.0):
-        return Dense(2)(x.reshape(len(x), -1))
+    def __call__(self, x):
+        return nn.Dense(2)(x.reshape(len(x), -1))
 
 
 class Normed(nn.Module):
     joined: bool = False
 
     @nn.compact
-    def __call__(self, x, width=1.0):
-        parts = [Conv(4, name=f"conv_{i}")(x, width) for i in range(1 + self.joined)]
-        x = BatchNorm(name="norm")(concat(*parts) if self.joined else parts[0], width)
-        return Dense(2, name="logits")(x.mean((1, 2)), reads=width)
+    def __call__(self, x):
+        parts = [nn.Conv(4, (3, 3), name=f"conv_{i}")(x) for i in range(1 + self.joined)]
+        x = nn.BatchNorm(True, name="norm")(jnp.concatenate(parts, -1) if self.joined else parts[0])
+        return nn.Dense(2, name="logits")(x.mean((1, 2)))
 
 
 def test_weights_that_differ_between_subnetworks() -> None:
@@ -149,7 +147,7 @@ def test_weights_that_differ_between_subnetworks() -> None:
     other = jax.tree.map(np.copy, case.trees[1])
     other["params"]["conv_0"]["kernel"][0, 0, 0, 0] += 1
     with pytest.raises(TraceError, match="'conv_general_dilated'.* has weights that differ between subnetworks"):
-        lower(case.model, [case.trees[0], other], case.graph, case.widths, case.x)
+        lower(case.model, [case.trees[0], other], case.widths, case.x)
 
 
 def test_a_scale_may_differ_between_subnetworks() -> None:
@@ -157,7 +155,7 @@ def test_a_scale_may_differ_between_subnetworks() -> None:
     case = case_of(Normed(), (4, 5, 3))
     other = jax.tree.map(np.copy, case.trees[1])
     other["params"]["norm"]["bias"] += 1
-    program = lower(case.model, [case.trees[0], other], case.graph, case.widths, case.x)
+    program = lower(case.model, [case.trees[0], other], case.widths, case.x)
     np.testing.assert_allclose(program.operations[0].offset[1], case.program.operations[0].offset[1] + 1, rtol=1e-5)
     np.testing.assert_array_equal(program.operations[0].offset[0], case.program.operations[0].offset[0])
 

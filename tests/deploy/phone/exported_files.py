@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from device_cases import Case, tensors
 
-from reds_jax.nn import Conv, leaky_relu
+from reds_jax.models.layers import leaky_relu
 
 
 def reference(case: Case, k: int) -> np.ndarray:
@@ -43,15 +43,15 @@ def assert_whole_or_not_at_all(path: Path, write_another: Callable[[], object], 
     assert path.read_bytes() == before
 
 
-def explicit_padding(x, width):
+def explicit_padding(x):
     """Padding that is not that of "SAME" at this size, before a convolution and both pools."""
     x = nn.Conv(6, (3, 3), (2, 2), ((2, 0), (1, 2)), name="padded")(x)
-    x = leaky_relu(Conv(6, (1, 1), name="conv")(x, width))
+    x = leaky_relu(nn.Conv(6, (1, 1), name="conv")(x))
     return nn.max_pool(x, (2, 2), (2, 2), ((1, 1), (0, 1))) + nn.avg_pool(
         x, (2, 2), (2, 2), ((1, 1), (0, 1)), count_include_pad=False)
 
 
-def grows_late(x, width):
+def grows_late(x):
     """A network whose subnetworks share a width at one layer and not at another."""
-    x = nn.relu(Conv(4, (3, 3), name="first")(x, width))
-    return nn.relu6(Conv(8, (1, 1), name="second")(x, width))
+    x = nn.relu(nn.Conv(4, (3, 3), name="first")(x))
+    return nn.relu6(nn.Conv(8, (1, 1), name="second")(x))

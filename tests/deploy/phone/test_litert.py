@@ -2,19 +2,20 @@
 
 import sys
 
+import flax.linen as nn
 import numpy as np
 import pytest
-from bodies import BODIES, Body
+from bodies import BODIES, Body, depthwise
 from conftest import LIBRARY
 from device_cases import case_of
 from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reds_jax.nn import Conv, DepthwiseConv
 
 from reds_jax.deploy.phone import litert as exporter
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError
 from reds_jax.models.dnn import DNN
-from reds_jax.nn import Conv, DepthwiseConv
 from reds_jax.testing import strategies as draws
 
 runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="the package ai-edge-litert is not installed")
@@ -88,9 +89,9 @@ def test_the_signatures(library, tmp_path):
     assert np.abs(answers[0] - answers[2]).max() > 1e-3
 
 
-def wide_without_norm(x, width):
-    x = Conv(96, (3, 3), name="conv")(x, width)
-    return Conv(128, (3, 3), name="next")(DepthwiseConv(name="depthwise")(x, width), width)
+def wide_without_norm(x):
+    x = nn.Conv(96, (3, 3), name="conv")(x)
+    return nn.Conv(128, (3, 3), name="next")(depthwise(x))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])

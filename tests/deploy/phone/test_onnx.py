@@ -3,20 +3,21 @@
 import json
 import sys
 
+import flax.linen as nn
 import numpy as np
 import pytest
-from bodies import BODIES, Body
+from bodies import BODIES, Body, depthwise
 from conftest import LIBRARY
 from device_cases import case_of
 from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reds_jax.nn import Conv, DepthwiseConv
 
 from reds_jax.deploy.phone import onnx as exporter
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError
 from reds_jax.models.dnn import DNN
 from reds_jax.network import NestedNetwork
-from reds_jax.nn import Conv, DepthwiseConv
 from reds_jax.testing import strategies as draws
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
@@ -103,9 +104,9 @@ def test_the_weights_are_there_once(make, tmp_path):
     assert made.file_bytes == made.path.stat().st_size <= 1.02 * full.file_bytes
 
 
-def wide_without_norm(x, width):
-    x = Conv(96, (3, 3), name="conv")(x, width)
-    return Conv(128, (3, 3), name="next")(DepthwiseConv(name="depthwise")(x, width), width)
+def wide_without_norm(x):
+    x = nn.Conv(96, (3, 3), name="conv")(x)
+    return nn.Conv(128, (3, 3), name="next")(depthwise(x))
 
 
 @pytest.mark.parametrize("name", ["ds_cnn_s", "ds_cnn_l", "resnet8"])

@@ -17,7 +17,6 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, get_args
 
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
@@ -56,16 +55,16 @@ class Exported:
 
 
 def export(
-    model: nn.Module, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
+    model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
-    rule: Rule = "mse", normalise: Normalise | None = None, name: str = "reds", **apply_kwargs: Any,
+    rule: Rule = "mse", normalise: Normalise | None = None, name: str = "reds",
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
     Args:
-        model: the flax.linen module.
-        variables: its full variables, sorted by importance; or one tree per subnetwork, where each has its own batch
-            statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
+        model: whatever `reds_jax.adapters.adapt` takes.
+        variables: its full variables, sorted by importance, or None where the model holds them; or one tree per subnetwork,
+            where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
         folder: written whole or not at all; an older export in it is replaced.
@@ -93,8 +92,8 @@ def export(
             examples = batches[0][:4]
         else:
             examples = np.random.default_rng(0).normal(size=(4, *graph.input_shape)).astype(np.float32)
-    trees, widths = resolve(variables, graph, nested)
-    program = lower(model, trees, graph, widths, np.asarray(examples, np.float32), **apply_kwargs)
+    pure, trees, widths = resolve(model, variables, graph, nested)
+    program = lower(pure, trees, widths, np.asarray(examples, np.float32))
     quantized = quantize(program, calibrate(program, batches, rule=rule)) if dtype == "int8" and batches else None
     runs = quantized.program if quantized else program
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))

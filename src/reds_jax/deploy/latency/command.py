@@ -53,7 +53,7 @@ class Latency:
                                        allowed="a .json file in a folder that exists")
         saved = saved_run.read(self.run, data=self.data)
         network, graph = saved.network, saved.graph
-        program = lower(network.model, [network.variables(-1)], graph, [graph.full_widths], saved.calibration(1)[0])
+        program = lower(network.model, [network.variables(-1)], [graph.full_widths], saved.calibration(1)[0])
         table = measure(
             program, graph, self.dtype, machine=self.machine, points=self.points, multiple=self.multiple, passes=self.passes,
             statistic=self.statistic, flags=self.flags.split(), cc=self.cc, seed=self.seed)

@@ -39,7 +39,7 @@ def measure(
     """The cost of every operation at a grid of widths.
 
     Args:
-        program: of the full network: ``lower(model, [variables], graph, [graph.full_widths], example)``. Its weights are not
+        program: of the full network: ``lower(model, [variables], [graph.full_widths], example)``. Its weights are not
             used; with int8 a softmax at the end is left out, as in an exported network.
         graph: the channel graph of the network.
         dtype: number format of the kernels.

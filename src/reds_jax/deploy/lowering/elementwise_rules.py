@@ -9,7 +9,7 @@ import numpy as np
 
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Vectors, Writer, per_channel
 from reds_jax.deploy.lowering.refusal import name_of, refusal
-from reds_jax.graph.flat import Operation
+from reds_jax.program.flat import Operation
 
 
 class Elementwise:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Vectors, Writer
+from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Writer
+from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.program import Tensor, Window
-from reds_jax.deploy.lowering.refusal import name_of, refusal
-from reds_jax.graph.flat import Operation
-
-
-class Channels(Protocol):
-    """Which channels the layers keep in each subnetwork."""
-
-    def makes(self, op: Operation, full: int) -> Vectors: ...
-
-    def reads(self, op: Operation, full: int) -> Vectors: ...
+from reds_jax.deploy.lowering.refusal import refusal
+from reds_jax.program.flat import Operation
 
 
 class Layers:
     """The rules; each takes an operation and the forms of its inputs, and returns the form of its output, or None."""
 
-    def __init__(self, writer: Writer, channels: Channels) -> None:
-        self._writer, self._channels = writer, channels
+    def __init__(self, writer: Writer, kept: Kept) -> None:
+        self._writer, self._kept = writer, kept
         self.rules: dict[str, Callable[[Operation, list[Form]], Form | None]] = {
             "dot_general": self._dot, "conv_general_dilated": self._conv, "reduce_window_max": self._max_pool,
             "reduce_window_sum": self._sum_pool, "reduce_sum": self._reduce_sum, "reduce_max": self._reduce_max,
@@ -45,46 +38,36 @@ class Layers:
             raise refusal(op, "has weights that differ between subnetworks")
         return np.asarray(form.values[0], np.float32)
 
-    def _made(self, op: Operation, full: int) -> tuple[int, ...]:
-        """Output channels of a layer in every subnetwork."""
-        return tuple(self._prefix(op, kept) for kept in self._channels.makes(op, full))
-
-    def _prefix(self, op: Operation, kept: np.ndarray) -> int:
-        if not np.array_equal(np.sort(kept), np.arange(len(kept))):
-            raise refusal(op, "keeps channels that are no prefix (a concatenation)")
-        return len(kept)
-
     def _dot(self, op: Operation, inputs: list[Form]) -> Form | None:
         (left, right), batch = op.params["dimension_numbers"]
         x, w = inputs
         if isinstance(x, Known):  # the outputs come first
-            made = self._product(op, w, x, right, left, batch)
+            made = self._product(op, w, x, right, left, batch, axis=0)
             return None if made is None else replace(made, index=np.moveaxis(made.index, -1, 0))
         return self._product(op, x, w, left, right, batch)
 
-    def _product(self, op: Operation, x: Form, w: Form, left: Any, right: Any, batch: Any) -> Affine | None:
-        """``x W`` with the outputs along the last axis; ``left`` and ``right`` are the axes that are summed over."""
+    def _product(self, op: Operation, x: Form, w: Form, left: Any, right: Any, batch: Any, *, axis: int = -1) -> Affine | None:
+        """``x W`` with the outputs along the last axis; ``left`` and ``right`` are the axes that are summed over.
+
+        ``axis`` is where the outputs are in the result of the operation.
+        """
         kernel = self._kernel(op, w)
         if not isinstance(x, Affine) or any(batch) or kernel.ndim != 2 or tuple(left) != (x.index.ndim - 1,):
             return None
         kernel = np.moveaxis(kernel, right[0], 0)  # [I, O]
         if x.index.ndim == 4:  # a dense layer at every position is a pointwise convolution
-            return self._window(op, x, Window((1, 1)), kernel.T, (x.index.shape[1], x.index.shape[2]))
-        if x.index.ndim != 2:
+            return self._window(op, x, Window((1, 1)), kernel.T, (x.index.shape[1], x.index.shape[2]), axis)
+        if x.index.ndim != 2 or x.index.shape[0] != 1:
             return None
         index, source = x.index.ravel(), x.source
         if not np.array_equal(np.sort(index), np.arange(source.full * source.tensor.positions)):
             raise refusal(op, "reads a part of an array")
         tensor = self._writer.write(x)
-        index = self._writer.moved(x, tensor)
-        index = index.ravel()
-        for k, kept in enumerate(self._channels.reads(op, len(index))):
-            if self._prefix(op, index[kept]) != self._writer.tensors[tensor].items(k):
-                raise refusal(op, "reads another number of inputs than the layer before makes")
+        index = self._writer.moved(x, tensor).ravel()
         rows = np.empty_like(kernel)
         rows[index] = kernel
-        made = Tensor(self._made(op, kernel.shape[1]))
-        new = self._writer.source(made, kernel.shape[1], kind="dense", name=name_of(op), inputs=(tensor,),
+        made = Tensor(self._kept.made(op, axis))
+        new = self._writer.source(made, kernel.shape[1], kind="dense", name=self._kept.name(op), inputs=(tensor,),
                                   weights=np.ascontiguousarray(rows.T))
         return self._writer.plain(new, new.canonical().reshape(1, -1))
 
@@ -104,26 +87,21 @@ class Layers:
         (top, bottom), (left, right) = p["padding"]
         window = Window(kernel.shape[2:], tuple(p["window_strides"]), (top, left), (bottom, right))
         _, h, w, _ = op.outputs[0].shape
-        return self._window(op, x, window, kernel.reshape(len(kernel), -1), (h, w), depthwise=groups > 1)
+        return self._window(op, x, window, kernel.reshape(len(kernel), -1), (h, w), -1, depthwise=groups > 1)
 
-    def _window(self, op: Operation, x: Affine, window: Window, weights: np.ndarray, size: tuple[int, int], *,
+    def _window(self, op: Operation, x: Affine, window: Window, weights: np.ndarray, size: tuple[int, int], axis: int, *,
                 depthwise: bool = False) -> Affine:
-        """A convolution; weights [O, I * taps], depthwise [C, taps]."""
+        """A convolution; weights [O, I * taps], depthwise [C, taps]; ``axis`` has the outputs."""
         tensor = self._image(op, x)
         if depthwise:
             tensor = self._writer.channel_first(tensor)
-        before = self._writer.tensors[tensor].channels
-        made = self._made(op, len(weights))
-        if not depthwise:
-            read = tuple(self._prefix(op, kept) for kept in self._channels.reads(op, weights.shape[1] // window.taps))
-            if read != before:
-                raise refusal(op, "reads other channels than the layer before makes")
-        elif made != before:
+        made = self._kept.made(op, axis)
+        if depthwise and made != self._writer.tensors[tensor].channels:
             raise refusal(op, "keeps other channels than it reads")
         self._check_padding(op, window)
         return self._writer.plain(self._writer.source(
-            Tensor(made, *size), len(weights), kind="depthwise" if depthwise else "conv", name=name_of(op), inputs=(tensor,),
-            window=window, weights=np.ascontiguousarray(weights)))
+            Tensor(made, *size), len(weights), kind="depthwise" if depthwise else "conv", name=self._kept.name(op),
+            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights)))
 
     def _check_padding(self, op: Operation, window: Window) -> None:
         if min(*window.before, *window.after) < 0:
@@ -138,8 +116,8 @@ class Layers:
         assert isinstance(x, Affine)
         kind = "max_pool" if window.taps == 1 else kind  # of one value, without a product, so that 8 bits stay as they are
         made = Tensor(self._writer.tensors[tensor].channels, *size)
-        return self._writer.plain(self._writer.source(made, x.source.full, kind=kind, name=name_of(op, kind), inputs=(tensor,),
-                                                      window=window))
+        return self._writer.plain(self._writer.source(
+            made, x.source.full, kind=kind, name=self._kept.name(op, kind), inputs=(tensor,), window=window))
 
     def _reduce_window(self, op: Operation, x: Form, kind: str) -> Affine:
         p = op.params

@@ -1,8 +1,9 @@
-"""From a nested Flax model to a device program: the jaxpr is read with the parameters known and the input unknown.
+"""From a nested network to a device program: the one program is read with the parameters known and the input unknown.
 
 What depends on parameters alone is computed at once. What depends on the input is a form of a stored array,
 ``activation(scale * x + offset)`` per channel, so that bias, batch norm and activation end up in the operation before them
-whatever module they came from (`forms`). The rules, one a primitive, are in `elementwise_rules` and `layer_rules`.
+whatever module they came from (`forms`). Which channels a subnetwork has, the units of the program say (`kept`). The rules, one
+a primitive, are in `elementwise_rules` and `layer_rules`.
 """
 
 from __future__ import annotations
@@ -10,54 +11,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 
+from reds_jax.adapters import adapt
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Writer
+from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.program import Program
 from reds_jax.deploy.lowering.refusal import HINT, refusal
 from reds_jax.deploy.lowering.rules import Rules
 from reds_jax.errors import TraceError
-from reds_jax.graph import ChannelGraph, flat
-from reds_jax.graph.channels import Axis
-from reds_jax.graph.rules import module_of, walk
-from reds_jax.graph.trace import program_of
-from reds_jax.widths import Widths
+from reds_jax.graph.trace import INFERENCE, traced
+from reds_jax.program import flat
+from reds_jax.widths import Width
 
 
-def lower(
-    model: nn.Module, variables: Sequence[Any], graph: ChannelGraph, widths: Sequence[Widths], example: Any, **apply_kwargs: Any
-) -> Program:
-    """The device program of a nested network.
+def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example: Any) -> Program:
+    """The device program of a nested network, in inference.
 
     Args:
-        model: the flax.linen module.
+        model: whatever `reds_jax.adapters.adapt` takes.
         variables: one tree per subnetwork; they share the parameters and differ in their batch statistics.
-        graph: from `reds_jax.trace`.
-        widths: one per subnetwork, from ``graph.widths``.
+        widths: one per subnetwork: fractions, or `Widths` from ``graph.widths``.
         example: one batch of input [N, ...]; only its shape and dtype matter.
 
     Raises:
-        TraceError: an operation that the device does not run; the message names it, the module and the line.
+        TraceError: an operation that the device does not run, or channels that are no prefix; the message names the operation,
+            the module and the line.
+        WidthError: widths of another network.
     """
-    shape = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[1:]), a.dtype), example)
-    program, calls = program_of(model, variables[0], shape, **apply_kwargs)
-    if len(program.inputs) != 1 or len(program.outputs) != 1 or isinstance(program.outputs[0], flat.Constant):
-        raise TraceError("a device program has one input and one output",
-                         got=(len(program.inputs), len(program.outputs)), allowed="one array each", hint=HINT)
-    integers = [graph.integers(w) for w in widths]
-    layers = {id(use.operation): module_of(use.parameter) for use in walk(program, calls.full).layers}
-    parameters = _parameters(program, variables)
+    pairs = [adapt(model, tree) for tree in variables]
+    pure, trees = pairs[0][0], [tree for _, tree in pairs]
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[1:]), a.dtype), example)
+    found = traced(pure, trees[0], one)
+    program = found.programs[INFERENCE]
+    inputs = program.inputs[:-1]  # the last one is the key of random numbers, which inference does not read
+    if len(inputs) != 1 or len(program.outputs) != 1 or isinstance(program.outputs[0], flat.Constant):
+        raise TraceError("a device program has one input and one output", got=(len(inputs), len(program.outputs)),
+                         allowed="one array each", hint=HINT)
+    integers = [found.graph.integers(w) for w in widths]
+    parameters = _parameters(program, trees)
     first = Writer(len(widths))  # the first pass finds in which forms every array is read, the second writes
-    _pass(program, first, parameters, _Channels(graph, integers, layers))
+    _pass(program, first, parameters, Kept(found, integers))
     writer = Writer(len(widths), first.demands)
-    output, argmax = _pass(program, writer, parameters, _Channels(graph, integers, layers))
-    return Program(tuple(writer.tensors), tuple(writer.operations), output, tuple(graph.macs(n) for n in integers), argmax)
+    output, argmax = _pass(program, writer, parameters, Kept(found, integers))
+    macs = tuple(found.graph.macs(n) for n in integers)
+    return Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax)
 
 
 def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Known]:
-    trees = [{flat.leaf_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)} for tree in variables]
+    trees = [flat.leaves_by_path(tree) for tree in variables]
     found = {}
     for path, value in program.leaves.items():
         arrays = [np.asarray(tree[path]) for tree in trees]
@@ -66,31 +69,8 @@ def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Kn
     return found
 
 
-class _Channels:
-    """How many channels the layers keep, by the operation that they are."""
-
-    def __init__(self, graph: ChannelGraph, integers: Sequence[tuple[int, ...]], layers: dict[int, str]) -> None:
-        self._makers, self._readers = dict(graph.makers), dict(graph.readers)
-        self._integers, self._layers = integers, layers
-
-    def makes(self, op: flat.Operation, full: int) -> tuple[np.ndarray, ...]:
-        """The kept output channels of a layer, for each subnetwork."""
-        return self._kept(self._makers.get(self._layers.get(id(op), "")), full)
-
-    def reads(self, op: flat.Operation, full: int) -> tuple[np.ndarray, ...]:
-        """The kept input channels (rows of a dense kernel) of a layer, for each subnetwork."""
-        return self._kept(self._readers.get(self._layers.get(id(op), "")), full)
-
-    def _kept(self, axis: Axis | None, full: int) -> tuple[np.ndarray, ...]:
-        if axis is None:
-            return (np.arange(full),) * len(self._integers)
-        return tuple(axis.kept(n) for n in self._integers)
-
-
-def _pass(
-    program: flat.Program, writer: Writer, parameters: dict[int, Known], channels: _Channels
-) -> tuple[int, bool]:
-    rules = Rules(writer, channels)
+def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], kept: Kept) -> tuple[int, bool]:
+    rules = Rules(writer, kept)
     forms: dict[int, Form] = dict(parameters)
     forms[program.inputs[0].number] = writer.input(program.inputs[0].shape)
     last = program.outputs[0]
@@ -101,14 +81,16 @@ def _pass(
                   for x in op.inputs]
         known = [x for x in inputs if isinstance(x, Known)]
         if len(known) == len(inputs):
-            results: Sequence[Form] = _compute(op, known)
+            forms.update(zip((out.number for out in op.outputs), _compute(op, known, kept, writer.subnetworks), strict=True))
         elif op.primitive.name == "argmax" and op.outputs[0].number == last.number:
             if len(op.inputs[0].shape) != 2 or tuple(op.params["axes"]) != (1,):
                 raise refusal(op, "is an argmax over something else than the outputs of the network")
-            results, argmax = [inputs[0]], True
+            forms[last.number], argmax = inputs[0], True
         else:
-            results = [rules.apply(op, inputs)]
-        forms.update((out.number, form) for out, form in zip(op.outputs, results, strict=True))
+            forms[op.outputs[0].number] = form = rules.apply(op, inputs)
+            if isinstance(form, Affine):
+                kept.check(op, form)
+    kept.refuse()
     output = forms[last.number]
     if not isinstance(output, Affine):
         raise refusal(program.operations[-1], "makes an output that cannot be computed on a device")
@@ -118,14 +100,20 @@ def _pass(
     return tensor, argmax
 
 
-def _compute(op: flat.Operation, known: list[Known]) -> list[Form]:
-    """Evaluate an operation on parameters: once, or once a subnetwork where they differ."""
+def _compute(op: flat.Operation, known: Sequence[Known], kept: Kept, count: int) -> list[Form]:
+    """Evaluate an operation on parameters at full width: once, or once a subnetwork where they differ."""
+    if op.primitive.name == "dot_general":
+        contracted = op.params["dimension_numbers"][0]
+        summed = any(kept.cut(x, axes) for x, axes in zip(op.inputs, contracted, strict=True))
+    else:  # a loop may sum over any axis; other sums over channels keep all of them
+        summed = op.body is not None and any(kept.cut(x, range(len(x.shape))) for x in op.inputs)
+    if summed:
+        raise refusal(op, "multiplies parameters with each other over channels that a smaller subnetwork lacks")
 
     def at(k: int) -> list[np.ndarray]:
         result = op.primitive.bind(*(x.values[k] for x in known), **op.params)
         return [np.asarray(r) for r in (result if op.primitive.multiple_results else [result])]
 
-    count = len(known[0].values) if known else 1
     if all(x.shared for x in known):
         return [Known((r,) * count) for r in at(0)]
     return [Known(values) for values in zip(*map(at, range(count)), strict=True)]

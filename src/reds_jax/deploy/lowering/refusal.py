@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reds_jax.errors import TraceError
-from reds_jax.graph.flat import Operation
+from reds_jax.program.flat import Operation
 
 HINT = ("A device runs dense, convolution, depthwise convolution, batch norm, relu, relu6, leaky relu, max and average "
         "pooling, mean over positions, residual add, flatten, and softmax or argmax at the end.")

@@ -11,9 +11,10 @@ import numpy as np
 
 from reds_jax.deploy.lowering.elementwise_rules import Elementwise
 from reds_jax.deploy.lowering.forms import Affine, Form, Part, Writer
-from reds_jax.deploy.lowering.layer_rules import Channels, Layers
+from reds_jax.deploy.lowering.kept import Kept
+from reds_jax.deploy.lowering.layer_rules import Layers
 from reds_jax.deploy.lowering.refusal import refusal
-from reds_jax.graph.flat import Operation
+from reds_jax.program.flat import Operation
 
 _PASSED = {"copy", "copy_p", "stop_gradient", "convert_element_type", "optimization_barrier"}
 _VIEWS: dict[str, Callable[[np.ndarray, dict[str, Any]], np.ndarray]] = {
@@ -28,8 +29,8 @@ _VIEWS: dict[str, Callable[[np.ndarray, dict[str, Any]], np.ndarray]] = {
 class Rules:
     """The rules for everything that a device runs; reshapes and transposes only move an index."""
 
-    def __init__(self, writer: Writer, channels: Channels) -> None:
-        self._rules = Elementwise(writer).rules | Layers(writer, channels).rules
+    def __init__(self, writer: Writer, kept: Kept) -> None:
+        self._rules = Elementwise(writer).rules | Layers(writer, kept).rules
 
     def apply(self, op: Operation, inputs: list[Form]) -> Form:
         name = op.primitive.name

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from reds_jax.adapters import PureModel, Variables, adapt
 from reds_jax.deploy.lowering.program import Operation
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
@@ -18,12 +19,14 @@ from reds_jax.widths import Widths
 
 
 def resolve(
-    variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike]
-) -> tuple[list[Any], list[Widths]]:
-    """One tree of variables and one `Widths` per subnetwork, ascending.
+    model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike]
+) -> tuple[PureModel, list[Variables], list[Widths]]:
+    """The pure model, and one tree of variables and one `Widths` per subnetwork, ascending.
 
     Args:
-        variables: full variables, or one tree per subnetwork; ignored with a `NestedNetwork`, which has them.
+        model: whatever `reds_jax.adapters.adapt` takes.
+        variables: full variables, or one tree per subnetwork; None where the model holds them itself. Ignored with a
+            `NestedNetwork`, which has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks.
 
@@ -39,6 +42,8 @@ def resolve(
     if not widths or len(trees) != len(widths):
         raise InvalidArgumentError("every subnetwork needs widths and variables", got=(len(widths), len(trees)),
                                    allowed="as many trees of variables as widths, or one tree for all")
+    pairs = [adapt(model, tree) for tree in trees]
+    pure, trees = pairs[0][0], [tree for _, tree in pairs]
     for a, b in pairwise(widths):
         if any(m > n for m, n in zip(a.values_tuple(), b.values_tuple(), strict=True)):
             raise InvalidArgumentError("the subnetworks are not nested", got=(dict(a), dict(b)),
@@ -48,7 +53,7 @@ def resolve(
         if not all(np.array_equal(a, b) for a, b in zip(first, jax.tree.leaves(tree["params"]), strict=True)):
             raise InvalidArgumentError(f"the parameters of subnetwork {k} are not those of subnetwork 0",
                                        hint="Nested subnetworks share their parameters and differ in batch statistics only.")
-    return trees, widths
+    return pure, trees, widths
 
 
 def agree(vectors: Sequence[np.ndarray]) -> bool:

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import flax.linen as nn
 import numpy as np
 
 from reds_jax.deploy.lowering.lower import lower
@@ -36,8 +35,8 @@ Dtype = Literal["float32", "int8"]
 
 
 def export(
-    model: nn.Module, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], path: str | Path,
-    dtype: Dtype = "float32", *, copies: float = 0.0, **apply_kwargs: Any,
+    model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], path: str | Path,
+    dtype: Dtype = "float32", *, copies: float = 0.0,
 ) -> ExportedFile:
     """Write a nested network as one .tflite file with the signatures ``subnetwork_0``, ``subnetwork_1``, ...
 
@@ -45,9 +44,9 @@ def export(
     ends in an argmax, the outputs that it is taken of. The batch N can be resized.
 
     Args:
-        model: the flax.linen module.
-        variables: its full variables, sorted by importance; or one tree per subnetwork, where each has its own batch
-            statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
+        model: whatever `reds_jax.adapters.adapt` takes.
+        variables: its full variables, sorted by importance, or None where the model holds them; or one tree per subnetwork,
+            where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
         path: the file, written whole or not at all.
@@ -67,8 +66,8 @@ def export(
     if not copies >= 0:
         raise InvalidArgumentError("copies is a fraction of the weights", got=copies, allowed="0 or more")
     file = File(int8=dtype == "int8")
-    trees, widths = resolve(variables, graph, nested)
-    program = lower(model, trees, graph, widths, np.zeros((1, *graph.input_shape), np.float32), **apply_kwargs)
+    pure, trees, widths = resolve(model, variables, graph, nested)
+    program = lower(pure, trees, widths, np.zeros((1, *graph.input_shape), np.float32))
     subnetworks = [Subnetwork(file, program, k, graph.input_shape, copies) for k in range(program.subnetworks)]
     data = file.data()
     write_bytes(Path(path), data)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 
 from reds_jax.deploy.lowering.lower import lower
@@ -28,8 +27,7 @@ from reds_jax.training.arrays import write_bytes
 
 
 def export(
-    model: nn.Module, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], path: str | Path,
-    **apply_kwargs: Any,
+    model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], path: str | Path,
 ) -> ExportedFile:
     """Write a nested network as one .onnx file.
 
@@ -38,9 +36,9 @@ def export(
     every subnetwork, and its multiply-accumulates.
 
     Args:
-        model: the flax.linen module.
-        variables: its full variables, sorted by importance; or one tree per subnetwork, where each has its own batch
-            statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
+        model: whatever `reds_jax.adapters.adapt` takes.
+        variables: its full variables, sorted by importance, or None where the model holds them; or one tree per subnetwork,
+            where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
         path: the file, written whole or not at all.
@@ -51,8 +49,8 @@ def export(
         InvalidArgumentError: the subnetworks are not nested.
     """
     onnx = _onnx()
-    trees, widths = resolve(variables, graph, nested)
-    program = lower(model, trees, graph, widths, np.zeros((1, *graph.input_shape), np.float32), **apply_kwargs)
+    pure, trees, widths = resolve(model, variables, graph, nested)
+    program = lower(pure, trees, widths, np.zeros((1, *graph.input_shape), np.float32))
     writer = Writer(onnx, program, graph.input_shape)
     written = writer.model({"groups": [name for name, _ in widths[0].groups], "widths": [w.values_tuple() for w in widths],
                             "macs": program.macs})

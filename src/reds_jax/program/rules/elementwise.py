@@ -31,19 +31,6 @@ def elementwise(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     return [tuple(result)] * len(operation.outputs)
 
 
-def converted(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    """A change of type, which is still the parameter that it was."""
-    keep_origin(state, operation)
-    return elementwise(state, operation)
-
-
-def keep_origin(state: Walk, operation: Operation) -> None:
-    """The output is a form of the parameter that the input is a form of."""
-    number = getattr(operation.inputs[0], "number", None)
-    if number in state.origin:
-        state.origin[operation.outputs[0].number] = state.origin[number]
-
-
 def random(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     """Independent random values: any part of an axis is as good as another."""
     return [(None,) * len(v.shape) for v in operation.outputs]
@@ -61,5 +48,5 @@ def iota(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, elementwise), **dict.fromkeys(RANDOM, random), "iota": iota,
-    "convert_element_type": converted, "optimization_barrier": barrier,
+    "optimization_barrier": barrier,
 }

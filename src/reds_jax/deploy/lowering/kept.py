@@ -1,0 +1,79 @@
+"""What every subnetwork keeps of every value, read off the units, and whether what a device stores agrees with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reds_jax.deploy.lowering.forms import Affine
+from reds_jax.deploy.lowering.refusal import name_of, refusal
+from reds_jax.errors import TraceError
+from reds_jax.graph.trace import Traced
+from reds_jax.program.flat import Atom, Operation, Value
+from reds_jax.program.walk import module_of
+
+
+class Kept:
+    """The units of a traced model at the widths of several subnetworks.
+
+    A device reads the first channels of every array. So the channels that a layer makes must be a prefix, and whatever an
+    operation makes of them must be cut by `reds_jax.run` at the same entries; anything else is refused. The first refusal is
+    kept and raised by `refuse`, for an operation behind that no device runs (a slice, a concatenation) says more.
+    """
+
+    def __init__(self, traced: Traced, integers: Sequence[tuple[int, ...]]) -> None:
+        self._numbering, self._integers = traced.numbering, integers
+        self._names = {id(use.operation): module_of(use.parameter) for use in traced.state.layers}
+        self._pinned = {p.path: f": of {p.size}, {p.channels} stay, because {p.reason} ({p.line or 'the end'})"
+                        for p in traced.graph.pinned}
+        self._refusal: TraceError | None = None
+        self._agreeing: set[tuple[int, ...]] = set()
+        self._checked: list[object] = []  # what the ids above belong to
+
+    def name(self, op: Operation, fallback: str = "") -> str:
+        """The layer, as the graph calls it; of another operation its module."""
+        return self._names.get(id(op)) or name_of(op, fallback)
+
+    def made(self, op: Operation, axis: int) -> tuple[int, ...]:
+        """How many channels of the output of a layer every subnetwork has; ``axis`` is theirs."""
+        positions = self._positions(op.outputs[0])
+        for kept in positions:
+            if not np.array_equal(kept[axis], np.arange(max(1, len(kept[axis])))):
+                self._refuse(op, "makes channels of which a subnetwork keeps no prefix" + (
+                    self._pinned.get(self.name(op)) or ": they belong to several groups, or are tied to each other"))
+        return tuple(len(kept[axis]) for kept in positions)
+
+    def cut(self, x: Atom, axes: Sequence[int]) -> bool:
+        """Whether one of these axes loses positions in a smaller subnetwork."""
+        return isinstance(x, Value) and any(self._numbering.axes(x)[axis] is not None for axis in axes)
+
+    def check(self, op: Operation, form: Affine) -> None:
+        """Find whether the entries of the output that stay are those of the channels that are stored."""
+        value, source = op.outputs[0], form.source
+        axes = self._numbering.axes(value)
+        key = (id(form.index), source.number, *map(id, axes))
+        if key in self._agreeing:
+            return
+        assert form.index.shape == value.shape
+        for kept, channels in zip(self._positions(value), source.tensor.channels, strict=True):
+            entries = form.index[np.ix_(*kept)]
+            if entries.size != channels * source.tensor.positions or np.any(source.channel(entries) >= channels):
+                self._refuse(op, "keeps other channels than the array that it is made of")
+                break
+        self._agreeing.add(key)
+        self._checked.append((form.index, axes))
+
+    def refuse(self) -> None:
+        """Raise what has been found."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _refuse(self, op: Operation, why: str) -> None:
+        self._refusal = self._refusal or refusal(op, why)
+
+    def _positions(self, value: Value) -> list[list[np.ndarray]]:
+        """For every subnetwork the positions of every axis that stay."""
+        axes = self._numbering.axes(value)
+        return [[np.arange(n) if axis is None else axis.kept(widths) for axis, n in zip(axes, value.shape, strict=True)]
+                for widths in self._integers]
