@@ -9,9 +9,8 @@ import user_nets as nets
 from user_nets import built
 
 from reds_jax import models
-from reds_jax.errors import TraceError
+from reds_jax.graph.channels import ChannelGraph
 from reds_jax.graph.trace import trace
-from reds_jax.nn import BatchNorm, Conv, Dense
 from reds_jax.testing import assert_counts, assert_permutation_invariant, assert_prefix_is_mask, interpret
 from reds_jax.testing.networks import random_variables
 
@@ -21,7 +20,6 @@ GROUPS = {
     nets.concatenated_and_added: {"whole[0]": 4, "whole[1]": 5},
     nets.grouped: {"conv": 3},
     nets.one_channel: {"conv": 4, "last": 5},
-    nets.fixed: {"inner": 4},
     nets.tied_to_the_input: {"inner": 4},
     nets.shared: {"conv": 4},
     nets.nested_modules: {"inner/conv": 4, "inner/dense": 6},
@@ -38,18 +36,25 @@ def test_groups_of_known_networks(body) -> None:
         assert_counts(net, variables, x, width, graph=graph)
 
 
+def kept(graph: ChannelGraph, path: str, axis: int, widths: tuple[int, ...]) -> list[int]:
+    found = next(p for p in graph.parameters if p.path == path).axes[axis]
+    assert found is not None
+    return found.kept(widths).tolist()
+
+
 def test_what_a_concatenation_keeps() -> None:
     graph = built(nets.concatenated)[-1]
-    widths = graph.widths({"branch_4": 2, "branch_3": 1, "branch_5": 5, "mix": 6})
-    assert dict(widths.inputs)["norm"] == ((0, 2), (4, 5), (7, 12))
-    assert {"norm", "depthwise", "mix"} == set(dict(widths.inputs))
+    assert [g.name for g in graph.groups] == ["branch_4", "branch_3", "branch_5", "mix"]
+    for path, axis in (("params/norm/scale", 0), ("batch_stats/norm/mean", 0), ("params/depthwise/kernel", 3), ("params/mix/kernel", 2)):
+        assert kept(graph, path, axis, (2, 1, 5, 6)) == [0, 1, 4, 7, 8, 9, 10, 11]
     kernel = next(p for p in graph.parameters if p.path == "params/mix/kernel")
     assert kernel.size(2)((2, 1, 5, 6)) == 8
 
 
 def test_what_a_tied_concatenation_keeps() -> None:
     graph = built(nets.concatenated_and_added)[-1]
-    assert dict(graph.widths((3, 1)).outputs)["whole"] == ((0, 3), (4, 5))
+    assert kept(graph, "params/whole/kernel", 3, (3, 1)) == [0, 1, 2, 4]
+    assert kept(graph, "params/right/kernel", 3, (3, 1)) == [0]
 
 
 def test_kinds_and_costs_of_the_layers() -> None:
@@ -92,8 +97,8 @@ def test_the_networks_of_the_library(name: str) -> None:
 
 
 def test_peak_memory_of_a_chain_and_of_a_residual() -> None:
-    def chain(x, width):
-        return Conv(8, name="b")(jax.nn.relu(BatchNorm(name="norm")(Conv(4, name="a")(x, width), width)), width)
+    def chain(x):
+        return nets.conv(8, "b")(jax.nn.relu(nets.norm("norm")(nets.conv(4, "a")(x))))
 
     positions, item = 20, 4
     graph = built(chain)[-1]
@@ -107,9 +112,9 @@ def test_peak_memory_of_a_chain_and_of_a_residual() -> None:
 def test_an_output_that_is_ready_waits_for_the_others() -> None:
     class TwoOutputs(nn.Module):
         @nn.compact
-        def __call__(self, x, width=1.0):
-            early = Conv(2, name="early")(x)
-            return early, Conv(3, name="late")(Conv(4, name="hidden")(x, width))
+        def __call__(self, x):
+            early = nets.conv(2, "early")(x)
+            return early, nets.conv(3, "late")(nets.conv(4, "hidden")(x))
 
     x = np.ones((2, 4, 5, 3), np.float32)
     variables = random_variables(TwoOutputs(), x)
@@ -118,37 +123,49 @@ def test_an_output_that_is_ready_waits_for_the_others() -> None:
     assert_counts(TwoOutputs(), variables, x, 0.5, graph=graph)
 
 
-def test_the_width_default_of_the_model_does_not_matter() -> None:
-    class NoDefault(nn.Module):
-        @nn.compact
-        def __call__(self, x, width=None):
-            return Dense(2, name="logits")(jax.nn.relu(Dense(6, name="hidden")(x, width)))
-
-    x = np.ones((2, 3), np.float32)
-    assert [g.name for g in trace(NoDefault(), random_variables(NoDefault(), x), x).groups] == ["hidden"]
-
-
-def test_the_outputs_of_the_network_stay_even_if_their_layer_takes_the_width() -> None:
+def test_the_outputs_of_the_network_stay() -> None:
     class Classifier(nn.Module):
         @nn.compact
-        def __call__(self, x, width=1.0):
-            return Dense(4, name="logits")(jax.nn.relu(Dense(6, name="hidden")(x, width)), width)
+        def __call__(self, x):
+            return nn.Dense(4, name="logits")(jax.nn.relu(nn.Dense(6, name="hidden")(x)))
 
     x = np.ones((2, 3), np.float32)
     variables = random_variables(Classifier(), x)
     graph = trace(Classifier(), variables, x)
     assert [g.name for g in graph.groups] == ["hidden"]
+    assert [(p.path, p.channels, p.size, p.reason) for p in graph.pinned] == [("logits", 4, 4, "is an output of the network")]
     assert_prefix_is_mask(Classifier(), variables, x, graph=graph, evaluate=interpret, tolerance=1e-9)
 
 
-def test_a_layer_that_is_not_told_what_it_reads_is_an_error() -> None:
-    class Forgetful(nn.Module):
-        @nn.compact
-        def __call__(self, x, width=1.0):
-            x = jnp.concatenate([Dense(3, name="a")(x, width), Dense(4, name="b")(x, width)], -1)
-            return Dense(2, name="logits")(x)
+def up(x: jax.Array) -> jax.Array:
+    """A transposed convolution: every input position times every weight."""
+    return nn.ConvTranspose(6, (3, 2), (2, 2), name="up")(nets.conv(4, "conv", (1, 1))(x))
 
-    x = np.ones((2, 3), np.float32)
-    variables = random_variables(Forgetful(), x)
-    with pytest.raises(TraceError, match=r"'logits' reads channels of which .* Call it with the width.*reads=width"):
-        trace(Forgetful(), variables, x)
+
+def heads(x: jax.Array) -> jax.Array:
+    """Two heads of two over twenty positions: scores and weighted sums are MACs."""
+    x = nets.conv(5, "conv", (1, 1))(x).reshape(len(x), 20, 5)
+    return nn.MultiHeadDotProductAttention(2, qkv_features=4, out_features=5, name="attention")(x).mean(1)
+
+
+def loop(x: jax.Array) -> jax.Array:
+    """A GRU over four rows of each of five columns."""
+    return nn.RNN(nn.GRUCell(6, name="cell"))(x.swapaxes(1, 2)).mean((1, 2))
+
+
+COSTS = {  # by hand, for the whole network and for half of every group
+    up: ({"conv": 4, "up": 6}, 20 * (3 * 4 + 4 * 6 * 6) + 6 * 2, 20 * (3 * 2 + 6 * 2 * 3) + 3 * 2),
+    heads: ({"attention/query": 2, "attention/out": 5, "conv": 5},
+            20 * (3 * 5 + 4 * 5 * 4) + 2 * 2 * 20 * 20 * 2 + 5 * 2, 20 * (3 * 3 + 3 * 3 * 2 + 2 * 3) + 2 * 1 * 20 * 20 * 2 + 3 * 2),
+    loop: ({"cell/ir": 6}, 20 * 3 * (3 * 6 + 6 * 6) + 6 * 2, 20 * 3 * (3 * 3 + 3 * 3) + 3 * 2),
+}
+
+
+@pytest.mark.parametrize("body", COSTS, ids=lambda f: f.__name__)
+def test_costs_of_what_is_no_plain_layer(body) -> None:
+    net, variables, x, graph = built(body)
+    groups, full, half = COSTS[body]
+    assert {g.name: g.size for g in graph.groups} == groups
+    assert (graph.macs(), graph.macs(0.5)) == (full, half)
+    for width in (1.0, 0.5):
+        assert_counts(net, variables, x, width, graph=graph)

@@ -186,7 +186,9 @@ def concatenate(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 
 def gather(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    """Rows of a table, or positions of an image: axes that are taken whole keep their units."""
+    """Rows of a table, or positions of an image: axes that are taken whole keep their units. Any positions of an axis along
+    which nothing varies are the same again.
+    """
     x, indices = operation.inputs
     p, shape = operation.params, operation.outputs[0].shape
     d = p["dimension_numbers"]
@@ -196,6 +198,8 @@ def gather(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     result = list(fixed(shape))
     kept = [a for a in range(len(x.shape)) if a not in collapsed]
     whole = dict(zip(kept, d.offset_dims, strict=True))
+    if all(state.of(x)[axis] is None for axis in (*collapsed, *d.start_index_map)):
+        result = [labels if axis in d.offset_dims else None for axis, labels in enumerate(result)]
     for axis, labels in enumerate(state.of(x)):
         if axis in whole and p["slice_sizes"][axis] == x.shape[axis] and axis not in d.start_index_map:
             result[whole[axis]] = labels
