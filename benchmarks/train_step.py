@@ -1,7 +1,7 @@
 """How long a nested training step takes: ``python benchmarks/train_step.py --help``.
 
 For every network: one full-width step, and the step over four nested subnetworks (uniform widths with 100, 75, 50 and 25 %
-of the MACs; loss and gradient of each, one Adam step) without and with `sharing`, in the form that is slower on a CPU, and
+of the MACs; loss and gradient of each, one Adam step) without and with sharing, in the form that is slower on a CPU, and
 in PyTorch. A call runs several steps over data on the device. All variants run in turn, round after round, in one process;
 what counts are the ratios of one round, and their median.
 """
@@ -16,19 +16,21 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from reds_jax import Slimmable, trace
+from reds_jax.graph import ChannelGraph
+from reds_jax.lowering import lowering
 from reds_jax.models import cnn_s, dnn_l, ds_cnn_s, mobilenet_v1
-from reds_jax.nn import Conv, Dense, DepthwiseConv, lowering, sharing
+from reds_jax.run import run_nested
 
 RATE = 1e-3
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -38,7 +40,7 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 class Case:
     """A network, its images and batch size, the name of its PyTorch twin, how often a call steps, and the target."""
 
-    model: nn.Module
+    model: Slimmable
     image: tuple[int, int, int]
     batch: int
     twin: str
@@ -55,27 +57,15 @@ CASES = {
 VARIANTS = ("full", "nested, naive", "nested, shared", "nested, lax", "torch", "torch, full")
 
 
+@cache
+def graph_of(case: Case) -> ChannelGraph:
+    x = jax.ShapeDtypeStruct((1, *case.image), jnp.float32)
+    return trace(case.model, jax.eval_shape(case.model.init, jax.random.key(0), x), x)
+
+
 def macs(case: Case, fraction: float) -> int:
     """Multiply-accumulates of one image at a uniform width."""
-    total = 0
-
-    def watch(next_call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        nonlocal total
-        y = next_call(*args, **kwargs)
-        if isinstance(context.module, Conv | DepthwiseConv | Dense) and context.method_name == "__call__":
-            window = context.module.variables["params"]["kernel"].shape[:-2]
-            fan_in = 1 if isinstance(context.module, DepthwiseConv) else args[0].shape[-1]
-            total += math.prod(window) * fan_in * math.prod(y.shape[1:])
-        return y
-
-    def run() -> None:
-        x = jnp.zeros((1, *case.image))
-        variables = case.model.init(jax.random.key(0), x)
-        with nn.intercept_methods(watch):
-            case.model.apply(variables, x, fraction)
-
-    jax.eval_shape(run)
-    return total
+    return graph_of(case).macs(fraction)
 
 
 def fraction_for(case: Case, share: float) -> float:
@@ -88,13 +78,11 @@ def make_steps(case: Case, variables: Any, images: np.ndarray, labels: np.ndarra
                share: bool = False, form: str = "auto") -> Callable[[], float]:
     """A function that takes one Adam step for every batch in images [steps, N, H, W, C]; returns the first loss."""
     optimiser = optax.adam(RATE)
-    rest = {k: v for k, v in variables.items() if k != "params"}
+    stats = [variables.get("batch_stats", {})] * len(fractions)
 
     def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        with sharing() if share else nullcontext():
-            logits = [case.model.apply({**rest, "params": params}, x, f, train=True, mutable=["batch_stats"])[0]
-                      for f in fractions]  # the new statistics are not used, so they are not computed
-        losses = [optax.softmax_cross_entropy_with_integer_labels(z, y).mean() for z in logits]
+        results = run_nested(case.model, params, stats, x, fractions, train=True, share=share)
+        losses = [optax.softmax_cross_entropy_with_integer_labels(z, y).mean() for z, _ in results]  # statistics are dropped
         return jnp.stack(losses).mean()
 
     def step(carry: Any, batch: Any) -> tuple[Any, jax.Array]:
@@ -120,21 +108,30 @@ def make_steps(case: Case, variables: Any, images: np.ndarray, labels: np.ndarra
     return steps
 
 
-def torch_steps(case: Case, *arguments: Any) -> Callable[[], float]:
+def channel_first_rows(params: Any, layer: str, channels: int) -> Any:
+    """PyTorch flattens C, H, W, so its kernel has the rows in that order."""
+    kernel = np.asarray(params[layer]["kernel"])
+    turned = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
+    return {**params, layer: {**params[layer], "kernel": turned}}
+
+
+def torch_steps(case: Case, params: Any, *arguments: Any) -> Callable[[], float]:
     import torch_step as peer
     from torch.nn.functional import leaky_relu, relu
 
-    strides = [s for _, s in getattr(case.model, "blocks", ())]
+    strides = [s for _, s in getattr(case.model.model, "blocks", ())]
     forward = {"dnn": peer.dnn, "cnn": peer.cnn, "ds_cnn": peer.separable((1,) * 4, relu),
                "mobilenet": peer.separable(strides, lambda x: leaky_relu(x, 0.3))}[case.twin]
-    return peer.make_steps(forward, *arguments, RATE, threads=len(os.sched_getaffinity(0)))
+    if case.twin == "cnn":
+        params = channel_first_rows(params, "linear", case.model.model.convolutions[1])  # type: ignore[attr-defined]
+    return peer.make_steps(forward, params, *arguments, RATE, threads=len(os.sched_getaffinity(0)))
 
 
 def build(case: Case, variants: Sequence[str], seed: int) -> tuple[dict[str, Callable[[], float]], list[float]]:
     """The variants, compiled and run once; each starts from the same loss, which is asserted."""
     rng = np.random.default_rng(seed)
     images = rng.normal(size=(case.steps, case.batch, *case.image)).astype(np.float32)
-    labels = rng.integers(0, case.model.classes, (case.steps, case.batch))  # type: ignore[attr-defined]
+    labels = rng.integers(0, case.model.model.classes, (case.steps, case.batch))  # type: ignore[attr-defined]
     variables = jax.jit(case.model.init)(jax.random.key(seed), images[0])
     fractions = [fraction_for(case, share) for share in (1.0, 0.75, 0.5, 0.25)]
     made: dict[str, Callable[[], float]] = {}

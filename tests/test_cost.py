@@ -15,6 +15,7 @@ from reds_jax.baselines import uniform_widths
 from reds_jax.cost import RESOURCES, width_problem
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import solve
+from reds_jax.layer_rules import LayerRule
 
 INPUTS = {"dnn_s": (250,), "dnn_l": (250,), "cnn_s": (49, 10, 1), "cnn_l": (49, 10, 1), "ds_cnn_s": (49, 10, 1),
           "ds_cnn_l": (49, 10, 1), "resnet8": (32, 32, 3), "mobilenet_v1": (96, 96, 3)}
@@ -148,3 +149,27 @@ def test_uniform_widths_fill_their_budgets_and_nest(name, fractions, step):
 def test_uniform_widths_that_do_not_exist():
     with pytest.raises(InfeasibleError, match="no uniform widths are that small; got 3"):
         uniform_widths(GRAPHS["dnn_s"], [3])
+
+
+def test_rules_by_path_pattern_bound_the_widths() -> None:
+    """Tied layers follow one rule: depthwise_3 has the channels of pointwise_2."""
+    graph = GRAPHS["ds_cnn_s"]
+    rules = ["pointwise_0:exclude", LayerRule("pointwise_[12]", floor=0.5, multiple_of=8), "depthwise_3:at_most=50"]
+    problem = width_problem(graph, falling(graph), floor=1, rules=rules)
+    by_group = dict(zip((g.name for g in graph.groups), problem.widths, strict=True))
+    assert by_group == {"conv": tuple(range(1, 65)), "pointwise_0": (64,), "pointwise_1": (32, 40, 48, 56, 64),
+                        "pointwise_2": (32, 40, 48), "pointwise_3": tuple(range(1, 65))}
+    for widths in uniform_widths(graph, [graph.macs() // 2, graph.macs()], rules=rules):
+        assert widths[1] == 64
+        assert widths[3] <= 48
+    assert LayerRule.parse("a/*:floor=0.5,at_most=7") == LayerRule("a/*", floor=0.5, at_most=7)
+
+
+@pytest.mark.parametrize(("rule", "message"), [
+    ("nothing_*:exclude", "matches no layer"), ("conv", "no pattern"), ("conv:width=3", "cannot be read"),
+    ("conv:floor=x", "cannot be read"), ("conv:floor=1.5", "out of range"), ("conv:at_most=4,multiple_of=8", "no width"),
+])
+def test_wrong_rules_are_named(rule, message) -> None:
+    graph = GRAPHS["ds_cnn_s"]
+    with pytest.raises(InvalidArgumentError, match=message):
+        width_problem(graph, falling(graph), floor=1, rules=[rule])

@@ -29,5 +29,6 @@ __getattr__ = exports(__name__, {
     **dict.fromkeys(["Subnetworks", "nest"], "reds_jax.pipeline"),
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
-    "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters", "width_problem": "reds_jax.cost",
+    "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",
+    "width_problem": "reds_jax.cost",
 })

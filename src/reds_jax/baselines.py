@@ -8,42 +8,49 @@ import numpy as np
 
 from reds_jax.errors import InfeasibleError
 from reds_jax.graph.channels import ChannelGraph
+from reds_jax.layer_rules import LayerRule, allowed
 
 
-def uniform_widths(graph: ChannelGraph, macs: Sequence[int], *, step: int = 1) -> list[tuple[int, ...]]:
+def uniform_widths(
+    graph: ChannelGraph, macs: Sequence[int], *, step: int = 1, rules: Sequence[LayerRule | str] = ()
+) -> list[tuple[int, ...]]:
     """For every budget the widest uniform widths within it, nested, the rest of the budget filled channel by channel.
 
-    ``n_i = floor(t U_i)`` at the largest t that fits; then the groups with the largest remainder ``t U_i - n_i`` take one
-    step more as long as the budget allows it. Each budget starts from the widths of the one below.
+    ``n_i = floor(t U_i)`` at the largest t that fits, among the widths that are allowed; then the groups with the largest
+    remainder ``t U_i - n_i`` take one step more as long as the budget allows it. Each budget starts from the widths of the
+    one below.
 
     Args:
         graph: from `reds_jax.trace`.
         macs: the budgets, in any order; the result follows it.
         step: widths are multiples of this, or full.
+        rules: for single layers by path pattern, see `reds_jax.layer_rules.LayerRule`.
     """
+    if not graph.groups:
+        raise InfeasibleError("the network has no channel group whose width could be chosen", resource="macs",
+                              smallest=graph.macs(), hint=graph.summary())
     sizes = np.array([g.size for g in graph.groups])
+    choices = [np.array(w) for w in allowed(graph, step=step, floor=[1] * len(sizes), rules=rules)]
+
+    def at(t: float, least: Sequence[int]) -> list[int]:
+        """The largest allowed widths up to ``t U``, at least those of the budget below."""
+        return [int(max(n, c[c <= t * u + 1e-9].max(initial=c[0]))) for n, c, u in zip(least, choices, sizes, strict=True)]
+
     found: dict[int, tuple[int, ...]] = {}
-    below = np.minimum(np.full_like(sizes, step), sizes)
+    below = [int(c[0]) for c in choices]
     for budget in sorted(set(macs)):
-        if graph.macs(below.tolist()) > budget:
-            raise InfeasibleError("no uniform widths are that small", resource="macs", smallest=graph.macs(below.tolist()),
-                                  got=budget, allowed=f"at least {graph.macs(below.tolist())} MACs")
-
-        def at(t: float, least: np.ndarray = below) -> np.ndarray:
-            return np.clip(np.where(t >= 1, sizes, np.floor(t * sizes / step).astype(int) * step), least, sizes)
-
-        low, high = 0.0, 1.0
-        if graph.macs(at(1.0).tolist()) <= budget:
-            low = 1.0
+        if graph.macs(below) > budget:
+            raise InfeasibleError("no uniform widths are that small", resource="macs", smallest=graph.macs(below),
+                                  got=budget, allowed=f"at least {graph.macs(below)} MACs")
+        low, high = (1.0, 1.0) if graph.macs(at(1.0, below)) <= budget else (0.0, 1.0)
         for _ in range(60 if low < 1 else 0):
             middle = (low + high) / 2
-            low, high = (middle, high) if graph.macs(at(middle).tolist()) <= budget else (low, middle)
-        widths, remainder = at(low), low * sizes - at(low)
-        for i in np.argsort(-remainder, kind="stable"):
-            wider = widths.copy()
-            wider[i] = min(widths[i] + step, sizes[i])
-            if graph.macs(wider.tolist()) <= budget:
+            low, high = (middle, high) if graph.macs(at(middle, below)) <= budget else (low, middle)
+        widths = at(low, below)
+        for i in np.argsort(-(low * sizes - np.array(widths)), kind="stable"):
+            wider = list(widths)
+            wider[i] = int(choices[i][choices[i] > widths[i]].min(initial=choices[i][-1]))
+            if graph.macs(wider) <= budget:
                 widths = wider
-        below = widths
-        found[budget] = tuple(int(n) for n in widths)
+        found[budget] = tuple(below := widths)
     return [found[b] for b in macs]

@@ -14,7 +14,8 @@ import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Size
-from reds_jax.knapsack import Table, WidthProblem, allowed_widths, log_retention, pair_sum, prefix_sum
+from reds_jax.knapsack import Table, WidthProblem, log_retention, pair_sum, prefix_sum
+from reds_jax.layer_rules import LayerRule, allowed
 
 RESOURCES = ("macs", "param_bytes", "peak_memory_bytes")
 Scores = Mapping[str, np.ndarray]
@@ -41,6 +42,7 @@ def width_problem(
     kernel_scores: KernelScores | None = None,
     kernel_score: Literal["first", "best"] = "first",
     extra_resources: Mapping[str, Sequence[Table] | MeasuredCost] | None = None,
+    rules: Sequence[LayerRule | str] = (),
 ) -> WidthProblem:
     """The problem of choosing the widths of a network's channel groups.
 
@@ -63,16 +65,18 @@ def width_problem(
             the best kernels of each filter although a prefix cannot choose them.
         extra_resources: further tables over widths, or what makes them: ``{"latency_us": table}`` with a `LatencyTable` of
             `reds_jax.deploy.latency`.
+        rules: for single layers by path pattern, see `reds_jax.layer_rules.LayerRule`.
     """
     if unknown := sorted(set(resources) - set(RESOURCES)):
         raise InvalidArgumentError("unknown resource", got=unknown, allowed=", ".join(RESOURCES),
                                    hint="A table of your own goes into extra_resources.")
     if not graph.groups:
         raise InvalidArgumentError("the network has no channel group whose width could be chosen",
-                                   hint="Call the hidden layers with a width, and do not tie them all to the output.")
+                                   hint=graph.summary())
     if cost not in ("true", "full_fan_in"):
         raise InvalidArgumentError("unknown cost", got=cost, allowed="'true', 'full_fan_in'")
-    widths = [np.asarray(allowed_widths(g.size, step, _floor(floor, g.name, g.size))) for g in graph.groups]
+    floors = [_floor(floor, g.name, g.size) for g in graph.groups]
+    widths = [np.asarray(w) for w in allowed(graph, step=step, floor=floors, rules=rules)]
     build = _Tables(graph, widths)
     tables: dict[str, tuple[Table, ...]] = {}
     peaks: dict[str, tuple[Table, ...]] = {}

@@ -19,7 +19,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
-from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, variables_of
+from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, pure_model, variables_of
 from reds_jax.training.objective import Objective
 
 Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
@@ -110,6 +110,7 @@ def taylor_saliency(
 ) -> Any:
     """The first-order Taylor saliency of every weight, a tree like ``variables["params"]``; see `score`."""
     params, frozen = variables["params"], variables.get("batch_stats", {})
+    model = pure_model(model, variables_of(params, frozen))
     total, seen, accumulate = jax.tree.map(jnp.zeros_like, params), 0, None
     for inputs, targets in batches:
         what = f"targets of scoring batch {seen}"

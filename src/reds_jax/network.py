@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from reds_jax import models
-from reds_jax.adapters import adapt
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.graph import ChannelGraph
-from reds_jax.lowering import uses_dot
 from reds_jax.models.converted import rows_by_position
 from reds_jax.run import run
 from reds_jax.run.extract import Subnetwork, extract
@@ -58,8 +55,7 @@ class NestedNetwork:
 
     def apply(self, k: int, x: Any) -> Any:
         """The outputs of subnetwork k (0 is the smallest) for inputs x [N, ...]; compiled once for each shape of x."""
-        pure, variables = adapt(self.model, self.variables(k))
-        return _outputs(variables, x, pure=pure, width=self.widths[k], dot=uses_dot())
+        return run(self.model, self.variables(k), x, self.widths[k])[0]
 
     def for_budget(self, macs: int) -> int:
         """The largest subnetwork that costs at most ``macs``; an error names the smallest cost if there is none."""
@@ -106,12 +102,6 @@ class NestedNetwork:
             params = jax.tree.map(jnp.asarray, rows_by_position(model, params))
         stats = tuple(variables.get(f"batch_stats_{k}", {}) for k in range(len(widths)))
         return cls(model, params, stats, widths, tuple(meta["macs"]))
-
-
-@partial(jax.jit, static_argnames=("pure", "width", "dot"))
-def _outputs(variables: Any, x: Any, *, pure: Any, width: Widths, dot: bool) -> Any:
-    del dot  # the trace reads the form itself (`reds_jax.lowering`); as an argument it keeps the forms apart
-    return run(pure, variables, x, width)[0]
 
 
 def _tuples(value: Any) -> Any:

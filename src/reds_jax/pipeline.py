@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import numpy as np
 from rich.console import Console
 
 from reds_jax import importance
+from reds_jax.adapters import adapt
 from reds_jax.baselines import uniform_widths
 from reds_jax.cost import width_problem
 from reds_jax.data import DataSet
@@ -35,6 +35,7 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
 from reds_jax.knapsack import NestedSolution, solve_nested
+from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
@@ -60,6 +61,8 @@ class Subnetworks:
         order: joint, or the paper's bottom_up or top_down.
         cost: true MACs, or the paper's fixed full fan-in.
         peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
+        rules: for single layers by path pattern, ``"block_*/conv:floor=0.5,multiple_of=8"`` or ``"stem:exclude"``; see
+            `reds_jax.layer_rules.LayerRule`.
     """
 
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
@@ -71,11 +74,14 @@ class Subnetworks:
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
     cost: Literal["true", "full_fan_in"] = "true"
     peak_memory_bytes: int | None = None
+    rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.budgets or not all(0 < b <= 1 for b in self.budgets) or list(self.budgets) != sorted(set(self.budgets)):
             raise InvalidArgumentError("the budgets are not ascending fractions of the full MACs", got=self.budgets,
                                        allowed="distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0")
+        for rule in self.rules:
+            LayerRule.parse(rule)
 
 
 def scoring_batches(data: DataSet, *, batches: int, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:
@@ -98,7 +104,7 @@ class Choice:
 
 
 def nest(
-    model: nn.Module,
+    model: Any,
     variables: Any,
     data: DataSet,
     config: FitConfig,
@@ -113,8 +119,8 @@ def nest(
     """All stages: turn a trained network into nested subnetworks, train them together, and measure them.
 
     Args:
-        model: a flax.linen module of `reds_jax.nn` layers, called as ``model(x, width, train=...)``.
-        variables: its trained variables.
+        model: whatever `reds_jax.adapters.adapt` takes, unmodified.
+        variables: its trained variables; None where the model holds them itself.
         data: train, validation and test examples.
         config: how the nested subnetworks are trained; ``config.seed`` seeds the scores as well.
         options: how the subnetworks are chosen; by default budgets of 25, 50, 75 and 100 % of the MACs.
@@ -127,7 +133,9 @@ def nest(
     """
     options = for_method(method, options or Subnetworks())
     objective = default_objective(data.train.targets) if objective is None else objective
+    _, variables = adapt(model, variables)
     graph = trace(model, variables, data.example())
+    check_rules(graph, options.rules)
     observe("groups", graph)
     scores: Scores = {}
     if method != "uniform_unsorted":
@@ -163,7 +171,7 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 
 
 def score(
-    model: nn.Module, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, objective: Objective,
+    model: Any, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, objective: Objective,
     batch_size: int, seed: int,
 ) -> Scores:
     """Importance of every unit, on training data, with frozen batch statistics."""
@@ -182,12 +190,12 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
     """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
     if method.startswith("uniform"):
         return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
-                                                   step=options.step)), None)
+                                                   step=options.step, rules=options.rules)), None)
     limits: dict[str, float] = {}
     if options.peak_memory_bytes is not None:
         limits["peak_memory_bytes"] = options.peak_memory_bytes
     problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
-                            cost=options.cost, resources=("macs", *limits))
+                            cost=options.cost, resources=("macs", *limits), rules=options.rules)
     full = problem.cost("macs", problem.full_widths)
     solution = solve_nested(problem, [{"macs": int(b * full), **limits} for b in options.budgets], order=options.order)
     widths = [s.widths for s in solution.solutions]

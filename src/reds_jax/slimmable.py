@@ -42,7 +42,8 @@ class Slimmable(nn.Module):
             args, kwargs = arguments(x)
             return self.model(*args, **kwargs, **flag_values(keywords(type(self.model).__call__), train, train))
         pure = LinenModel(self.model.clone(parent=None, name=None))
-        key = self.scope.rngs["dropout"].as_jax_rng() if train and self.has_rng("dropout") else None
+        scope: Any = self.scope
+        key = scope.rngs["dropout"].as_jax_rng() if train and self.has_rng("dropout") else None  # as the module's own call
         outputs, stats = run(pure, self.variables, x, width, train=train, key=key)
         if train and self.is_mutable_collection("batch_stats"):
             for name, tree in stats.items():

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from reds_jax.errors import WidthError
 
+
 @dataclass(frozen=True)
 class Widths(Mapping[str, int]):
     """An integer width for every channel group; hashable, so that it can be a static argument of a compiled function.

@@ -7,7 +7,7 @@ import optax
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from rich.console import Console
-from training_nets import TinyCNN, TinyMLP, examples, initial
+from training_nets import examples, initial, tiny_cnn, tiny_mlp
 
 from reds_jax.training import TrainState, classification, make_train_step
 
@@ -54,12 +54,12 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def bench():
-    return Bench(TinyMLP())
+    return Bench(tiny_mlp())
 
 
 @pytest.fixture(scope="session")
 def conv_bench():
-    return Bench(TinyCNN())
+    return Bench(tiny_cnn())
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import sys
 
 import jax
 from rich.console import Console
-from training_nets import TinyCNN, examples, initial
+from training_nets import examples, initial, tiny_cnn
 
 from reds_jax.training import FitConfig, Optimizer, Schedule, fit
 
@@ -15,7 +15,7 @@ WIDTHS = (1.0, 0.5)
 
 
 def run(folder):
-    model = TinyCNN()
+    model = tiny_cnn()
     train, validation = examples(176), examples(64, 1)
     return fit(model, initial(model), WIDTHS, train, validation, CONFIG, folder=folder, console=Console(quiet=True))
 

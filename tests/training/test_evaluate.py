@@ -1,16 +1,16 @@
 import jax
 import numpy as np
 import pytest
-from training_nets import TinyMLP, examples, initial
+from training_nets import CNN, examples, initial, tiny_mlp
 
 from reds_jax.errors import InvalidArgumentError, WidthError
-from reds_jax.nn import lowering
+from reds_jax.lowering import lowering
 from reds_jax.training import Metric, classification, evaluate, recalibrate
 from reds_jax.training.evaluate import _batch
 
 WIDTHS = (0.5, 1.0)
 LOSS = classification().loss
-MODEL, SPLIT = TinyMLP(), examples(37)
+MODEL, SPLIT = tiny_mlp(), examples(37)
 DATA = SPLIT.inputs, SPLIT.targets
 
 
@@ -50,7 +50,7 @@ def test_a_second_evaluation_compiles_nothing(trained):
     params, stats = trained
     evaluate(MODEL, params, stats, WIDTHS, *DATA)
     before = _batch._cache_size()
-    evaluate(TinyMLP(), params, stats, WIDTHS, *DATA)
+    evaluate(tiny_mlp(), params, stats, WIDTHS, *DATA)
     assert _batch._cache_size() == before
     evaluate(MODEL, params, stats, WIDTHS, *DATA, batch_size=10)
     before = _batch._cache_size()
@@ -73,5 +73,7 @@ def test_wrong_arguments_are_named(trained):
         evaluate(MODEL, params, stats, WIDTHS, DATA[0][:0], DATA[1][:0])
     with pytest.raises(WidthError):
         evaluate(MODEL, params, stats, (0.5, 1.5), *DATA)
-    with pytest.raises(InvalidArgumentError, match="cannot be hashed"):
+    with pytest.raises(InvalidArgumentError, match="this is no model"):
         evaluate([], params, stats, WIDTHS, *DATA)
+    with pytest.raises(InvalidArgumentError, match="CNN cannot be hashed.*tuples"):
+        evaluate(CNN(kernel=np.ones(2)), params, stats, WIDTHS, *DATA)

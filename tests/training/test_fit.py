@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from training_nets import CLASSES, TinyDNN, TinyMLP, examples, initial
+from training_nets import CLASSES, examples, initial, tiny_dnn, tiny_mlp
 
 from reds_jax.data import Split
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.training import DivergedError, FitConfig, Optimizer, Schedule, evaluate, fit
 
-MODEL = TinyMLP()
+MODEL = tiny_mlp()
 WIDTHS = (0.5, 1.0)
 TRAIN, VALIDATION = examples(100), examples(50, 1)
 CONFIG = FitConfig(epochs=3, batch_size=16, steps_per_dispatch=4, recalibrate_batches=2,
@@ -97,7 +97,7 @@ def test_the_learning_rate_is_logged_and_the_log_is_json(quiet, tmp_path):
 
 
 def test_a_network_without_batch_norm_and_moving_averages(quiet):
-    assert run(quiet, model=TinyDNN()).batch_stats == ({}, {})
+    assert run(quiet, model=tiny_dnn()).batch_stats == ({}, {})
     moving = run(quiet, config=changed(recalibrate_batches=0, epochs=1))
     for a, b in zip(jax.tree.leaves(moving.batch_stats), jax.tree.leaves(moving.state.batch_stats), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -3,17 +3,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training_nets import CLASSES, TinyCNN, TinyDNN, TinyMLP, examples, initial
+from training_nets import CLASSES, examples, initial, tiny_cnn, tiny_dnn, tiny_mlp
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.nn import BatchNorm, Dense, flatten
 from reds_jax.training import FitConfig, Optimizer, Schedule, evaluate, fit, recalibrate
 
 WIDTHS = (0.25, 1.0, 0.5)
 
 
 def first_layer(variables, images, channels):
-    """What the first batch norm of TinyMLP sees, in float64: [N, channels]."""
+    """What the first batch norm of tiny_mlp sees, in float64: [N, channels]."""
     dense = jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"]["stem"])
     x = images.reshape(len(images), -1) / 255  # one channel: flattened by channel as it is
     return (x @ dense["kernel"] + dense["bias"])[:, :channels]
@@ -22,7 +21,7 @@ def first_layer(variables, images, channels):
 @pytest.mark.parametrize("batch_size", [16, 25, 200])
 def test_the_statistics_of_the_first_layer_are_those_of_all_images(batch_size):
     """Pooled over batches of any size they are the mean and variance of the whole set: the law of total variance."""
-    model, data = TinyMLP(), examples(100)
+    model, data = tiny_mlp(), examples(100)
     variables = initial(model)
     found = recalibrate(model, variables, WIDTHS, data.images, key=jax.random.key(0), batch_size=batch_size)
     for stats, channels in zip(found, (3, 12, 6), strict=True):
@@ -37,7 +36,7 @@ def test_the_statistics_of_the_first_layer_are_those_of_all_images(batch_size):
 
 
 def test_deeper_layers_are_pooled_over_batches_as_in_training():
-    model, data = TinyCNN(), examples(96)
+    model, data = tiny_cnn(), examples(96)
     variables = initial(model)
     (found,) = recalibrate(model, variables, (0.5,), data.images, key=jax.random.key(1), batch_size=32)
     rows = np.asarray(jax.random.permutation(jax.random.key(1), 96)).reshape(3, 32)
@@ -57,7 +56,7 @@ def test_deeper_layers_are_pooled_over_batches_as_in_training():
 
 
 def test_the_order_of_the_widths_and_old_statistics_do_not_matter():
-    model, data = TinyMLP(), examples(64)
+    model, data = tiny_mlp(), examples(64)
     variables = initial(model)
     spoilt = {**variables, "batch_stats": jax.tree.map(lambda x: x + 7, variables["batch_stats"])}
     a = recalibrate(model, variables, WIDTHS, data.images, key=jax.random.key(0), batch_size=32)
@@ -67,7 +66,7 @@ def test_the_order_of_the_widths_and_old_statistics_do_not_matter():
 
 
 def test_a_network_without_batch_norm_has_nothing_to_recalibrate():
-    model = TinyDNN()
+    model = tiny_dnn()
     assert recalibrate(model, initial(model), (1.0, 0.5), examples(8).images, key=jax.random.key(0)) == ({}, {})
 
 
@@ -77,14 +76,14 @@ class Statistics(nn.Module):
     kind: str
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = 3 * Dense(6, name="first")(flatten(x)) + 1
+    def __call__(self, x, *, train=False):
+        x = 3 * nn.Dense(6, name="first")(x.reshape(len(x), -1)) + 1
         if self.kind == "flax":
             x = nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm")(x)
         elif self.kind == "frozen":
             x = nn.BatchNorm(use_running_average=True, name="norm")(x)
         elif self.kind == "momentum 1":
-            x = BatchNorm(momentum=1.0, name="norm")(x, width, train=train)
+            x = nn.BatchNorm(use_running_average=not train, momentum=1.0, name="norm")(x)
         elif self.kind == "sum":
             self.keep("total", lambda old: old + x.mean(0), train)
         elif self.kind == "renorm":  # what is written is read as well
@@ -97,7 +96,7 @@ class Statistics(nn.Module):
             self.keep("steps", lambda old: old + 1, train, jnp.int32)
         x = nn.Dropout(0.5, deterministic=not train)(x)
         x = nn.BatchNorm(use_running_average=not train, momentum=0.997, name="last_norm")(x)
-        return Dense(CLASSES, name="logits")(x)
+        return nn.Dense(CLASSES, name="logits")(x)
 
     def keep(self, name, update, train, dtype=jnp.float32):
         shape = (6,) if dtype == jnp.float32 else ()
@@ -153,7 +152,7 @@ def test_statistics_that_are_no_moving_averages_are_named(kind, message):
 
 
 def test_wrong_options_are_named():
-    model, images = TinyMLP(), examples(8).images
+    model, images = tiny_mlp(), examples(8).images
     variables = initial(model)
     for options, message in (({"batch_size": 0}, "batch_size"), ({"batches": 0}, "batches")):
         with pytest.raises(InvalidArgumentError, match=message):
@@ -163,7 +162,7 @@ def test_wrong_options_are_named():
 
 
 def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repairs_them(optimised, quiet):
-    model, widths = TinyCNN(16, kernel=(3, 3), blocks=2), (1.0, 0.5, 0.25)
+    model, widths = tiny_cnn(16, kernel=(3, 3), blocks=2), (1.0, 0.5, 0.25)
     train, validation = examples(2000, noise=30), examples(1000, 1, noise=30)
     optimizer = Optimizer(schedule=Schedule(learning_rate=1e-2))
     config = FitConfig(epochs=8, batch_size=50, steps_per_dispatch=40, optimizer=optimizer)

@@ -1,14 +1,15 @@
 import jax
 import numpy as np
 import pytest
-from training_nets import TinyDNN, examples, initial
+from training_nets import examples, initial, tiny_dnn
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training import Optimizer, Schedule, TrainState, learning_rate_of, make_train_step
 
 PIECEWISE = Schedule("piecewise", boundaries=(2, 4), values=(0.4, 0.2, 0.05))
 ROWS = np.tile(np.arange(16), (6, 1))
-MODEL, DATA = TinyDNN(), examples(16)
+MODEL, SPLIT = tiny_dnn(), examples(16)
+DATA = SPLIT.inputs, SPLIT.targets
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,13 @@ def test_weight_decay_and_momentum_reach_the_optimizer(variables):
     zero = jax.tree.map(lambda x: 0 * x, params)
     decay = Optimizer("adamw", Schedule(learning_rate=0.1), weight_decay=0.5).build()
     updates, _ = decay.update(zero, decay.init(params), params)
-    np.testing.assert_allclose(updates["hidden"]["kernel"], -0.05 * params["hidden"]["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(updates["stem"]["kernel"], -0.05 * params["stem"]["kernel"], rtol=1e-6)
     heavy = Optimizer("sgd", Schedule(learning_rate=1.0), momentum=0.5).build()
     one = jax.tree.map(lambda x: 0 * x + 1, params)
     state = heavy.init(params)
     for expected in (-1.0, -1.5, -1.75):
         updates, state = heavy.update(one, state, params)
-        np.testing.assert_allclose(updates["hidden"]["bias"], expected)
+        np.testing.assert_allclose(updates["stem"]["bias"], expected)
 
 
 @pytest.mark.parametrize(("make", "message"), [

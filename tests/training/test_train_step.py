@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 from conftest import LOSS, WIDTHS
-from training_nets import TinyDNN, examples, initial
+from training_nets import examples, initial, tiny_dnn
 
 from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.training import TrainState, make_train_step, nested_loss, subnetwork_weights
@@ -112,7 +112,7 @@ def test_the_key_decides(bench):
 
 
 def test_a_network_without_batch_norm():
-    model, data = TinyDNN(), examples(32)
+    model, data = tiny_dnn(), examples(32)
     state = TrainState.create(initial(model), optax.sgd(0.1), 2, jax.random.key(0))
     new, metrics = make_train_step(model, optax.sgd(0.1), (1.0, 0.5))(state, data.inputs, data.targets, ROWS[:1] % 32)
     assert new.batch_stats == ({}, {})

@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reds_jax import Slimmable
 from reds_jax.data import Split
-from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, flatten, global_avg_pool, relu
 
 CLASSES = 4
 
 
-class TinyCNN(nn.Module):
+class CNN(nn.Module):
     """A stem and depthwise separable blocks, with batch norm; images [N, 8, 8, 1]."""
 
     features: int = 8
@@ -19,35 +19,46 @@ class TinyCNN(nn.Module):
     blocks: int = 1
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = Conv(self.features, self.kernel, (2, 2), name="stem")(x, width)
-        x = relu(BatchNorm(momentum=0.9, name="stem_norm")(x, width, train=train))
+    def __call__(self, x, *, train=False):
+        def norm(x, momentum, name):
+            return nn.relu(nn.BatchNorm(not train, momentum=momentum, epsilon=1e-3, name=name)(x))
+
+        x = norm(nn.Conv(self.features, self.kernel, (2, 2), name="stem")(x), 0.9, "stem_norm")
         for i in range(self.blocks):
             end = "" if i == 0 else f"_{i}"
-            x = DepthwiseConv(self.kernel, name=f"depth{end}")(x, width)
-            x = relu(BatchNorm(momentum=0.8, name=f"depth_norm{end}")(x, width, train=train))
-            x = Conv(self.features, (1, 1), name=f"point{end}")(x, width)
-            x = relu(BatchNorm(name=f"point_norm{end}")(x, width, train=train))
-        return Dense(CLASSES, name="logits")(global_avg_pool(x))
+            x = nn.Conv(self.features, self.kernel, feature_group_count=self.features, name=f"depth{end}")(x)
+            x = norm(x, 0.8, f"depth_norm{end}")
+            x = norm(nn.Conv(self.features, (1, 1), name=f"point{end}")(x), 0.99, f"point_norm{end}")
+        return nn.Dense(CLASSES, name="logits")(x.mean((1, 2)))
 
 
-class TinyMLP(nn.Module):
-    """Dense layers with batch norm, which compile fast; images [N, 8, 8, 1]."""
+class MLP(nn.Module):
+    """Dense layers with or without batch norm, which compile fast; any inputs [N, ...]."""
 
-    @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = relu(BatchNorm(momentum=0.9, name="stem_norm")(Dense(12, name="stem")(flatten(x), width), width, train=train))
-        x = relu(BatchNorm(name="hidden_norm")(Dense(8, name="hidden")(x, width), width, train=train))
-        return Dense(CLASSES, name="logits")(x)
-
-
-class TinyDNN(nn.Module):
-    """Dense layers without batch norm; images [N, 8, 8, 1]."""
+    norm: bool = True
+    outputs: int = CLASSES
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = relu(Dense(12, name="hidden")(flatten(x), width))
-        return Dense(CLASSES, name="logits")(x)
+    def __call__(self, x, *, train=False):
+        x = x.reshape(len(x), -1)
+        for features, name in ((12, "stem"), (8, "hidden"))[: 2 if self.norm else 1]:
+            x = nn.Dense(features, name=name)(x)
+            if self.norm:
+                x = nn.BatchNorm(not train, momentum=0.9 if name == "stem" else 0.99, epsilon=1e-3, name=f"{name}_norm")(x)
+            x = nn.relu(x)
+        return nn.Dense(self.outputs, name="logits")(x)
+
+
+def tiny_cnn(features=8, kernel=(2, 2), blocks=1):
+    return Slimmable(CNN(features, kernel, blocks))
+
+
+def tiny_mlp(outputs=CLASSES):
+    return Slimmable(MLP(outputs=outputs))
+
+
+def tiny_dnn():
+    return Slimmable(MLP(norm=False))
 
 
 def examples(n: int, seed: int = 0, noise: float = 60.0) -> Split:

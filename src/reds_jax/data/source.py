@@ -24,7 +24,7 @@ class Split:
 
     Images uint8 [N, H, W, C], sensor windows [N, T, C], features [N, F], MFCC [N, T, F]; classes [N], the classes of every
     pixel [N, H, W], numbers [N, K]. Each is an array, or a tuple or dict of arrays for a network with several inputs or
-    outputs: a tuple is passed as ``f(*inputs)``, a dict as ``f(**inputs)``. Arrays of 64 bits become 32; all are read-only.
+    outputs: a tuple is passed as ``f(*inputs)``, a dict as ``f(**inputs)``. Arrays of 64 bits become 32, labels [N] int32; all are read-only.
 
     Raises:
         DataError: an array is no number [N, ...], has a value that is not finite, or the numbers of examples differ; N = 0.
@@ -38,8 +38,8 @@ class Split:
         targets = None if self.targets is None else checked(self.targets, "targets")
         if targets is not None and rows(inputs) != rows(targets):
             raise DataError("inputs and targets differ in number", got=(rows(inputs), rows(targets)))
-        if isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype.kind in "biu":
-            targets = targets.astype(np.int32)
+        if isinstance(targets, np.ndarray) and (targets.dtype == bool or (targets.ndim == 1 and targets.dtype.kind in "iu")):
+            targets = targets.astype(np.int32 if targets.ndim == 1 else np.uint8)
             targets.flags.writeable = False
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "targets", targets)

@@ -134,9 +134,8 @@ class _Stages:
         """Show the result of a stage of `reds_jax.pipeline`."""
         if isinstance(found, ChannelGraph):
             if self.graph is None:
-                self(stage, f"{len(found.groups)} channel groups: " + ", ".join(f"{g.name} {g.size}" for g in found.groups)
-                     + f"; {found.macs():,} MACs, {found.param_count():,} parameters, "
-                     f"{found.peak_memory_bytes():,} bytes peak memory")
+                self(stage, "what can be cut, what stays and why, and what it costs")
+                self._console.print(found.summary(), highlight=False, markup=False, soft_wrap=True)
             self.graph = found
         elif isinstance(found, pipeline.Choice):
             assert self.graph is not None  # the groups come first

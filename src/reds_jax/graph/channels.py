@@ -98,10 +98,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Group:
-    """A channel group: the layer that makes it first, and how many units it has."""
+    """A channel group: named like the layer that makes it first, how many units it has, and all layers that make it."""
 
     name: str
     size: int
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,12 @@ class Numbering:
                     group = by_signature[key]
                     self._of[unit] = (group, sizes[group])
                     sizes[group] += 1
-        self.groups = tuple(Group(n, s) for n, s in zip(_distinct(names), sizes, strict=True))
+        layers: list[dict[str, None]] = [{} for _ in names]
+        for use in state.layers:
+            for labels, _ in use.makes:
+                for group in set() if (axis := self.axis(labels)) is None else {int(g) for g in axis.group if g >= 0}:
+                    layers[group][module_of(use.parameter)] = None
+        self.groups = tuple(Group(n, s, tuple(tied)) for n, s, tied in zip(_distinct(names), sizes, layers, strict=True))
 
     def _fix_what_is_no_channel(self, program: Program) -> None:
         state = self._state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -59,15 +59,17 @@ def reorder(variables: Any, graph: ChannelGraph, orders: Mapping[str, np.ndarray
                                        allowed=f"each of 0..{g.size - 1} once")
     by_group = [np.asarray(orders[g.name]) for g in graph.groups]
 
-    def indices(axis: Axis) -> np.ndarray:
-        source = np.arange(len(axis.group))
-        for g in np.unique(axis.group[axis.group >= 0]):
-            places = np.flatnonzero(axis.group == g)
-            by_unit = places[np.argsort(axis.unit[places], kind="stable")].reshape(len(by_group[g]), -1)
-            source[by_unit] = by_unit[by_group[g]]
-        return source
+    return on_axes(variables, graph, lambda axis: sources(axis, by_group))
 
-    return on_axes(variables, graph, indices)
+
+def sources(axis: Axis, orders: Sequence[np.ndarray]) -> np.ndarray:
+    """Where every position of an axis comes from when unit ``orders[g][i]`` of every group g moves to place i."""
+    source = np.arange(len(axis.group))
+    for g in np.unique(axis.group[axis.group >= 0]):
+        places = np.flatnonzero(axis.group == g)
+        by_unit = places[np.argsort(axis.unit[places], kind="stable")].reshape(len(orders[g]), -1)
+        source[by_unit] = by_unit[orders[g]]
+    return source
 
 
 def on_axes(variables: Any, graph: ChannelGraph, indices: Any) -> Any:

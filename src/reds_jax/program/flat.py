@@ -1,4 +1,4 @@
-"""A model's jaxpr as one list of operations: nested calls are opened in place, loops and custom derivatives keep their bodies."""
+"""A model's jaxpr as one list of operations: calls are opened in place, loops and custom derivatives keep their bodies."""
 
 from __future__ import annotations
 
@@ -135,12 +135,14 @@ def leaves_by_path(tree: Any) -> dict[str, Any]:
     return {leaf_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def flatten(function: Callable[..., Any], variables: Any, *inputs: Any, first: int = 0) -> Program:
+def flatten(function: Callable[..., Any], variables: Any, *inputs: Any, first: int = 0, rules: bool = True) -> Program:
     """The program of ``function(variables, *inputs)``, which returns outputs alone; see `flatten_with_state`."""
-    return flatten_with_state(lambda *a: (function(*a), {}), variables, *inputs, first=first)
+    return flatten_with_state(lambda *a: (function(*a), {}), variables, *inputs, first=first, rules=rules)
 
 
-def flatten_with_state(function: Callable[..., Any], variables: Any, *inputs: Any, first: int = 0) -> Program:
+def flatten_with_state(
+    function: Callable[..., Any], variables: Any, *inputs: Any, first: int = 0, rules: bool = True
+) -> Program:
     """The program of ``function(variables, *inputs) -> (outputs, state)``.
 
     Args:
@@ -148,6 +150,7 @@ def flatten_with_state(function: Callable[..., Any], variables: Any, *inputs: An
         variables: arrays or shapes.
         inputs: trees of arrays or shapes.
         first: the number of the first value, so that the values of two programs of one model differ.
+        rules: keep custom derivatives; without, the functions that have them are opened in place.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(variables, *inputs)
     program = Program(values=first)
@@ -159,7 +162,7 @@ def flatten_with_state(function: Callable[..., Any], variables: Any, *inputs: An
             program.leaves[paths[i]] = value
         else:
             program.inputs.append(value)
-    program.items = _open(program, closed.jaxpr, closed.consts, env, "", "unknown line")
+    program.items = _open(program, closed.jaxpr, closed.consts, env, "", "unknown line", rules=rules)
     results = [_read(env, v) for v in closed.jaxpr.outvars]
     outputs, state = shapes
     program.structure = jax.tree.structure(outputs)
@@ -178,7 +181,10 @@ def _user_line(source_info: Any, caller: str) -> str:
 
 
 def _read(env: dict[Any, Atom], atom: Any) -> Atom:
-    return Constant(atom.val) if isinstance(atom, core.Literal) else env[atom]
+    """The value of a variable; a number that is written into the program has the type that it is computed with."""
+    if isinstance(atom, core.Literal):
+        return Constant(np.asarray(atom.val, atom.aval.dtype))  # type: ignore[attr-defined]
+    return env[atom]
 
 
 def _open(
@@ -246,7 +252,6 @@ def _body(program: Program, closed: Any, module: str, line: str, rules: bool) ->
 def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
     """The derivative rule of a custom call as a body, traced at full width; integers have no derivative."""
     arguments = _arguments(eqn)
-    alone = core.jaxpr_as_fun(core.ClosedJaxpr(core.Jaxpr((), arguments, eqn.outvars, [eqn]), ()))
     shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in arguments]
     floats = [i for i, x in enumerate(shapes) if _is_float(x)]
 
@@ -254,7 +259,8 @@ def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
         full = list(given)
         for i, x in zip(floats, some, strict=True):
             full[i] = x
-        return alone(*full)
+        known = dict(zip(arguments, full, strict=True))
+        return _bind(eqn, [v.val if isinstance(v, core.Literal) else known[v] for v in eqn.invars])
 
     def jvp(given: Sequence[Any], tangents: Sequence[Any]) -> Any:
         return jax.jvp(lambda *some: of_floats(given, *some), [given[i] for i in floats], tangents)
@@ -270,12 +276,19 @@ def _rule(program: Program, eqn: Any, module: str, line: str) -> Body:
     return _body(program, closed, module, line, False)
 
 
+def _bind(eqn: Any, arrays: Sequence[Any]) -> list[Any]:
+    """A custom call by itself; jax before 0.10 gives its functions apart from its parameters."""
+    found = eqn.primitive.get_bind_params(eqn.params)
+    functions, params = found if isinstance(found, tuple) else ((), found)
+    return eqn.primitive.bind(*functions, *arrays, **params)
+
+
 def _arguments(eqn: Any) -> list[Any]:
     return list(dict.fromkeys(v for v in eqn.invars if not isinstance(v, core.Literal)))
 
 
 def _is_float(x: Any) -> bool:
-    return jax.dtypes.issubdtype(x.dtype, np.inexact)
+    return jax.numpy.issubdtype(x.dtype, np.inexact)
 
 
 def float_arguments(call: Call) -> list[int]:

@@ -120,10 +120,18 @@ class Walk:
             self.active.update(v.number for v in operation.outputs)
         if any(self.is_learned(x) for x in operation.inputs):
             self.learned.update(v.number for v in operation.outputs)
+            self._same_parameter(operation)
         rule = self.rules.get(operation.primitive.name, opaque)
         labels = rule(self, operation)
         for value, axes in zip(operation.outputs, labels, strict=True):
             self.labels[value.number] = axes
+
+    def _same_parameter(self, operation: Operation) -> None:
+        """What is computed from one parameter alone (a standardised kernel) is a form of it."""
+        inputs = [x for x in operation.inputs if isinstance(x, Value)]
+        paths = {self.origin.get(x.number) for x in inputs if self.is_learned(x)}
+        if len(paths) == 1 and (path := paths.pop()) is not None and not any(self.is_active(x) for x in inputs):
+            self.origin.update((v.number, path) for v in operation.outputs)
 
 
 def module_of(path: str) -> str:

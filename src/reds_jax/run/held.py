@@ -27,7 +27,7 @@ class Held(NamedTuple):
 
     def plain(self) -> jax.Array:
         """The value as the program sees it."""
-        return self.array if self.order is None else jnp.transpose(self.array, np.argsort(self.order))
+        return self.array if self.order is None else jnp.transpose(self.array, np.argsort(self.order).tolist())
 
     def turned(self, order: Order | None) -> jax.Array:
         """The value with its axes in ``order``."""

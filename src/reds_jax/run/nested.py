@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
-from reds_jax.adapters import adapt
+from reds_jax.adapters import PureModel, adapt
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
+from reds_jax.lowering import uses_dot
 from reds_jax.program.flat import Item, Value, leaves_by_path
 from reds_jax.run.dependence import Dependence, dependences
 from reds_jax.run.fuse import fused
@@ -28,8 +30,8 @@ def run(
     """A model at a width: its outputs, and the batch statistics behind the call.
 
     The program of the full model runs with every parameter cut to the channels that stay, each operation at its own size:
-    the outputs are those of the full network whose other channels are zero after every operation. Differentiable; call it
-    inside your own ``jax.jit``, where the width is static.
+    the outputs are those of the full network whose other channels are zero after every operation. Differentiable. Inside
+    your own ``jax.jit`` the width is static; outside it is compiled here, once for each width and shape of the inputs.
 
     Args:
         model: whatever `reds_jax.adapters.adapt` takes.
@@ -45,9 +47,19 @@ def run(
         InvalidArgumentError: dropout without a key.
     """
     pure, variables = adapt(model, variables)
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((variables, inputs, key))):
+        return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, dot=uses_dot())
     (result,) = run_nested(pure, variables["params"], [variables.get("batch_stats", {})], inputs, [width], train=train,
                            dropout=dropout, key=key)
     return result
+
+
+@partial(jax.jit, static_argnames=("pure", "width", "train", "dropout", "dot"))
+def _compiled(
+    variables: Any, inputs: Any, key: Any, *, pure: PureModel, width: Width, train: bool, dropout: bool | None, dot: bool
+) -> tuple[Any, Any]:
+    del dot  # the trace reads the form itself (`reds_jax.lowering`); as an argument it keeps the forms apart
+    return run(pure, variables, inputs, width, train=train, dropout=dropout, key=key)
 
 
 def run_nested(
@@ -83,17 +95,20 @@ def run_traced(
         if any(x is program.inputs[-1] for item in program.operations for x in item.inputs):
             raise InvalidArgumentError("dropout needs random numbers, and there is no key", hint="Pass key=jax.random.key(0).")
         key = jax.random.key(0)
-    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w)) for w in widths]
+    leaves = [leaves_by_path(v) for v in variables]
+    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w), {
+        value.number: id(mine[path]) for path, value in program.leaves.items() if not path.startswith("params/")})
+        for w, mine in zip(widths, leaves, strict=True)]
     shared = Shared(depends) if share and len(widths) > 1 else None
     results: list[Any] = [None] * len(widths)
     for i in sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers)):
         narrow = subnetworks[i]
-        leaves = leaves_by_path(variables[i])
-        env: Env = {value.number: narrow.cut(value, Held(leaves[path])) for path, value in program.leaves.items()}
+        mine = leaves[i]
+        env: Env = {value.number: narrow.cut(value, Held(mine[path])) for path, value in program.leaves.items()}
         env.update(zip((v.number for v in program.inputs), map(Held, [*jax.tree.leaves(inputs), key]), strict=True))
         narrow.run(items, env, shared)
         outputs = jax.tree.unflatten(program.structure, [narrow.read(x, env).plain() for x in program.outputs])
-        states = {path: _put_back(narrow, program.leaves[path], leaves[path], narrow.read(x, env).plain())
+        states = {path: _put_back(narrow, program.leaves[path], mine[path], narrow.read(x, env).plain())
                   for path, x in program.states.items()}
         results[i] = outputs, _updated(variables[i].get("batch_stats", {}), states)
     return tuple(results)

@@ -69,7 +69,26 @@ def broadcast_in_dim(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequen
 
 
 def reshape(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
-    return _bind(op, [ins[0].plain()], {**op.params, "new_sizes": cut.shape(op.outputs[0])})
+    h, shape = ins[0], cut.shape(op.outputs[0])
+    if h.order is not None and h.order[-1] == 0 and shape and shape[0] == h.shape[0]:  # the batch stays behind
+        last = (*range(1, len(h.order)), 0)
+        return [held(h.turned(last).reshape(*shape[1:], shape[0]), (*range(1, len(shape)), 0))]
+    return _bind(op, [h.plain()], {**op.params, "new_sizes": shape})
+
+
+def dot_general(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
+    """A product reads its operands as they lie."""
+    contract, batch = op.params["dimension_numbers"]
+    lying = tuple(tuple(tuple(h.axis(i) for i in axes) for h, axes in zip(ins, pair, strict=True))
+                  for pair in (contract, batch))
+    (result,) = _bind(op, [h.array for h in ins], {**op.params, "dimension_numbers": lying})
+    order, start = list(range(len(batch[0]))), len(batch[0])
+    for side, h in enumerate(ins):
+        gone = (*contract[side], *batch[side])
+        free = [i for i in h.order or range(np.ndim(h.array)) if i not in gone]
+        order += [start + sorted(free).index(i) for i in free]
+        start += len(free)
+    return [held(result.array, order)]
 
 
 def transpose(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
@@ -188,7 +207,7 @@ def conv(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
     kernel = jnp.transpose(kernel, (*rhs[2:], rhs[1], rhs[0]))
     window = cf.Window(tuple(p["window_strides"]), tuple(map(tuple, p["padding"])), tuple(p["rhs_dilation"]))
     if groups > 1 and kernel.shape[-2] == 1 and kernel.shape[-1] == groups:
-        y = cf.depthwise(array, kernel[..., 0, :], window)
+        y: Any = cf.depthwise(array, kernel[..., 0, :], window)
     else:
         y = cf.conv(array, kernel, window, groups)
     return [held(y, (out[1], *out[2:], out[0]))]
@@ -202,15 +221,17 @@ def batch_norm(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Hel
     scale = ins[1].plain().reshape(n) if op.params["scale"] else ones
     bias = ins[-1].plain().reshape(n) if op.params["bias"] else 0 * ones
     y, mean, var = normalise_batch(x.array, scale, bias, where, op.params["epsilon"])
-    return [Held(y, x.order), *(Held(v.reshape(cut.shape(value))) for v, value in zip((mean, var), op.outputs[1:], strict=True))]
+    moments = [Held(v.reshape(cut.shape(value))) for v, value in zip((mean, var), op.outputs[1:], strict=True)]
+    return [Held(y, x.order), *moments]
 
 
+_REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor")
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE - {"optimization_barrier"}, elementwise), **dict.fromkeys(_POOLS, reduce_window),
-    **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor"], reduce),
-    "broadcast_in_dim": broadcast_in_dim, "reshape": reshape, "transpose": transpose, "slice": slice_, "split": split,
-    "concatenate": concatenate, "pad": pad, "gather": gather, "dynamic_slice": dynamic_slice,
-    "dynamic_update_slice": dynamic_update_slice, "conv_general_dilated": conv, "batch_norm": batch_norm,
+    **dict.fromkeys(_REDUCTIONS, reduce), "broadcast_in_dim": broadcast_in_dim, "dot_general": dot_general,
+    "reshape": reshape, "transpose": transpose, "slice": slice_, "split": split, "concatenate": concatenate, "pad": pad,
+    "gather": gather, "dynamic_slice": dynamic_slice, "dynamic_update_slice": dynamic_update_slice,
+    "conv_general_dilated": conv, "batch_norm": batch_norm,
 }
 
 

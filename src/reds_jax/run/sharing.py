@@ -8,7 +8,7 @@ behind two layers of equal width. The narrower value is a slice of the wider one
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +22,9 @@ class Cut(Protocol):
 
     @property
     def integers(self) -> tuple[int, ...]: ...
+
+    @property
+    def statistics(self) -> dict[int, int]: ...
 
     def kept(self, x: Atom, axis: int) -> np.ndarray | None: ...
 
@@ -67,18 +70,17 @@ class Shared:
 
     def __init__(self, dependences: dict[int, Dependence]) -> None:
         self._dependences = dependences
-        self._found: dict[int, list[tuple[Any, tuple[Result, ...]]]] = {}
+        self._found: dict[int, list[tuple[tuple[int, ...], tuple[Result, ...]]]] = {}
 
-    def _signature(self, narrow: Cut, op: Operation, env: Env) -> tuple[Any, ...]:
+    def _signature(self, narrow: Cut, op: Operation) -> tuple[int, ...]:
         of = self._dependences.get(op.outputs[0].number, NOTHING)
-        leaves = [env[n] for n in sorted(of.statistics)]
-        return (*(narrow.integers[g] for g in sorted(of.groups)), *(id(h.array) for h in leaves if isinstance(h, Held)))
+        return (*(narrow.integers[g] for g in sorted(of.groups)), *(narrow.statistics[n] for n in sorted(of.statistics)))
 
     def has(self, narrow: Cut, op: Operation, env: Env) -> bool:
         """Whether the operation's results are parts of what a wider subnetwork computed; then ``env`` gets them."""
         if not op.outputs:
             return False
-        signature = self._signature(narrow, op, env)
+        signature = self._signature(narrow, op)
         groups = frozenset().union(*(narrow.groups(v) for v in op.outputs))
         for known, results in self._found.get(op.outputs[0].number, ()):
             if known == signature and all(results[0].by.integers[g] >= narrow.integers[g] for g in groups):
@@ -90,4 +92,4 @@ class Shared:
         """Remember the results of an operation."""
         if op.outputs:
             results = tuple(Result(v, narrow, h) for v in op.outputs if isinstance(h := env[v.number], Held))
-            self._found.setdefault(op.outputs[0].number, []).append((self._signature(narrow, op, env), results))
+            self._found.setdefault(op.outputs[0].number, []).append((self._signature(narrow, op), results))

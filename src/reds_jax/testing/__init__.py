@@ -1,6 +1,7 @@
 """Properties of nested networks and of nested knapsacks, for your own modules and solvers as well as for ours.
 
-`assert_permutation_invariant`, `assert_prefix_is_mask` and `assert_counts` take a module, and need nothing but the library.
+`assert_permutation_invariant`, `assert_prefix_is_mask` and `assert_counts` take a model of any framework, and need nothing but
+the library.
 `assert_nested_guarantee` and `check_nested_guarantee` take a solver, or a chain. `reds_jax.testing.strategies` draws random
 architectures, permutations, widths, and knapsack instances, among them the near-tight ones and those that break an assumption.
 The strategies and `assert_nested_guarantee` need hypothesis: ``pip install 'reds_jax[testing]'``. docs/property_tests.md has
@@ -10,16 +11,23 @@ examples.
 from typing import TYPE_CHECKING
 
 from reds_jax.lazy import exports
-from reds_jax.testing.assertions import assert_counts, assert_permutation_invariant, assert_prefix_is_mask, in_jax
+from reds_jax.testing.assertions import (
+    NothingChecked,
+    assert_counts,
+    assert_permutation_invariant,
+    assert_prefix_is_mask,
+    in_jax,
+)
 from reds_jax.testing.interpret import interpret
-from reds_jax.testing.masked import masked_apply
+from reds_jax.testing.masked import masked_apply, masked_run
 from reds_jax.testing.networks import LayerSpec, RandomNet, random_variables
 
 if TYPE_CHECKING:
     from reds_jax.testing.knapsack_strategies import assert_nested_guarantee, check_nested_guarantee
 
-__all__ = ["LayerSpec", "RandomNet", "assert_counts", "assert_nested_guarantee", "assert_permutation_invariant",
-           "assert_prefix_is_mask", "check_nested_guarantee", "in_jax", "interpret", "masked_apply", "random_variables"]
+__all__ = ["LayerSpec", "NothingChecked", "RandomNet", "assert_counts", "assert_nested_guarantee",
+           "assert_permutation_invariant", "assert_prefix_is_mask", "check_nested_guarantee", "in_jax", "interpret",
+           "masked_apply", "masked_run", "random_variables"]
 
 __getattr__ = exports(__name__, dict.fromkeys(["assert_nested_guarantee", "check_nested_guarantee"],
                                               "reds_jax.testing.knapsack_strategies"))

@@ -33,7 +33,7 @@ class Recurrent(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         cell = nn.GRUCell(self.features, kernel_init=ZEROS, recurrent_kernel_init=ZEROS)
-        return nn.RNN(cell)(x.swapaxes(1, 2)).swapaxes(1, 2)
+        return jnp.asarray(nn.RNN(cell)(x.swapaxes(1, 2))).swapaxes(1, 2)
 
 
 class _Turn(nn.Module):

@@ -14,11 +14,12 @@ from jax.extend import core
 from reds_jax.lowering import lowering
 
 _MOVES_NOTHING = {"reshape", "squeeze", "expand_dims", "transpose"}
-_COMPUTES = ("dot_general", "conv_general", "reduce_", "concatenate", "pad", "slice", "split", "rev", "arg")
+_COMPUTES = ("dot_general", "conv_general", "reduce_", "concatenate", "pad", "slice", "split", "rev", "arg", "scan", "gather",
+             "dynamic_", "cum", "sort")
 
 
 class Equation(NamedTuple):
-    """An equation of a program without calls; a variable is a number, a constant is None."""
+    """An equation of a program without calls; a variable is a number, a constant is None. A loop keeps its equations."""
 
     name: str
     params: dict[str, Any]
@@ -26,6 +27,7 @@ class Equation(NamedTuple):
     shapes: list[tuple[int, ...]]
     outputs: list[int]
     shape: tuple[int, ...]
+    body: tuple[Equation, ...] = ()
 
 
 class Straight(NamedTuple):
@@ -55,6 +57,9 @@ def straight(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> Str
             inputs = [None if isinstance(v, core.Literal) else numbers.get(v) for v in eqn.invars]
             if all(i is None for i in inputs):
                 continue  # parameters and constants among themselves
+            if eqn.primitive.name == "scan":
+                yield loop(eqn, inputs, numbers)
+                continue
             bodies = [eqn.params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in eqn.params]
             if bodies and "reduce" not in eqn.primitive.name:
                 body = getattr(bodies[0], "jaxpr", bodies[0])
@@ -67,6 +72,15 @@ def straight(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> Str
             yield Equation(eqn.primitive.name, eqn.params, inputs, [v.aval.shape for v in eqn.invars],
                            [numbers[v] for v in eqn.outvars], eqn.outvars[0].aval.shape)
 
+    def loop(eqn: Any, inputs: list[int | None], numbers: dict[Any, int]) -> Equation:
+        """A loop as one equation; what it carries depends on the input as soon as anything does."""
+        body, consts, carried = eqn.params["jaxpr"].jaxpr, eqn.params["num_consts"], eqn.params["num_carry"]
+        inside = {v: name(v) for k, (v, i) in enumerate(zip(body.invars, inputs, strict=True))
+                  if i is not None or consts <= k < consts + carried}
+        numbers.update({v: name(v) for v in eqn.outvars})
+        return Equation("scan", eqn.params, inputs, [v.aval.shape for v in eqn.invars], [numbers[v] for v in eqn.outvars],
+                        eqn.outvars[0].aval.shape, tuple(inline(body, inside)))
+
     inputs = jaxpr.invars[len(jaxpr.invars) - n_inputs :]
     numbers.update({v: name(v) for v in inputs})
     equations = list(inline(jaxpr, numbers))
@@ -74,18 +88,25 @@ def straight(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> Str
 
 
 def macs(program: Straight) -> int:
-    """Multiply-accumulates of every product of an activation and a parameter: outputs times what each one sums."""
-    total = 0
-    for e in program.equations:
-        if all(i is not None for i in e.inputs):
-            continue
-        if e.name == "dot_general":
-            contracted = e.params["dimension_numbers"][0][0]
-            total += math.prod(e.shape) * math.prod(e.shapes[0][i] for i in contracted)
-        elif e.name == "conv_general_dilated":
-            out = e.params["dimension_numbers"].rhs_spec[0]
-            total += math.prod(e.shape) * math.prod(n for i, n in enumerate(e.shapes[1]) if i != out)
-    return total
+    """Multiply-accumulates of every product that an activation takes part in: outputs times what each one sums.
+
+    A transposed convolution multiplies every input position by every weight of the kernel; a loop repeats what is in it.
+    """
+    return sum(map(_macs, program.equations))
+
+
+def _macs(e: Equation) -> int:
+    if e.name == "scan":
+        return e.params["length"] * sum(map(_macs, e.body))
+    if e.name == "dot_general":
+        contracted = e.params["dimension_numbers"][0][0]
+        return math.prod(e.shape) * math.prod(e.shapes[0][i] for i in contracted)
+    if e.name == "conv_general_dilated":
+        numbers = e.params["dimension_numbers"]
+        transposed = set(e.params["lhs_dilation"]) != {1}
+        positions = [e.shapes[0][i] for i in numbers.lhs_spec[2:]] if transposed else [e.shape[i] for i in numbers.out_spec[2:]]
+        return math.prod(positions) * math.prod(e.shapes[1])
+    return 0
 
 
 def peak_bytes(program: Straight) -> int:

@@ -1,7 +1,7 @@
 """A second implementation: JAX functions run operation by operation in NumPy, in double precision, without a compiler.
 
 Nothing is compiled, so that hundreds of small networks run in seconds, and nothing of XLA is shared with what is checked.
-Whole numbers are exact up to 2^53. An operation that is not in the table below is run by JAX itself.
+Whole numbers are exact up to 2^53. An operation that is not in the tables below is run by JAX, in double precision too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> li
     >>> interpret(lambda w, x: x @ w, np.array([[2.0], [3.0]]), np.array([[10.0, 1.0]]))
     [array([[23.]])]
     """
-    return run(flatten(function, variables, x), variables, x)
+    return run(flatten(function, variables, x, rules=False), variables, x)
 
 
 def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> list[np.ndarray]:
@@ -55,10 +55,8 @@ def _read(values: dict[int, Any], x: Value | Constant) -> Any:
 def _run(operations: Iterable[Operation], values: dict[int, Any], hook: Hook | None) -> None:
     for operation in operations:
         inputs = [_read(values, x) for x in operation.inputs]
-        if operation.body is not None:
-            results = _scan(operation, operation.body, inputs, hook)
-        else:
-            results = _compute(operation, inputs)
+        body = operation.body
+        results = _compute(operation, inputs) if body is None else _scan(operation, body, inputs, hook)
         for value, array in zip(operation.outputs, results, strict=True):
             assert array.shape == value.shape, (operation.primitive.name, array.shape, value.shape)
             values[value.number] = array if hook is None else hook(value, array)
@@ -82,7 +80,7 @@ def _scan(operation: Operation, body: Body, inputs: list[Any], hook: Hook | None
 
 
 def _double(array: Any) -> Any:
-    if jax.dtypes.issubdtype(getattr(array, "dtype", np.float32), jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(getattr(array, "dtype", np.float32), jax.dtypes.prng_key):
         return array  # a key of random numbers
     array = np.asarray(array)
     return array.astype(np.float64) if array.dtype.kind not in "biu" else array
@@ -92,12 +90,29 @@ def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]
     name = operation.primitive.name
     if name in _ELEMENTWISE:
         return [np.asarray(_ELEMENTWISE[name](*inputs))]
-    if name in _STRUCTURAL:
+    if name in _STRUCTURAL and not _is_dilated(operation):
         return [_STRUCTURAL[name](operation, *inputs)]
-    kinds = [x.dtype if isinstance(x, Value) else np.asarray(x.value).dtype for x in operation.inputs]
-    results = operation.primitive.bind(*(a if isinstance(a, jax.Array) else jax.numpy.asarray(a, k)
-                                         for a, k in zip(inputs, kinds, strict=True)), **operation.params)
+    params = operation.params
+    if params.get("preferred_element_type") is not None:
+        params = {**params, "preferred_element_type": np.dtype(np.float64)}
+    with jax.enable_x64(True):
+        arrays = [a if isinstance(a, jax.Array) else jax.numpy.asarray(a, _kind(x))
+                  for a, x in zip(inputs, operation.inputs, strict=True)]
+        results = operation.primitive.bind(*arrays, **params)
     return [_double(r) for r in (results if operation.primitive.multiple_results else [results])]
+
+
+def _kind(x: Value | Constant) -> Any:
+    """The type that JAX gets an operand in: double for single precision, and what else it has."""
+    kind = x.dtype if isinstance(x, Value) else np.asarray(x.value).dtype
+    return np.float64 if jax.numpy.issubdtype(kind, np.floating) else kind
+
+
+def _is_dilated(operation: Operation) -> bool:
+    names = ("lhs_dilation", "rhs_dilation", "base_dilation", "window_dilation")
+    backwards = operation.params.get("batch_group_count", 1) != 1 or any(
+        n < 0 for pair in operation.params.get("padding") or () for n in pair)
+    return backwards or any(set(operation.params.get(name) or ()) - {1} for name in names)
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
@@ -136,7 +151,6 @@ def _convolution(operation: Operation, x: np.ndarray, kernel: np.ndarray) -> np.
     """``y[n, o, p] = sum_{i, k} x[n, group(o) * I + i, s p + k] * kernel[o, i, k]``, over any number of positions."""
     p, numbers = operation.params, operation.params["dimension_numbers"]
     x, kernel = x.transpose(numbers.lhs_spec), kernel.transpose(numbers.rhs_spec)  # [N, I, ...], [O, I / groups, ...]
-    assert set(p["rhs_dilation"]) == set(p["lhs_dilation"]) == {1}
     x = np.pad(x, [(0, 0), (0, 0), *p["padding"]])
     spatial = tuple(range(2, x.ndim))
     views = sliding_window_view(x, kernel.shape[2:], spatial)  # [N, I, ...positions, ...window]
@@ -162,7 +176,6 @@ def _dot(operation: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _window(reduce: Callable[..., np.ndarray], empty: float) -> Callable[[Operation, np.ndarray], np.ndarray]:
     def pooled(operation: Operation, x: np.ndarray) -> np.ndarray:
         p = operation.params
-        assert set(p["base_dilation"]) == set(p["window_dilation"]) == {1}
         x = np.pad(x, p["padding"], constant_values=empty)
         views = sliding_window_view(x, p["window_dimensions"])[tuple(slice(None, None, s) for s in p["window_strides"])]
         return reduce(views, tuple(range(x.ndim, 2 * x.ndim)))

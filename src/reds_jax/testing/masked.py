@@ -15,7 +15,7 @@ from reds_jax.adapters import adapt
 from reds_jax.graph.channels import ChannelGraph, WidthLike
 from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
 from reds_jax.program.flat import Value
-from reds_jax.testing.interpret import run_with_state
+from reds_jax.testing.interpret import Hook, run_with_state
 
 
 def masked_apply(
@@ -38,9 +38,12 @@ def masked_apply(
 
 def masked_run(
     model: Any, variables: Any, x: Any, graph: ChannelGraph, widths: WidthLike, *, train: bool = False,
-    dropout: bool | None = None, key: jax.Array | None = None, skip: frozenset[str] = frozenset(),
+    dropout: bool | None = None, key: jax.Array | None = None, skip: frozenset[str] = frozenset(), watch: Hook | None = None,
 ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-    """`masked_apply` in training too: the outputs, and the new batch statistics by path (at full size)."""
+    """`masked_apply` in training too: the outputs, and the new batch statistics by path (at full size).
+
+    ``watch`` sees every masked value before it is used.
+    """
     pure, variables = adapt(model, variables)
     found = traced(pure, variables, x)
     mode: Mode = (train, train if dropout is None else dropout)
@@ -60,7 +63,11 @@ def masked_run(
             array = np.where(stays.reshape(shape), array, 0)
         return array
 
-    return run_with_state(program, variables, (x, jax.random.key(0) if key is None else key), mask)
+    def masked(value: Value, array: np.ndarray) -> np.ndarray:
+        array = mask(value, array)
+        return array if watch is None else watch(value, array)
+
+    return run_with_state(program, variables, (x, jax.random.key(0) if key is None else key), masked)
 
 
 def _cut_units(found: Traced, graph: ChannelGraph, widths: tuple[int, ...]) -> np.ndarray:

@@ -45,9 +45,10 @@ def networks(
     options = _Options(draw, integers, device)
     if device:
         return options.device_network(max_layers)
-    shape = now = draw(st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3)))
-    trunk: list[LayerSpec] = []
-    for _ in range(draw(st.integers(1, max_layers))):
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3)))
+    trunk = [options.conv(draw(st.integers(2, 6)), strides=(1, 1))]  # has channels that can be cut
+    now = _after(trunk[0], shape)
+    for _ in range(draw(st.integers(0, max_layers - 1))):
         layer, now = options.layer(now)
         trunk.append(layer)
     heads = tuple(options.head() for _ in range(draw(st.integers(1, 2))))
@@ -151,7 +152,8 @@ class _Options:
 
     def head(self) -> tuple[LayerSpec, ...]:
         """What makes vectors out of images, and dense layers; or nothing: an image comes out."""
-        kind = self.draw(st.sampled_from(["none", "flatten", "reshape", *([] if self.integers else ["mean"])]))
+        kinds = ["none", "flatten", "reshape"] + ([] if self.integers else ["mean"])
+        kind = self.draw(st.sampled_from(kinds))
         if kind == "none":
             return ()
         dense = [self._after(LayerSpec("dense", self.draw(st.integers(1, 6)), bias=self._flag()))

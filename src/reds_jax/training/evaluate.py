@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from reds_jax.adapters import PureModel
 from reds_jax.data.normalise import read
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, filled, rows, take
@@ -22,8 +23,8 @@ from reds_jax.training.inputs import (
     Normalisation,
     check_examples,
     check_inputs,
-    check_model,
     form,
+    pure_model,
     target_check,
     variables_of,
 )
@@ -84,11 +85,11 @@ def evaluate(
     Raises:
         InvalidArgumentError: no examples, or examples that do not suit model and objective (`check_examples`).
     """
-    check_model(model)
     integer("batch_size", batch_size, 1)
     if len(batch_stats) != len(widths):
         raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
                                    allowed=f"{len(widths)}")
+    model = pure_model(model, variables_of(params, batch_stats[0]))
     if isinstance(inputs, Stream):
         first, what = inputs.example, "targets of the stream"
     else:
@@ -99,7 +100,7 @@ def evaluate(
 
 
 def measure(
-    model: Model, params: Any, batch_stats: Sequence[Any], widths: Sequence[Width], inputs: Any, targets: Any,
+    model: PureModel, params: Any, batch_stats: Sequence[Any], widths: Sequence[Width], inputs: Any, targets: Any,
     objective: Objective, normalise: Normalisation | None, batch_size: int,
 ) -> tuple[Evaluation, ...]:
     """`evaluate` of examples that were checked before."""
@@ -138,7 +139,7 @@ def _stream_batches(stream: Stream, check: Check) -> Iterator[tuple[Tree, Tree, 
 
 @partial(jax.jit, static_argnames=("model", "width", "objective", "normalise", "lowering"))
 def _batch(
-    variables: Any, inputs: Tree, targets: Tree, *, model: Model, width: Width, objective: Objective,
+    variables: Any, inputs: Tree, targets: Tree, *, model: PureModel, width: Width, objective: Objective,
     normalise: Normalisation | None, lowering: Hashable,
 ) -> tuple[jax.Array, jax.Array]:
     """Loss and metric of each example; one compilation serves splits of every size."""

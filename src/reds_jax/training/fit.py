@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
+from reds_jax.adapters import PureModel, adapt
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import rows
 from reds_jax.errors import InvalidArgumentError, MetricError
@@ -76,7 +77,7 @@ def fit(
 
     Args:
         model: the network.
-        variables: what to start from: "params" and, with batch norm, "batch_stats".
+        variables: what to start from: "params" and, with batch norm, "batch_stats"; None where the model holds them itself.
         widths: of the subnetworks, in any order; ``[1.0]`` is ordinary training.
         train: inputs and targets [N, ...] (a `Split`), or a `Stream` of batches.
         validation: the same; read after each epoch by every subnetwork with its own statistics.
@@ -96,6 +97,7 @@ def fit(
         DivergedError: the loss, its gradient or a parameter is not finite; the last checkpoint is from before that.
         CheckpointError: the folder holds a run with another configuration, or a damaged one.
     """
+    model, variables = adapt(model, variables)
     optimizer = config.optimizer.build()
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
@@ -121,7 +123,7 @@ def _result(progress: Progress, objective: Objective) -> FitResult:
 
 
 def _checked(
-    objective: Objective | None, model: Model, state: TrainState, train: Examples | Stream, validation: Examples | Stream,
+    objective: Objective | None, model: PureModel, state: TrainState, train: Examples | Stream, validation: Examples | Stream,
     config: FitConfig, normalise: Normalisation | None,
 ) -> Objective:
     """The objective, if all examples (of a stream the first batch) suit it and the model."""
@@ -144,7 +146,7 @@ def _checked(
 
 
 def _description(
-    model: Model, state: TrainState, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
+    model: PureModel, state: TrainState, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
     config: FitConfig, objective: Objective, sizes: Sequence[float] | None, normalise: Normalisation | None,
 ) -> dict[str, Any]:
     """All that the result depends on, as JSON: options in words, arrays as digests, streams by what they are."""

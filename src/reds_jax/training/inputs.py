@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reds_jax.adapters import PureModel, adapt
 from reds_jax.data.normalise import read
 from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
@@ -17,8 +18,8 @@ from reds_jax.lowering import uses_dot
 from reds_jax.run import run
 from reds_jax.training.objective import Objective, default_objective
 
-Model = Hashable
-"""What `reds_jax.run.run` takes: a flax.linen module, or a pure model of another framework; a static argument."""
+Model = Any
+"""Whatever `reds_jax.adapters.adapt` takes: a flax.linen, nnx or equinox module, a Keras model, a pure function."""
 
 Normalisation = Callable[[Any], Any]
 """Inputs as the model reads them, on the device; hashable: `reds_jax.data.Normalise`, or any function."""
@@ -37,13 +38,13 @@ class Examples(Protocol):
     def targets(self) -> Any: ...
 
 
-def check_model(model: Any) -> None:
-    """Raise an `InvalidArgumentError` if the model cannot be a static argument of a compiled function."""
-    try:
-        hash(model)
-    except TypeError as error:
-        raise InvalidArgumentError("the model cannot be hashed", got=type(model).__name__, allowed="a flax.linen module",
-                                   hint="Give its fields hashable values: tuples, not lists or arrays.") from error
+def pure_model(model: Any, variables: Any) -> PureModel:
+    """The model as a hashable pure function, a static argument of compiled functions; models that mean the same are equal.
+
+    Raises:
+        InvalidArgumentError: no such model, fields that cannot be hashed, or variables of another model.
+    """
+    return adapt(model, variables)[0]
 
 
 def form() -> Hashable:
@@ -86,7 +87,7 @@ def check_inputs(inputs: Tree, what: str) -> Tree:
 
 
 def check_examples(
-    objective: Objective | None, model: Model, variables: Any, inputs: Tree, targets: Tree, normalise: Normalisation | None,
+    objective: Objective | None, model: PureModel, variables: Any, inputs: Tree, targets: Tree, normalise: Normalisation | None,
     what: str,
 ) -> Objective:
     """The objective, by default that of the targets, if outputs and targets suit it. Every entrance asks this, once.
@@ -102,7 +103,6 @@ def check_examples(
         InvalidArgumentError: numbers that differ, shapes that do not belong together (nothing is broadcast), a label that no
             output stands for, a target that is not finite. The message names the value, its row, and what is allowed.
     """
-    check_model(model)
     try:
         targets = None if targets is None else checked(targets, what)
     except DataError as error:
@@ -111,24 +111,25 @@ def check_examples(
         raise InvalidArgumentError(f"inputs and {what} differ in number", got=(rows(inputs), rows(targets)))
     objective = default_objective(targets) if objective is None else objective
     outputs, x = output_shapes(model, variables, inputs, normalise)
-    if targets is None:
-        objective.check_form(outputs, x)
-        return objective
-    objective.check_form(outputs, map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *a.shape[1:]), a.dtype), targets))
-    if objective.check is not None:
+    wanted = x if targets is None else map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *a.shape[1:]), a.dtype), targets)
+    try:
+        objective.check_form(outputs, wanted)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{what}: {error.what}", got=error.got, allowed=error.allowed, hint=error.hint) from error
+    if objective.check is not None and targets is not None:
         objective.check.values(outputs, targets, what)
     return objective
 
 
 def target_check(
-    objective: Objective, model: Model, variables: Any, inputs: Tree, normalise: Normalisation | None
+    objective: Objective, model: PureModel, variables: Any, inputs: Tree, normalise: Normalisation | None
 ) -> Callable[[Tree, str], None]:
     """For the batches of a stream: raises an `InvalidArgumentError` if a value of the targets is not allowed."""
     check, (outputs, _) = objective.check, output_shapes(model, variables, inputs, normalise)
     return (lambda targets, what: None) if check is None else lambda targets, what: check.values(outputs, targets, what)
 
 
-def output_shapes(model: Model, variables: Any, inputs: Tree, normalise: Normalisation | None) -> tuple[Any, Any]:
+def output_shapes(model: PureModel, variables: Any, inputs: Tree, normalise: Normalisation | None) -> tuple[Any, Any]:
     """Shapes of the outputs at full width, and of the inputs as they are read, for two examples."""
     two = map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *np.shape(a)[1:]), a.dtype), inputs)
     return _outputs.eval_shape(variables, two, model=model, normalise=normalise, lowering=form())
@@ -136,7 +137,7 @@ def output_shapes(model: Model, variables: Any, inputs: Tree, normalise: Normali
 
 @partial(jax.jit, static_argnames=("model", "normalise", "lowering"))
 def _outputs(
-    variables: Any, inputs: Tree, *, model: Model, normalise: Normalisation | None, lowering: Hashable
+    variables: Any, inputs: Tree, *, model: PureModel, normalise: Normalisation | None, lowering: Hashable
 ) -> tuple[Any, Any]:
     del lowering
     x = read(inputs, normalise)

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from reds_jax.adapters import PureModel
 from reds_jax.data.stream import Stream
 from reds_jax.errors import RedsError
 from reds_jax.training.checkpoint import Checkpoints
@@ -27,7 +28,6 @@ from reds_jax.training.evaluate import measure
 from reds_jax.training.feed import ArrayFeed, Feed, open_feed
 from reds_jax.training.inputs import (
     Examples,
-    Model,
     Normalisation,
     target_check,
     variables_of,
@@ -53,7 +53,7 @@ class DivergedError(RedsError, ArithmeticError):
 class Run:
     """The parts of a run that do not change."""
 
-    model: Model
+    model: PureModel
     widths: tuple[Width, ...]
     config: FitConfig
     objective: Objective

@@ -14,14 +14,15 @@ import jax
 import numpy as np
 from flax.core import unfreeze
 
+from reds_jax.adapters import PureModel
 from reds_jax.data.normalise import read
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
-from reds_jax.errors import InvalidArgumentError
+from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.run import run_nested
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
-from reds_jax.training.inputs import Model, Normalisation, check_inputs, check_model, form
+from reds_jax.training.inputs import Model, Normalisation, check_inputs, form, pure_model, variables_of
 from reds_jax.training.moving import MovingStatistics, pool
 from reds_jax.training.sandwich import widest_first
 from reds_jax.widths import Width
@@ -66,7 +67,6 @@ def recalibrate(
 
     Source: "post-statistics of batch norm", US-Nets (Yu and Huang 2019, arXiv 1903.05134), with the exact variance.
     """
-    check_model(model)
     order = widest_first(widths)
     if "params" not in variables:
         raise InvalidArgumentError("the variables have no params", got=sorted(variables))
@@ -79,9 +79,10 @@ def recalibrate(
     if not jax.tree.leaves(given):
         return ({},) * len(widths)
     params, chosen = unfreeze(variables)["params"], tuple(widths[i] for i in order)
+    pure = pure_model(model, variables_of(params, given))
 
     def observe(stats: Sequence[Any], x: Tree) -> tuple[Any, tuple[Any, ...]]:
-        return _observe(params, tuple(stats), x, model=model, widths=chosen, normalise=normalise, lowering=form())
+        return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, lowering=form())
 
     source = _streamed(inputs, batches) if isinstance(inputs, Stream) else _drawn(inputs, key, batch_size, batches)
     moving, found = None, []
@@ -89,7 +90,9 @@ def recalibrate(
         if moving is None:
             moving = MovingStatistics.measure(lambda stats, x=x: observe(stats, x), given, len(widths))
         found.append(jax.tree.map(np.asarray, observe(moving.zeroed, x)[1]))
-    assert moving is not None  # there is at least one batch
+    if moving is None:  # arrays have at least one batch
+        raise DataError(f"the stream {inputs.name!r} has no whole batch to recalibrate with",
+                        hint="Can its source be started again?")
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]
     return tuple(pooled[order.index(i)] for i in range(len(widths)))
 
@@ -112,7 +115,7 @@ def _streamed(stream: Stream, batches: int | None) -> Iterator[Tree]:
 
 @partial(jax.jit, static_argnames=("model", "widths", "normalise", "lowering"))
 def _observe(
-    params: Any, stats: tuple[Any, ...], inputs: Tree, *, model: Model, widths: tuple[Width, ...],
+    params: Any, stats: tuple[Any, ...], inputs: Tree, *, model: PureModel, widths: tuple[Width, ...],
     normalise: Normalisation | None, lowering: Hashable,
 ) -> tuple[Any, tuple[Any, ...]]:
     """Outputs, and statistics after one batch, for every width, the widest first; dropout is off."""

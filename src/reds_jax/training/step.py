@@ -23,7 +23,16 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.run import run_nested
 from reds_jax.training.augment import Augment, augmentation
 from reds_jax.training.checks import integer, number
-from reds_jax.training.inputs import Augmentation, Model, Normalisation, check_examples, check_inputs, gather, variables_of
+from reds_jax.training.inputs import (
+    Augmentation,
+    Model,
+    Normalisation,
+    check_examples,
+    check_inputs,
+    gather,
+    pure_model,
+    variables_of,
+)
 from reds_jax.training.loss import nested_loss, subnetwork_weights
 from reds_jax.training.objective import Objective, default_objective
 from reds_jax.training.sandwich import sandwich_choices, widest_first
@@ -133,7 +142,8 @@ def make_train_step(
                 return build(default_objective(targets) if objective is None else objective)(state, inputs, targets, indices)
             check_inputs(inputs, "training inputs")
             variables = variables_of(state.params, state.batch_stats[0])
-            step = build(check_examples(objective, model, variables, inputs, targets, normalise, "training targets"))
+            step = build(check_examples(objective, pure_model(model, variables), variables, inputs, targets, normalise,
+                                        "training targets"))
         return step(state, inputs, targets, indices)
 
     return train_step

@@ -10,7 +10,10 @@ from reds_jax.program.walk import AxesLabels, Rule, Walk, fixed
 
 
 def scan(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    """A loop: what is carried has the same units before and after each turn, found by a fixpoint."""
+    """A loop: what is carried has the same units before and after each turn, found by a fixpoint.
+
+    A carried value that starts without any (zeros) gets units of its own, which the first turn ties to what it makes.
+    """
     p, body = operation.params, operation.body
     assert body is not None
     consts, carried, length = p["num_consts"], p["num_carry"], p["length"]
@@ -18,6 +21,9 @@ def scan(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     for axes, x in zip(labels[consts + carried :], operation.inputs[consts + carried :], strict=True):
         state.pin(axes[0] if x.shape else None, operation, "is looped over")
     inside = [*labels[: consts + carried], *(axes[1:] for axes in labels[consts + carried :])]
+    for i in range(consts, consts + carried):
+        sizes = operation.inputs[i].shape
+        inside[i] = tuple(state.units.new(n) if a is None and n > 1 else a for a, n in zip(inside[i], sizes, strict=True))
     for value, x in zip(body.inputs, operation.inputs, strict=True):
         if isinstance(x, Value) and x.number in state.origin:
             state.origin[value.number] = state.origin[x.number]
@@ -37,6 +43,9 @@ def scan(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
         settled = True
         for i, out in enumerate(after):
             before = inside[consts + i]
+            for b, o in zip(before, out, strict=True):
+                if o is None:
+                    state.pin(b, operation, "is carried through a loop and nothing that it meets has channels there")
             settled &= all(b is not None or o is None for b, o in zip(before, out, strict=True))
             inside[consts + i] = tuple(state.merge(b, o, operation) for b, o in zip(before, out, strict=True))
         if settled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reds_jax.program.flat import Constant, Operation
+from reds_jax.program.flat import Operation
 from reds_jax.program.units import Labels
 from reds_jax.program.walk import AxesLabels, Rule, Walk, fixed
 
@@ -22,24 +22,13 @@ RANDOM = frozenset(
 def elementwise(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     rank = len(operation.outputs[0].shape)
     result: list[Labels] = [None] * rank
-    for x in operation.inputs:
-        if len(x.shape) == rank:
-            why = "meets a constant over its channels" if isinstance(x, Constant) else "meets channels that stay"
+    met = [x for x in operation.inputs if len(x.shape) == rank]
+    constant = not all(state.is_active(x) or state.is_learned(x) for x in met)
+    why = "meets a constant over its channels" if constant else "meets channels that stay"
+    for x in met:
+        if x.shape:
             result = [state.merge(a, b, operation, why) for a, b in zip(result, state.of(x), strict=True)]
     return [tuple(result)] * len(operation.outputs)
-
-
-def converted(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    """A change of type, which is still the parameter that it was."""
-    keep_origin(state, operation)
-    return elementwise(state, operation)
-
-
-def keep_origin(state: Walk, operation: Operation) -> None:
-    """The output is a form of the parameter that the input is a form of."""
-    number = getattr(operation.inputs[0], "number", None)
-    if number in state.origin:
-        state.origin[operation.outputs[0].number] = state.origin[number]
 
 
 def random(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
@@ -59,5 +48,5 @@ def iota(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, elementwise), **dict.fromkeys(RANDOM, random), "iota": iota,
-    "convert_element_type": converted, "optimization_barrier": barrier,
+    "optimization_barrier": barrier,
 }

@@ -6,32 +6,47 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reds_jax.program.flat import Operation
-from reds_jax.program.walk import AxesLabels, Rule, Walk
+from reds_jax.program.flat import Atom, Operation
+from reds_jax.program.walk import AxesLabels, Rule, Walk, opaque
 
 NORM = ("reduces over channels (a layer norm or group norm, or a softmax over hidden channels, is not the same for a prefix "
         "of them)")
 
 
 def reduce(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
+    return [_reduced(state, operation, operation.inputs[0])] * len(operation.outputs)
+
+
+def psum(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
+    """A sum over a named axis, which `jax.vmap` has turned into axes by number (a batch norm written for one example)."""
+    if any(isinstance(axis, str) for axis in operation.params["axes"]):
+        return opaque(state, operation)
+    return [_reduced(state, operation, x) for x in operation.inputs]
+
+
+def _reduced(state: Walk, operation: Operation, x: Atom) -> AxesLabels:
     gone = operation.params["axes"]
-    labels = state.of(operation.inputs[0])
-    together = sum(operation.inputs[0].shape[axis] > 1 for axis in gone) > 1
+    labels = state.of(x)
+    together = sum(x.shape[axis] > 1 for axis in gone) > 1
     for axis in gone:
         if together:
             _whole_split(state, labels[axis])
         state.pin(labels[axis], operation, NORM)
-    return [tuple(a for i, a in enumerate(labels) if i not in gone)] * len(operation.outputs)
+    return tuple(a for i, a in enumerate(labels) if i not in gone)
 
 
 def _whole_split(state: Walk, labels: np.ndarray | None) -> None:
-    """A reduction over positions and a part of split channels (a group norm) keeps all of them, not only that part."""
+    """A reduction over positions and the last part of split channels (a group norm) keeps all of them, not only that part.
+
+    Over the first parts alone it is a batch norm behind a dense layer that makes an image.
+    """
     if labels is None or not state.splits:
         return
     units = set(state.units.component(labels).tolist())
     for axes in state.splits.values():
-        if any(a is not None and units & set(state.units.component(a).tolist()) for a in axes):
-            for a in axes:
+        parts = [a for a in axes if a is not None]
+        if units & set(state.units.component(parts[-1]).tolist()):
+            for a in parts:
                 state.units.fix(a)
 
 
@@ -47,10 +62,10 @@ def reduce_window(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 def along_axis(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     """A cumulative sum, a sort: the units of that axis stay, the others pass."""
-    p = operation.params
-    result: list = [None] * len(operation.inputs[0].shape)
+    p, rank = operation.params, len(operation.inputs[0].shape)
+    axis = p["axis"] if "axis" in p else p.get("dimension", rank - 1)
+    result: list = [None] * rank
     for x in operation.inputs:
-        axis = p["axis"] if "axis" in p else p.get("dimension", len(x.shape) - 1)
         for i, labels in enumerate(state.of(x)):
             if i == axis:
                 result[i] = state.stays(labels, x.shape[i], operation, "orders or accumulates channels")
@@ -64,6 +79,7 @@ def along_axis(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor",
                      "argmax", "argmin"], reduce),
+    "psum": psum,
     **dict.fromkeys(["reduce_window_sum", "reduce_window_max", "reduce_window_min"], reduce_window),
     **dict.fromkeys(["cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "sort", "top_k"], along_axis),
 }

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from reds_jax.program.flat import Constant, Operation
-from reds_jax.program.rules.elementwise import keep_origin
 from reds_jax.program.units import FIXED, Labels
 from reds_jax.program.walk import WHOLE, AxesLabels, Rule, Walk, fixed
 
@@ -15,7 +14,6 @@ VIEWS = frozenset(["broadcast_in_dim", "expand_dims", "reshape", "squeeze", "tra
 
 
 def broadcast_in_dim(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    keep_origin(state, operation)
     shape = operation.outputs[0].shape
     result: list[Labels] = [None] * len(shape)
     x = operation.inputs[0]
@@ -25,19 +23,16 @@ def broadcast_in_dim(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 
 def transpose(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    keep_origin(state, operation)
     labels = state.of(operation.inputs[0])
     return [tuple(labels[i] for i in operation.params["permutation"])]
 
 
 def squeeze(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    keep_origin(state, operation)
     gone = operation.params["dimensions"]
     return [tuple(a for i, a in enumerate(state.of(operation.inputs[0])) if i not in gone)]
 
 
 def expand_dims(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    keep_origin(state, operation)
     labels = list(state.of(operation.inputs[0]))
     for axis in sorted(operation.params["dimensions"]):
         labels.insert(axis, None)
@@ -60,7 +55,6 @@ def blocks(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[range, rang
 
 
 def reshape(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
-    keep_origin(state, operation)
     x, shape = operation.inputs[0], operation.outputs[0].shape
     labels = state.of(x)
     result: list[Labels] = [None] * len(shape)
@@ -140,7 +134,6 @@ def pad(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
 
 def slice_(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     """A part of an axis has the units of its positions."""
-    keep_origin(state, operation)
     x, shape, p = operation.inputs[0], operation.outputs[0].shape, operation.params
     labels = list(state.of(x))
     strides = p.get("strides") or (1,) * len(shape)
