@@ -44,7 +44,7 @@ FRAMEWORKS = {"flax.linen": (zoo_linen_convolutions, zoo_linen_blocks, zoo_linen
               "equinox": (zoo_equinox,), "Keras 3": (zoo_keras,)}
 INTRODUCTION = """\
 Made by `python benchmarks/architectures.py` from the networks of `tests/architectures`, which are written as their users write
-them, with nothing of this library in them. *Groups* are channel groups that can be cut (and the channels in them); *stay* is how
+them, with nothing of this library in them. *Groups* are channel groups that can be cut (and their channels); *stay* is how
 many further layers keep channels (`graph.summary()` says which and why); *trains* is two steps of nested training at 50 and
 100 % of the channels. An export counts if it answers as `reds_jax.run` at both widths; the last column is what the first
 export that refuses says. C, ONNX and LiteRT go through one device program, so they know the same operations."""
