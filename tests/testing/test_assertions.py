@@ -3,19 +3,22 @@
 import importlib
 import sys
 from dataclasses import replace
+from functools import partial
 
 import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
+from reds_jax import Slimmable, run
 from reds_jax.errors import MissingDependencyError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import Axis, Size
-from reds_jax.graph.extract import extract
 from reds_jax.graph.trace import trace
-from reds_jax.nn import BatchNorm, Conv, Dense
+from reds_jax.run import operations
+from reds_jax.run.extract import extract
 from reds_jax.testing import (
+    NothingChecked,
     assert_counts,
     assert_permutation_invariant,
     assert_prefix_is_mask,
@@ -24,20 +27,19 @@ from reds_jax.testing import (
     random_variables,
 )
 from reds_jax.testing.assertions import _difference
-from reds_jax.widths import Width
 
 EXACT = {"evaluate": interpret, "tolerance": 1e-9}
+ALL = (partial(assert_permutation_invariant, **EXACT), partial(assert_prefix_is_mask, **EXACT), partial(assert_counts, widths=0.5))
 
 
 class Small(nn.Module):
     """A network as a user writes it: the flatten runs over H, W, C."""
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0) -> jax.Array:
-        x = Conv(6, name="conv")(x, width)
-        x = jax.nn.sigmoid(BatchNorm(name="norm")(x, width))
-        x = x.reshape(x.shape[0], -1)
-        return Dense(3, name="logits")(x, reads=width)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.Conv(6, (3, 3), name="conv")(x)
+        x = nn.sigmoid(nn.BatchNorm(True, name="norm")(x))
+        return nn.Dense(3, name="logits")(x.reshape(x.shape[0], -1))
 
 
 @pytest.fixture
@@ -55,41 +57,86 @@ def with_axis(graph: ChannelGraph, path: str, number: int, axis: Axis | None) ->
         for p in graph.parameters))
 
 
-def test_all_hold(small) -> None:
+def test_all_hold_and_tell_what_stays(small) -> None:
+    net, variables, x, graph = small
+    assert [p.path for p in graph.pinned] == ["logits"]
+    for check in ALL:
+        assert check(net, variables, x) == graph.pinned
+        assert check(Slimmable(net), variables, x) == graph.pinned
+        assert check(lambda variables, x: Small().apply(variables, x), variables, x) == graph.pinned  # a function
+    assert_permutation_invariant(net, variables, x)  # compiled by JAX
+    assert_prefix_is_mask(net, variables, x, widths=[0.5])
+
+
+def test_where_nothing_can_be_cut_nothing_is_checked() -> None:
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2, name="logits")(nn.LayerNorm(name="norm")(nn.Dense(6, name="hidden")(x)))
+
+    x = np.ones((2, 4), np.float32)
+    variables = random_variables(Normed(), x)
+    for check in ALL:
+        with pytest.raises(NothingChecked, match=r"(?s)nothing can be cut.*hidden +6 .*reduces over channels"):
+            check(Normed(), variables, x)
+
+
+def test_a_head_of_zeros_checks_nothing(small) -> None:
     net, variables, x, _ = small
-    assert_permutation_invariant(net, variables, x, **EXACT)
-    assert_permutation_invariant(net, variables, x)
-    assert_prefix_is_mask(net, variables, x)
-    assert_prefix_is_mask(net, variables, x, **EXACT)
-    assert_counts(net, variables, x, 0.5)
+    zeros = jax.tree.map(np.zeros_like, variables["params"]["logits"])
+    started = {**variables, "params": {**variables["params"], "logits": zeros}}
+    for check in ALL[:2]:
+        with pytest.raises(NothingChecked, match="do not depend on the channels that can be cut"):
+            check(net, started, x)
+    with pytest.raises(NothingChecked):
+        assert_prefix_is_mask(net, started, x, widths=[1.0], **EXACT)
+    assert_prefix_is_mask(net, variables, x, widths=[1.0], **EXACT)
+
+
+def test_what_is_not_a_number_is_no_proof(small) -> None:
+    net, variables, x, _ = small
+    bad = {**variables, "batch_stats": {"norm": {**variables["batch_stats"]["norm"], "var": np.full(6, -2, np.float32)}}}
+    for check in ALL[:2]:
+        with pytest.raises(AssertionError, match="not finite"):
+            check(net, bad, x)
+
+
+def test_the_first_that_differs_ends_the_check(small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a rule that is wrong the assertion names the layer, and does not go on to other widths."""
+    net, variables, x, graph = small
+    good, runs = operations.RULES["conv_general_dilated"], []
+
+    def wrong(cut, op, ins):
+        (h,) = good(cut, op, ins)
+        return [type(h)(h.array * 1.5, h.order)]
+
+    def evaluate(apply, variables, x):
+        runs.append(apply)
+        return interpret(apply, variables, x)
+
+    monkeypatch.setitem(operations.RULES, "conv_general_dilated", wrong)
+    with pytest.raises(AssertionError, match=r"the network at a width differs .*first different in 'conv_general_dilated' of "
+                                             r"module 'Small/conv' \(.*test_assertions\.py:\d+\)"):
+        assert_prefix_is_mask(net, variables, x, graph=graph, evaluate=evaluate)
+    assert len(runs) == 1
 
 
 @pytest.mark.parametrize("path", ["batch_stats/norm/mean", "batch_stats/norm/var", "params/norm/bias", "params/conv/bias"])
 def test_a_mean_that_is_not_permuted_is_caught(small, path: str) -> None:
     net, variables, x, graph = small
-    with pytest.raises(AssertionError, match=r"groups that change it alone: \['conv'\]"):
+    with pytest.raises(AssertionError, match=r"groups that change it alone: \['conv'\]; first different in .* of module "
+                                             r"'Small/(norm|conv)' \(.*test_assertions\.py:\d+\)"):
         assert_permutation_invariant(net, variables, x, graph=with_axis(graph, path, 0, None), **EXACT)
 
 
 def test_the_first_rows_of_a_flatten_over_h_w_c_are_caught(small) -> None:
     net, variables, x, graph = small
-    by_channel = np.repeat(np.arange(6, dtype=np.int32), 6)  # what would be right behind reds_jax.nn.flatten
+    by_channel = np.repeat(np.arange(6, dtype=np.int32), 6)  # what would be right behind a flatten over C, H, W
     wrong = with_axis(graph, "params/logits/kernel", 0, Axis(np.zeros(36, np.int32), by_channel))
     with pytest.raises(AssertionError, match="changes the output"):
         assert_permutation_invariant(net, variables, x, graph=wrong, **EXACT)
     with pytest.raises(AssertionError, match="differs from the masked network"):
         assert_prefix_is_mask(net, variables, x, graph=wrong, widths=[(3,)], **EXACT)
-    untold = replace(graph, readers=())  # the layer is not told which rows there are, and takes the first
-    with pytest.raises(AssertionError, match=r"model\.apply\(width=\.\.\.\) differs"):
-        assert_prefix_is_mask(net, variables, x, graph=untold, widths=[(3,)], **EXACT)
-
-
-def test_a_layer_that_takes_the_first_rows_is_caught(small) -> None:
-    """A bare fraction after such a flatten is another network than the masked one; `Widths` is the same."""
-    net, variables, x, graph = small
-    masked = masked_apply(net, variables, x, graph, 0.5)
-    assert _difference(masked, interpret(lambda v, x: net.apply(v, x, width=graph.widths(0.5)), variables, x)) < 1e-9
-    assert _difference(masked, interpret(lambda v, x: net.apply(v, x, width=0.5), variables, x)) > 1e-3
 
 
 def test_a_mask_before_an_activation_that_is_not_zero_at_zero_is_another_network(small) -> None:
@@ -114,46 +161,14 @@ def test_costs_that_are_wrong_are_caught(small) -> None:
     assert unsliced.param_bytes((4,)) != graph.param_bytes((4,))
 
 
-class LayerNormed(nn.Module):
-    """Permutation equivariant and not nested: the mean of a prefix is another mean."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0) -> jax.Array:
-        x = Dense(6, name="hidden")(x, width)
-        x = (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-3)
-        return Dense(2, name="logits")(x)
-
-
-class Hidden(nn.Module):
-    """The same without the norm: its graph pretends to be that of `LayerNormed`."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0) -> jax.Array:
-        return Dense(2, name="logits")(Dense(6, name="hidden")(x, width))
-
-
-def test_layer_norm_is_permutation_equivariant_but_not_nested() -> None:
-    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
-    variables = random_variables(Hidden(), x)
-    graph = trace(Hidden(), variables, x)
-    assert_permutation_invariant(LayerNormed(), variables, x, graph=graph, **EXACT)
-    narrow = interpret(lambda v, x: LayerNormed().apply(v, x, width=0.5), variables, x)
-    kernel = np.array(variables["params"]["hidden"]["kernel"])
-    kernel[:, 3:] = 0
-    bias = np.array(variables["params"]["hidden"]["bias"])
-    bias[3:] = 0
-    masked = interpret(LayerNormed().apply, {"params": {**variables["params"], "hidden": {"kernel": kernel, "bias": bias}}}, x)
-    assert _difference(masked, narrow) > 1e-3
-
-
 class TwoLayers(nn.Module):
     """The batch norm sees sums over the hidden units, so its statistics depend on how many there are."""
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: Width = 1.0) -> jax.Array:
-        x = Dense(6, name="hidden")(x, width)
-        x = nn.relu(BatchNorm(name="norm")(Dense(4, name="next")(x, width), width))
-        return Dense(2, name="logits")(x)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.Dense(6, name="hidden")(x)
+        x = nn.relu(nn.BatchNorm(True, name="norm")(nn.Dense(4, name="next")(x)))
+        return nn.Dense(2, name="logits")(x)
 
 
 def test_statistics_of_its_own_make_another_network() -> None:

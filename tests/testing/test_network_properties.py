@@ -55,14 +55,14 @@ def check(net: RandomNet, variables: dict, x: np.ndarray, graph: ChannelGraph, w
         reject()
 
 
-@many(60)
+@many(50)
 @given(st.data())
 def test_random_networks_have_every_property(data: st.DataObject) -> None:
     built = build(data.draw(draws.networks()))
     check(*built, data.draw(draws.widths(built[-1])), 1e-9)
 
 
-@many(40)
+@many(30)
 @given(st.data())
 def test_integer_networks_have_them_exactly(data: st.DataObject) -> None:
     built = build(data.draw(draws.networks(integers=True)), integers=True, n=2)
@@ -132,22 +132,23 @@ def test_jax_agrees_with_numpy_in_every_form(form: str, network: tuple[RandomNet
         return run(net, variables, x, 0.5)[0]
 
     with lowering(form):
-        assert _difference(interpret(half, variables, x), in_jax(jax.jit(half), variables, x)) < 1e-4
+        assert _difference(interpret(half, variables, x), in_jax(half, variables, x)) < 1e-4
 
 
 def test_the_largest_network_of_the_strategies_in_jax() -> None:
-    """Every kind of layer once, as JAX runs it, with the defaults of the assertions."""
+    """Every kind of layer once, as JAX runs it."""
     conv = LayerSpec("conv", 4, (3, 3), norm=True, act="sigmoid")
     net = RandomNet(
         (conv, LayerSpec("depthwise", 4, (3, 3), norm=True, act="shifted_relu"), LayerSpec("gate", 4), LayerSpec("twice", 4),
-         LayerSpec("concat", 7, parts=((), (LayerSpec("conv", 3, act="relu"),))), LayerSpec("conv", 6), LayerSpec("shuffle", 6, groups=2),
+         LayerSpec("concat", 7, parts=((), (LayerSpec("conv", 3, act="relu"),))), LayerSpec("conv", 6),
+         LayerSpec("shuffle", 6, groups=2),
          LayerSpec("conv", 6, (3, 3), groups=3, act="softplus"), LayerSpec("residual", 6, parts=((), (LayerSpec("dense", 6),))),
          LayerSpec("max_pool", 6, (2, 2), (2, 2)), LayerSpec("scan", 6), LayerSpec("gru", 5), LayerSpec("stack", 5),
          LayerSpec("attention", 5), LayerSpec("split", 6, parts=((LayerSpec("conv", 4),), ())), LayerSpec("conv", 4, (3, 3))),
         ((LayerSpec("reshape"), LayerSpec("dense", 5, norm=True, act="leaky_relu")), (LayerSpec("mean"),)))
     net, variables, x, graph = build((net, (5, 4, 3)))
-    assert {"Conv_0", "Conv_1", "Dense_0"} < {g.name for g in graph.groups}
-    assert {p.path.split("/")[-1] for p in graph.pinned} >= {"Dense_1"}  # of the heads
-    assert_permutation_invariant(net, variables, x)
+    assert {"Conv_0", "Conv_2", "Conv_3", "Recurrent_0/GRUCell_0/ir", "Dense_1"} < {g.name for g in graph.groups}
+    assert {"Dense_2", "Dense_3"} < {p.path for p in graph.pinned}  # of the heads
+    assert_permutation_invariant(net, variables, x, **EXACT)
     assert_prefix_is_mask(net, variables, x, widths=[0.5])
     assert_counts(net, variables, x, 0.5)

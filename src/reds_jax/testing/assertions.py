@@ -28,8 +28,8 @@ class NothingChecked(AssertionError):
 
 
 def in_jax(apply: Apply, variables: Any, x: Any) -> list[np.ndarray]:
-    """The leaves of ``apply(variables, x)``, as JAX computes them."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(apply(variables, x))]
+    """The leaves of ``apply(variables, x)``, as JAX computes them, compiled."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(jax.jit(apply)(variables, x))]
 
 
 def assert_permutation_invariant(

@@ -1,0 +1,153 @@
+"""Batch norm with the statistics of the batch: found in the programs of flax, its closed-form gradient, and what is none."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_same, value_and_gradients
+from flax import linen as nn
+from flax import nnx
+
+from reds_jax.adapters import adapt
+from reds_jax.graph.trace import traced
+from reds_jax.program.flat import Operation
+from reds_jax.run import run
+from reds_jax.run.fuse import fused
+from reds_jax.run.normalise import normalise_batch
+from reds_jax.testing import interpret, random_variables
+
+X = np.random.default_rng(0).normal(size=(4, 3, 2, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((6, 3), 1), ((4, 3, 5, 3), 3), ((3, 4, 2), 0), ((1, 2, 2, 1), 3)])
+@pytest.mark.usefixtures("float64")
+def test_the_closed_form_equals_automatic_differentiation(shape: tuple[int, ...], axis: int) -> None:
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(3 * rng.normal(size=shape) + 1)
+    scale, bias = (jnp.asarray(rng.normal(size=shape[axis])) for _ in range(2))
+    rest = tuple(i for i in range(len(shape)) if i != axis)
+
+    def spread(v: jax.Array) -> jax.Array:
+        return v.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+
+    def plain(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        mean = x.mean(rest)
+        var = jnp.maximum((x * x).mean(rest) - mean**2, 0)
+        y = (x - spread(mean)) * spread(jax.lax.rsqrt(var + 1e-3) * scale) + spread(bias)
+        return jnp.concatenate([y.ravel(), mean, 2 * var])
+
+    def ours(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        y, mean, var = normalise_batch(x, scale, bias, axis, 1e-3)
+        return jnp.concatenate([y.ravel(), mean, 2 * var])
+
+    assert_same(value_and_gradients(ours, x, scale, bias), value_and_gradients(plain, x, scale, bias), 1e-9)
+
+
+def norms(model: object, variables: object = None) -> list[Operation]:
+    """The batch norms that are found in the training program."""
+    pure, variables = adapt(model, variables)
+    program = traced(pure, variables, X).programs[True, True]
+    return [op for op in fused(program) if isinstance(op, Operation) and op.primitive.name == "batch_norm"]
+
+
+class Around(nn.Module):
+    """Something between two layers."""
+
+    norm: nn.Module
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = nn.Conv(6, (1, 1))(x)
+        x = self.norm(x, use_running_average=not train) if isinstance(self.norm, nn.BatchNorm) else self.norm(x, train)
+        return nn.Dense(2)(nn.relu(x).mean((1, 2)))
+
+
+@pytest.mark.parametrize("options", [{}, {"use_bias": False}, {"use_scale": False}, {"use_bias": False, "use_scale": False},
+                                     {"epsilon": 0.5, "momentum": 0.5}], ids=str)
+def test_batch_norm_of_linen_is_found(options: dict) -> None:
+    net = Around(nn.BatchNorm(**options))
+    (found,) = norms(net, random_variables(net, X))
+    assert found.params == {"axis": 3, "epsilon": pytest.approx(options.get("epsilon", 1e-5)),
+                            "scale": options.get("use_scale", True), "bias": options.get("use_bias", True)}
+    assert found.outputs[0].shape == (4, 3, 2, 6)
+
+
+def test_batch_norm_of_nnx_is_found() -> None:
+    class Net(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.conv, self.norm = nnx.Conv(5, 6, (1, 1), rngs=rngs), nnx.BatchNorm(6, rngs=rngs)
+            self.dense = nnx.Linear(6, 2, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.dense(nnx.relu(self.norm(self.conv(x))).mean((1, 2)))
+
+    assert len(norms(Net(nnx.Rngs(0)))) == 1
+
+
+class Changed(nn.Module):
+    """What looks like batch norm and is none."""
+
+    kind: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        if not train:
+            return x
+        rest = (0, 1, 2)
+        mean = x.mean(rest)
+        var = jnp.maximum((x * x).mean(rest) - mean**2, 0)
+        match self.kind:
+            case "another mean":
+                mean = (2 * x).mean(rest)
+            case "another variance":
+                var = (x * x).mean(rest)
+            case "variance of something else":
+                var = jnp.maximum((x * x * x).mean(rest) - mean**2, 0)
+            case "over positions":
+                mean = x.mean((1, 2), keepdims=True)
+                centred, var = x - mean, jnp.maximum((x * x).mean((1, 2), keepdims=True) - mean**2, 0)
+                return centred * jax.lax.rsqrt(var + 1e-3)
+            case "a sum":
+                mean = x.sum(rest)
+            case "not below a tenth":
+                var = jnp.maximum(var, 0.1)
+        centred = x - mean.reshape(1, 1, 1, -1)
+        factor = jax.lax.rsqrt(var.reshape(1, 1, 1, -1) + 1e-3)
+        y = centred * factor
+        return y + centred if self.kind == "the centred value is kept" else y
+
+
+KINDS = ["another mean", "another variance", "variance of something else", "over positions", "a sum", "not below a tenth",
+         "the centred value is kept"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_batch_norm_is_left_alone(kind: str) -> None:
+    net = Around(Changed(kind))
+    assert norms(net, random_variables(net, X)) == []
+
+
+def test_a_batch_norm_written_out_is_one() -> None:
+    net = Around(Changed("exact"))
+    assert len(norms(net, random_variables(net, X))) == 1
+
+
+def test_the_fused_program_computes_the_same() -> None:
+    """In training, at a width, with the new statistics, two norms behind each other: against flax itself."""
+
+    class Two(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+            x = nn.BatchNorm(not train, momentum=0.75, name="first")(nn.Dense(6)(x))
+            x = nn.BatchNorm(not train, momentum=0.75, name="second")(x + nn.sigmoid(x))
+            return nn.Dense(2)(x)
+
+    variables = random_variables(Two(), X)
+    assert len(norms(Two(), variables)) == 2
+    pure, _ = adapt(Two(), variables)
+    found = traced(pure, variables, X).programs[True, True]
+    ours = interpret(lambda v, x: run(Two(), v, x, train=True), variables, X)
+    theirs = interpret(lambda v, x: Two().apply(v, x, train=True, mutable=["batch_stats"]), variables, X)
+    assert len(ours) == len(theirs) == 1 + len(found.states)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
