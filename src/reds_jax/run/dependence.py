@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from reds_jax.graph.numbering import Numbering
-from reds_jax.program.flat import Atom, Call, Item, Value, opened
+from reds_jax.program.flat import Atom, Call, Item, Value, as_operation, opened
 
 
 class Dependence(NamedTuple):
@@ -31,7 +31,7 @@ def dependences(items: Iterable[Item], numbering: Numbering, statistics: Iterabl
         return found.get(x.number, NOTHING) if isinstance(x, Value) else NOTHING
 
     for item in items:
-        op = item.operation if isinstance(item, Call) else item
+        op = as_operation(item)
         inputs = [of(x) for x in op.inputs]
         groups = frozenset().union(*(d.groups for d in inputs), _summed(item, numbering))
         statistic = frozenset().union(*(d.statistics for d in inputs))

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend import core
 from numpy.lib.stride_tricks import sliding_window_view
 
 from reds_jax.program.flat import Body, Constant, Operation, Program, Value, flatten, opened
@@ -96,6 +97,12 @@ def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]
     if params.get("preferred_element_type") is not None:
         params = {**params, "preferred_element_type": np.dtype(np.float64)}
     with jax.enable_x64(True):
+        numbers = [jax.ShapeDtypeStruct((), _kind(x)) for x in operation.inputs]
+        if params.get("update_jaxpr") is not None:  # what a scatter does with two numbers
+            update = core.jaxpr_as_fun(core.ClosedJaxpr(params["update_jaxpr"], params["update_consts"]))
+            params = {**params, "update_jaxpr": jax.make_jaxpr(update)(*numbers[:1] * 2).jaxpr, "update_consts": ()}
+        elif operation.primitive.name == "reduce":
+            params = {**params, "jaxpr": jax.make_jaxpr(core.jaxpr_as_fun(params["jaxpr"]))(*numbers)}
         arrays = [a if isinstance(a, jax.Array) else jax.numpy.asarray(a, _kind(x))
                   for a, x in zip(inputs, operation.inputs, strict=True)]
         results = operation.primitive.bind(*arrays, **params)
@@ -104,7 +111,7 @@ def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]
 
 def _kind(x: Value | Constant) -> Any:
     """The type that JAX gets an operand in: double for single precision, and what else it has."""
-    kind = x.dtype if isinstance(x, Value) else np.asarray(x.value).dtype
+    kind = x.dtype if isinstance(x, Value) else x.value.dtype
     return np.float64 if jax.numpy.issubdtype(kind, np.floating) else kind
 
 

@@ -1,11 +1,11 @@
-"""Fixtures of the tests of operations and layers."""
+"""Fixtures of the tests of running programs."""
 
 from collections.abc import Iterator
 
 import jax
 import pytest
 
-from reds_jax.nn import lowering
+from reds_jax.lowering import lowering
 
 
 @pytest.fixture
