@@ -51,8 +51,8 @@ def _summed(item: Item, numbering: Numbering) -> frozenset[int]:
     if name == "dot_general":
         lhs, rhs = params["dimension_numbers"][0]
         return _groups(item.inputs[0], lhs, numbering) | _groups(item.inputs[1], rhs, numbering)
-    if name == "conv_general_dilated" and params["feature_group_count"] == 1:
-        return _groups(item.inputs[0], [params["dimension_numbers"].lhs_spec[1]], numbering)
+    if name == "conv_general_dilated":  # by the kernel: one that is cut by whole groups sums over none
+        return _groups(item.inputs[1], [params["dimension_numbers"].rhs_spec[1]], numbering)
     if name.startswith("reduce_") and "axes" in params:
         return _groups(item.inputs[0], params["axes"], numbering)
     return frozenset()
