@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from reds_jax.graph.extract import extract
 from rich.console import Console
 
 from reds_jax import models, report

@@ -9,7 +9,6 @@ import pytest
 import reds_jax
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.importance import kernel_scores, magnitude, random, score, taylor, taylor_saliency, unit_scores
-from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, global_avg_pool, relu
 from reds_jax.training import classification
 
 
@@ -17,11 +16,11 @@ class Small(nn.Module):
     """A residual tie, a depthwise convolution, a batch norm, an output layer."""
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        x = relu(BatchNorm(name="norm")(Conv(5, (3, 3), name="stem")(x, width), width, train=train))
-        y = Conv(4, (1, 1), name="inner")(DepthwiseConv(name="depthwise")(x, width), width)
-        x = x + Conv(5, (1, 1), name="outer")(relu(y), width)
-        return Dense(3, name="logits")(global_avg_pool(x))
+    def __call__(self, x, *, train=False):
+        x = nn.relu(nn.BatchNorm(not train, name="norm")(nn.Conv(5, (3, 3), name="stem")(x)))
+        y = nn.Conv(4, (1, 1), name="inner")(nn.Conv(5, (3, 3), feature_group_count=5, name="depthwise")(x))
+        x = x + nn.Conv(5, (1, 1), name="outer")(nn.relu(y))
+        return nn.Dense(3, name="logits")(x.mean((1, 2)))
 
 
 @pytest.fixture(scope="module")

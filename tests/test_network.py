@@ -1,24 +1,27 @@
 """A nested network as a thing: budgets, saving and loading, cutting out."""
 
+import json
+from dataclasses import replace
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import reds_jax
 from reds_jax import models
 from reds_jax.errors import CheckpointError, InvalidArgumentError
-from reds_jax.nn import BatchNorm, Conv, Dense, concat, global_avg_pool, relu
 
 
 class Branches(nn.Module):
-    """A concatenation, so that the widths have parts that are no prefixes."""
+    """A concatenation, so that what is kept is no prefix."""
 
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):
-        a, b = Conv(6, name="a")(x, width), Conv(4, name="b")(x, width)
-        x = relu(BatchNorm(name="norm")(concat(a, b), width, train=train))
-        return Dense(3, name="logits")(global_avg_pool(x), reads=width)
+    def __call__(self, x, train=False):
+        a, b = nn.Conv(6, (3, 3), name="a")(x), nn.Conv(4, (3, 3), name="b")(x)
+        x = nn.relu(nn.BatchNorm(not train, name="norm")(jnp.concatenate([a, b], -1)))
+        return nn.Dense(3, name="logits")(x.mean((1, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +38,8 @@ def nested():
 def test_each_subnetwork_has_its_own_statistics_and_width(nested):
     network, graph, x = nested
     for k in range(3):
-        expected = network.model.apply({"params": network.params, "batch_stats": network.batch_stats[k]}, x,
-                                       width=network.widths[k])
+        variables = {"params": network.params, "batch_stats": network.batch_stats[k]}
+        expected = reds_jax.Slimmable(network.model).apply(variables, x, width=network.widths[k])
         np.testing.assert_array_equal(network.apply(k, x), expected)
         small, variables = network.subnetwork(k, graph)
         np.testing.assert_allclose(small.apply(variables, x), expected, atol=1e-6)
@@ -77,3 +80,33 @@ def test_a_network_of_the_library_is_loaded_by_one_call(tmp_path):
     np.testing.assert_array_equal(reds_jax.NestedNetwork.load(tmp_path).apply(0, x), network.apply(0, x))
     with pytest.raises(InvalidArgumentError, match="unknown network; got 'dnn_xl'; allowed: dnn_s, dnn_l"):
         models.build("dnn_xl")
+
+
+def as_saved_before(params, layer: str, channels: int):
+    """The rows of a layer in the order C, H, W that a flatten had."""
+    kernel = np.asarray(params[layer]["kernel"])
+    rows = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
+    return {**params, layer: {**params[layer], "kernel": rows}}
+
+
+@pytest.mark.parametrize(("name", "shape", "layer", "channels"), [
+    ("cnn_s", (25, 10, 1), "linear", 30), ("vision_ds_cnn_s", (28, 28, 1), "logits", 64), ("dnn_s", (9, 2, 1), None, 0)])
+def test_a_network_that_was_saved_with_other_rows_is_converted_with_a_message(name, shape, layer, channels, tmp_path):
+    """Files of before have the ranges of every layer beside the widths, and rows in the order C, H, W behind a flatten."""
+    model, x = models.build(name), np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    variables = model.init(jax.random.key(0), x)
+    graph = reds_jax.trace(model, variables, x)
+    network = reds_jax.NestedNetwork(model, variables["params"], (variables.get("batch_stats", {}),), (graph.full_widths,),
+                                     (graph.macs(),))
+    old = network if layer is None else replace(network, params=as_saved_before(network.params, layer, channels))
+    old.save(tmp_path, architecture={"name": name, "arguments": {}})
+    description = json.loads((tmp_path / "model.json").read_text())
+    for width in description["meta"]["widths"]:
+        width |= {"outputs": [], "inputs": []}
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    if layer is None:
+        again = reds_jax.NestedNetwork.load(tmp_path)
+    else:
+        with pytest.warns(UserWarning, match=f"the rows of '{layer}' were converted"):
+            again = reds_jax.NestedNetwork.load(tmp_path)
+    np.testing.assert_array_equal(again.apply(0, x), network.apply(0, x))

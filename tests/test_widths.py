@@ -1,4 +1,4 @@
-"""Widths: what is allowed, how a fraction is rounded, and what a layer is told."""
+"""Widths: what is allowed, and how a fraction is rounded."""
 
 import pickle
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reds_jax.errors import WidthError
-from reds_jax.widths import Widths, check_width, count, fraction_of, kept_inputs, kept_outputs
+from reds_jax.widths import Widths, check_width, fraction_of
 
 
 @given(st.floats(0, 1, exclude_min=True), st.integers(1, 10_000))
@@ -53,24 +53,3 @@ def test_a_group_that_has_no_positive_integer(n: object) -> None:
     with pytest.raises(WidthError, match="the width of group 'stem' is not a positive integer"):
         Widths.of({"stem": n})  # type: ignore[dict-item]
 
-
-def test_what_a_layer_is_told() -> None:
-    widths = Widths((("a", 3), ("b", 2)), outputs=(("c", ((0, 3), (5, 7))), ("b", ((0, 4),))),
-                    inputs=(("c", ((0, 1), (4, 6))),))
-    assert kept_outputs(0.5, "anything", 7) == ((0, 4),)
-    assert kept_outputs(widths, "a", 8) == ((0, 3),)
-    assert kept_outputs(widths, "b", 8) == ((0, 4),)  # a group of two units with two channels each
-    assert kept_outputs(widths, "c", 8) == ((0, 3), (5, 7))
-    assert kept_outputs(widths, "c", 5) == ((0, 3), (5, 7))  # an extracted layer has those five
-    assert kept_inputs(widths, "c") == ((0, 1), (4, 6))
-    assert kept_inputs(widths, "a") is None
-    assert kept_inputs(0.5, "c") is None
-    assert count(kept_inputs(widths, "c") or ()) == 3
-
-
-def test_a_layer_that_widths_do_not_fit() -> None:
-    widths = Widths.of({"a": 3})
-    with pytest.raises(WidthError, match=r"no entry for the layer 'logits'.*\['a'\].*graph\.widths"):
-        kept_outputs(widths, "logits", 4)
-    with pytest.raises(WidthError, match="the layer 'a' cannot keep channel 2.*up to 2 channels"):
-        kept_outputs(widths, "a", 2)

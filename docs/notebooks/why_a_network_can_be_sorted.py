@@ -270,8 +270,8 @@ assert masked_channel == Fraction(1, 2)
 #
 # ## 5. The library: who moves with whom?
 #
-# Now a real network: a convolution, a depthwise and a pointwise convolution, two dense layers. The layers are those of
-# `reds_jax.nn`; they hold full parameters and run at any `width`.
+# Now a real network: a convolution, a depthwise and a pointwise convolution, two dense layers, in plain flax.linen. It knows
+# nothing of widths: the library runs the program of the whole network with its parameters cut.
 
 # %%
 import flax.linen as nn
@@ -279,24 +279,22 @@ import jax
 from rich.console import Console
 
 import reds_jax
-from reds_jax.nn import BatchNorm, Conv, Dense, DepthwiseConv, flatten, max_pool
-from reds_jax.nn import relu as relu_layer
 
 jax.config.update("jax_platforms", "cpu")  # small enough for any computer, and in full single precision
 
 
 class Small(nn.Module):
     @nn.compact
-    def __call__(self, x, width=1.0, *, train=False):  # [N, 28, 28, 1]
-        x = Conv(24, (3, 3), (2, 2), name="stem")(x, width)  # [N, 14, 14, 24]
-        x = relu_layer(BatchNorm(name="stem_norm")(x, width, train=train))
-        x = DepthwiseConv((3, 3), (2, 2), name="depthwise")(x, width)  # [N, 7, 7, 24]
-        x = relu_layer(BatchNorm(name="depthwise_norm")(x, width, train=train))
-        x = Conv(48, (1, 1), name="pointwise")(x, width)  # [N, 7, 7, 48]
-        x = relu_layer(BatchNorm(name="pointwise_norm")(x, width, train=train))
-        x = flatten(max_pool(x, (2, 2)))  # [N, 48 * 3 * 3]
-        x = relu_layer(Dense(64, name="hidden")(x, width))
-        return Dense(10, name="logits")(x)  # no width: the ten classes stay
+    def __call__(self, x, train=False):  # [N, 28, 28, 1]
+        x = nn.Conv(24, (3, 3), (2, 2), name="stem")(x)  # [N, 14, 14, 24]
+        x = nn.relu(nn.BatchNorm(not train, name="stem_norm")(x))
+        x = nn.Conv(24, (3, 3), (2, 2), feature_group_count=24, name="depthwise")(x)  # [N, 7, 7, 24]
+        x = nn.relu(nn.BatchNorm(not train, name="depthwise_norm")(x))
+        x = nn.Conv(48, (1, 1), name="pointwise")(x)  # [N, 7, 7, 48]
+        x = nn.relu(nn.BatchNorm(not train, name="pointwise_norm")(x))
+        x = nn.max_pool(x, (2, 2), (2, 2)).reshape(len(x), -1)  # [N, 3 * 3 * 48]
+        x = nn.relu(nn.Dense(64, name="hidden")(x))
+        return nn.Dense(10, name="logits")(x)
 
 
 model = Small()
@@ -319,7 +317,7 @@ assert names == ["stem", "pointwise", "hidden"]
 # %% [markdown]
 # Read it line by line. The group `stem` owns the kernel and bias of its convolution, *both* batch norms around the depthwise
 # convolution with their means and variances, the depthwise kernel, and the input axis of `pointwise/kernel`. The first axis of
-# `hidden/kernel` has 432 rows for the 48 channels of `pointwise`: the flatten turned each channel into 3 x 3 rows.
+# `hidden/kernel` has 432 rows for the 48 channels of `pointwise`: the reshape turned each channel into 3 x 3 rows, 48 apart.
 
 # %%
 of_stem = {p.path for p in graph.parameters if any(a is not None and a.group.max() == names.index("stem") for a in p.axes)}
@@ -389,7 +387,7 @@ orders = {
     "sorted, taylor_absolute": ordered,
     "sorted backwards": reds_jax.permute(variables, graph, {name: -s for name, s in scores.items()}),
 }
-run = jax.jit(model.apply, static_argnames="width")
+run = jax.jit(reds_jax.Slimmable(model).apply, static_argnames="width")
 x = shapes.normalise(shapes.validation.images[:50])
 reference = run(variables, x)
 for name, weights in orders.items():
@@ -476,14 +474,14 @@ assert left_behind > 0.01
 # %%
 class Sigmoid(nn.Module):
     @nn.compact
-    def __call__(self, x, width=1.0):
-        return Dense(2, name="logits")(jax.nn.sigmoid(Dense(6, name="hidden")(x, width)))
+    def __call__(self, x):
+        return nn.Dense(2, name="logits")(nn.sigmoid(nn.Dense(6, name="hidden")(x)))
 
 
 x6 = numbers.normal(size=(3, 4)).astype(np.float32)
 weights6 = random_variables(Sigmoid(), x6)
 graph6 = reds_jax.trace(Sigmoid(), weights6, x6)
-(prefix,) = interpret(lambda v, x: Sigmoid().apply(v, x, width=graph6.widths([2])), weights6, x6)
+(prefix,) = interpret(lambda v, x: reds_jax.Slimmable(Sigmoid()).apply(v, x, width=graph6.widths([2])), weights6, x6)
 (right,) = masked_apply(Sigmoid(), weights6, x6, graph6, [2])
 (wrong,) = masked_apply(Sigmoid(), weights6, x6, graph6, [2], skip=frozenset({"logistic"}))
 print("mask after:", abs(right - prefix).max(), "  mask before:", abs(wrong - prefix).max())
@@ -491,25 +489,20 @@ assert abs(right - prefix).max() < 1e-9
 assert abs(wrong - prefix).max() > 1e-3
 
 # %% [markdown]
-# **A layer norm.** `trace` refuses: it names the operation, its shapes, the module and the line.
+# **A layer norm.** Its channels stay at full width in every subnetwork, and the graph says so: the layer, the reason and the line.
 
 # %%
-from reds_jax.errors import TraceError
-
-
 class LayerNormed(nn.Module):
     @nn.compact
-    def __call__(self, x, width=1.0):
-        x = Dense(6, name="hidden")(x, width)
-        return Dense(2, name="logits")(x - x.mean(-1, keepdims=True))
+    def __call__(self, x):
+        x = nn.Dense(6, name="hidden")(x)
+        return nn.Dense(2, name="logits")(x - x.mean(-1, keepdims=True))
 
 
-try:
-    reds_jax.trace(LayerNormed(), random_variables(LayerNormed(), x6), x6)
-except TraceError as refusal:
-    message = str(refusal)
-print(message)
-assert "reduces over channels" in message
+found = reds_jax.trace(LayerNormed(), random_variables(LayerNormed(), x6), x6)
+print(found.summary())
+assert found.groups == ()
+assert "reduces over channels" in next(p.reason for p in found.pinned if p.path == "hidden")
 
 # %% [markdown]
 # ## Exercises
@@ -624,9 +617,9 @@ assert (u[s] + v[s]) @ reads[s] == original
 
 class Residual(nn.Module):
     @nn.compact
-    def __call__(self, x, width=1.0):
-        u = Dense(5, name="first")(x, width)
-        return Dense(2, name="logits")(relu_layer(u + Dense(5, name="second")(u, width)))
+    def __call__(self, x):
+        u = nn.Dense(5, name="first")(x)
+        return nn.Dense(2, name="logits")(nn.relu(u + nn.Dense(5, name="second")(u)))
 
 
 tied = reds_jax.trace(Residual(), random_variables(Residual(), x6), x6)
@@ -691,11 +684,11 @@ class Gated(nn.Module):
     bias: bool
 
     @nn.compact
-    def __call__(self, x, width=1.0):
-        x = relu_layer(Dense(6, name="hidden")(x, width))
-        inner = relu_layer(Dense(3, self.bias, name="squeeze")(x, width))
-        gate = jax.nn.sigmoid(Dense(6, name="excite")(inner, width))
-        return Dense(2, name="logits")(gate * x)
+    def __call__(self, x):
+        x = nn.relu(nn.Dense(6, name="hidden")(x))
+        inner = nn.relu(nn.Dense(3, self.bias, name="squeeze")(x))
+        gate = nn.sigmoid(nn.Dense(6, name="excite")(inner))
+        return nn.Dense(2, name="logits")(gate * x)
 
 
 for bias in (False, True):

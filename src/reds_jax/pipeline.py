@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from reds_jax import importance
 from reds_jax.adapters import adapt
 from reds_jax.baselines import uniform_widths
 from reds_jax.cost import width_problem
-from reds_jax.data import DataSet
+from reds_jax.data import DataSet, StreamedData
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
@@ -39,7 +40,6 @@ from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
-from reds_jax.training.objective import default_objective
 
 Scores = dict[str, np.ndarray]
 Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
@@ -84,8 +84,13 @@ class Subnetworks:
             LayerRule.parse(rule)
 
 
-def scoring_batches(data: DataSet, *, batches: int, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Random mini-batches of training inputs and targets; without repetition as long as the data last."""
+def scoring_batches(
+    data: DataSet | StreamedData, *, batches: int, batch_size: int, seed: int
+) -> Iterator[tuple[Any, Any]]:
+    """Random mini-batches of training inputs and targets, without repetition as long as they last; of a stream the first."""
+    if isinstance(data, StreamedData):
+        yield from islice(data.train, batches)
+        return
     rng = np.random.default_rng(seed)
     size = min(batch_size, len(data.train))
     order = np.concatenate([rng.permutation(len(data.train)) for _ in range(-(-batches * size // len(data.train)))])
@@ -106,7 +111,7 @@ class Choice:
 def nest(
     model: Any,
     variables: Any,
-    data: DataSet,
+    data: DataSet | StreamedData,
     config: FitConfig,
     options: Subnetworks | None = None,
     *,
@@ -121,7 +126,7 @@ def nest(
     Args:
         model: whatever `reds_jax.adapters.adapt` takes, unmodified.
         variables: its trained variables; None where the model holds them itself.
-        data: train, validation and test examples.
+        data: train, validation and test examples, in memory or streams of batches.
         config: how the nested subnetworks are trained; ``config.seed`` seeds the scores as well.
         options: how the subnetworks are chosen; by default budgets of 25, 50, 75 and 100 % of the MACs.
         objective: what is learnt and reported; by default `classification` for integer targets [N].
@@ -132,7 +137,6 @@ def nest(
         observe: called with (stage, what it found).
     """
     options = for_method(method, options or Subnetworks())
-    objective = default_objective(data.train.targets) if objective is None else objective
     _, variables = adapt(model, variables)
     graph = trace(model, variables, data.example())
     check_rules(graph, options.rules)
@@ -150,7 +154,7 @@ def nest(
     trained = fit(model, variables, widths, data.train, data.validation, config, objective=objective,
                   normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in widths])
     seconds = time.monotonic() - begin
-    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train.inputs,
+    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train,
                         key=jax.random.key(config.seed), batch_size=config.batch_size,
                         batches=config.recalibrate_batches or None, normalise=data.normalise)
     network = NestedNetwork(model, trained.params, stats, tuple(widths), tuple(graph.macs(w) for w in widths))
@@ -171,8 +175,8 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 
 
 def score(
-    model: Any, variables: Any, graph: ChannelGraph, data: DataSet, options: Subnetworks, *, objective: Objective,
-    batch_size: int, seed: int,
+    model: Any, variables: Any, graph: ChannelGraph, data: DataSet | StreamedData, options: Subnetworks, *, batch_size: int,
+    seed: int, objective: Objective | None = None,
 ) -> Scores:
     """Importance of every unit, on training data, with frozen batch statistics."""
     batches = scoring_batches(data, batches=options.scoring_batches, batch_size=batch_size, seed=seed)
@@ -205,19 +209,20 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
 
 
 def judge(
-    network: NestedNetwork, graph: ChannelGraph, data: DataSet, options: Subnetworks, choice: Choice, *, objective: Objective,
-    train_seconds: float,
+    network: NestedNetwork, graph: ChannelGraph, data: DataSet | StreamedData, options: Subnetworks, choice: Choice, *,
+    train_seconds: float, objective: Objective | None = None,
 ) -> MethodResult:
     """Read the metric, on validation and (once, at the end) on test data."""
-    measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split.inputs, split.targets,
-                         objective=objective, normalise=data.normalise) for split in (data.validation, data.test)]
+    measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split, objective=objective,
+                         normalise=data.normalise) for split in (data.validation, data.test)]
+    metric = measured[0][0].reported
     full = graph.macs()
     subnetworks = tuple(
         SubnetworkResult(budget, macs, macs / full, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
-                         objective.metric_name, on_validation.metric, on_test.metric, on_test.loss)
+                         metric.name, on_validation.metric, on_test.metric, on_test.loss)
         for budget, macs, w, on_validation, on_test in zip(options.budgets, network.macs, network.widths, *measured,
                                                             strict=True))
-    solved, metric = choice.solution, objective.reported
+    solved = choice.solution
     if solved is None:
         return MethodResult(choice.method, metric, subnetworks, None, None, None, train_seconds)
     return MethodResult(choice.method, metric, subnetworks, solved.certificate, solved.proven_optimal, solved.seconds,

@@ -54,7 +54,7 @@ def varied(tree: Any) -> Any:
         shape = np.shape(leaf)
         if np.dtype(leaf.dtype).kind != "f":
             return leaf
-        if name in ("scale", "var", "gamma", "moving_variance"):
+        if name in ("scale", "var", "gamma", "moving_variance") or (name == "1" and "state_index" in str(path)):
             return draw.uniform(0.5, 1.5, shape).astype(leaf.dtype)
         if name in ("bias", "mean", "beta", "moving_mean"):
             return (0.2 * draw.normal(size=shape)).astype(leaf.dtype)

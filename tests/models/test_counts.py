@@ -19,7 +19,6 @@ from reds_jax.models import (
     resnet8,
     vision_ds_cnn_s,
 )
-from reds_jax.nn import Conv, Dense, DepthwiseConv
 
 # model, image, MACs, parameters without batch norm, parameters with batch norm's four arrays
 TABLE = {
@@ -45,7 +44,7 @@ def count(model: nn.Module, image: tuple[int, ...]) -> tuple[int, int, int]:
     def watch(next_call, args, kwargs, context):
         nonlocal macs
         y = next_call(*args, **kwargs)
-        if isinstance(context.module, Conv | DepthwiseConv | Dense) and context.method_name == "__call__":
+        if isinstance(context.module, nn.Conv | nn.Dense) and context.method_name == "__call__":
             *window_and_fan_in, features = context.module.variables["params"]["kernel"].shape
             assert y.shape[-1] == features
             macs += math.prod(window_and_fan_in) * math.prod(y.shape[1:])
@@ -77,7 +76,7 @@ def test_logits_of_every_model_have_one_entry_a_class() -> None:
         variables = jax.eval_shape(lambda m=model, x=x: m.init(jax.random.key(0), x))
         for width in (1.0, 0.3):
             y = jax.eval_shape(lambda v, x, m=model, w=width: m.apply(v, x, w), variables, x)
-            assert y.shape == (2, model.classes)
+            assert y.shape == (2, model.model.classes)
 
 
 def test_an_empty_mobilenet_is_an_error() -> None:

@@ -5,6 +5,7 @@ import io
 import os
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,6 @@ from reds_jax.models import (
     resnet8,
     vision_ds_cnn_s,
 )
-from reds_jax.nn import relu
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -48,7 +48,7 @@ def check_structure(model, variables, image: tuple[int, ...]) -> None:
 
 
 def test_visual_wake_words(data: Path) -> None:
-    model, variables = mobilenet_v1(2, 0.25, activation=relu), load_mlperf_mobilenet(network(data, "mlcommons/vww_96"))
+    model, variables = mobilenet_v1(2, 0.25, activation=nn.relu), load_mlperf_mobilenet(network(data, "mlcommons/vww_96"))
     check_structure(model, variables, (96, 96, 3))
     with np.load(data / "vww_785.npz") as file:
         images, labels = file["x"], file["y"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, InvalidArgumentError, MissingDependencyError
-from .source import Split
+from .split import Split
 
 MIN_AREA = 0.005
 """The share of the image that a person must exceed."""

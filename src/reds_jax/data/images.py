@@ -11,7 +11,8 @@ from .npz import npz_class_names, npz_splits
 from .parting import at_most, split_off
 from .resize import resize
 from .shapes import SHAPES, render_shapes
-from .source import DataSet, Split
+from .source import DataSet
+from .split import Split
 from .tfds_source import data_sources, gather
 
 NORMALISATIONS = ("standard", "unit")

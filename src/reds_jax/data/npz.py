@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DataError
 from .parting import split_off
-from .source import Split
+from .split import Split
 
 FORMS = "x_train, y_train, x_test, y_test (and x_val, y_val if there are), or x, y"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InvalidArgumentError
-from .source import Split
+from .split import Split
 
 
 def split_off(split: Split, fraction: float, seed: int, *, stratify: bool | None = None) -> tuple[Split, Split]:

@@ -1,4 +1,4 @@
-"""The data protocol: a ``DataSet`` is three ``Split``s of inputs and targets in memory, checked when it is made."""
+"""The data protocol: a ``DataSet`` is what is trained on, chosen on and judged on, three checked ``Split``s."""
 
 from __future__ import annotations
 
@@ -12,84 +12,11 @@ import numpy as np
 
 from ..errors import DataError
 from .normalise import Normalise, read
-from .tree import Tree, checked, describe, leaves, map_tree, rows, take
+from .split import Split
+from .tree import Tree, describe, leaves, take
 
 Loader = Callable[..., "DataSet"]
 """What reads a data set: keyword options in, a checked ``DataSet`` out."""
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Examples in memory: ``inputs`` with N in front, and ``targets`` with N in front, or None: the inputs are the targets.
-
-    Images uint8 [N, H, W, C], sensor windows [N, T, C], features [N, F], MFCC [N, T, F]; classes [N], the classes of every
-    pixel [N, H, W], numbers [N, K]. Each is an array, or a tuple or dict of arrays for a network with several inputs or
-    outputs: a tuple is passed as ``f(*inputs)``, a dict as ``f(**inputs)``. Arrays of 64 bits become 32, labels [N] int32; all are read-only.
-
-    Raises:
-        DataError: an array is no number [N, ...], has a value that is not finite, or the numbers of examples differ; N = 0.
-    """
-
-    inputs: Tree
-    targets: Tree = None
-
-    def __post_init__(self) -> None:
-        inputs = checked(self.inputs, "inputs")
-        targets = None if self.targets is None else checked(self.targets, "targets")
-        if targets is not None and rows(inputs) != rows(targets):
-            raise DataError("inputs and targets differ in number", got=(rows(inputs), rows(targets)))
-        if isinstance(targets, np.ndarray) and (targets.dtype == bool or (targets.ndim == 1 and targets.dtype.kind in "iu")):
-            targets = targets.astype(np.int32 if targets.ndim == 1 else np.uint8)
-            targets.flags.writeable = False
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "targets", targets)
-
-    @classmethod
-    def of_images(cls, images: Any, labels: Any) -> Split:
-        """Images uint8 [N, H, W, C] with their classes, integers [N] from 0 up; a DataError for anything else."""
-        images, labels = np.asarray(images), np.asarray(labels)
-        if images.dtype != np.uint8 or images.ndim != 4:
-            raise DataError("images have the wrong form", got=f"{images.dtype} {list(images.shape)}",
-                            allowed="uint8 [N, H, W, C]")
-        if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            raise DataError("labels have the wrong form", got=f"{labels.dtype} {list(labels.shape)}", allowed="integers [N]")
-        split = cls(images, labels)
-        if split.labels.min() < 0:
-            raise DataError("a label is out of range", got=int(split.labels.min()), allowed="0 and up")
-        return split
-
-    def __len__(self) -> int:
-        return rows(self.inputs)
-
-    @property
-    def images(self) -> np.ndarray:
-        """The inputs, uint8 [N, H, W, C]; a DataError if they are no images."""
-        if not isinstance(self.inputs, np.ndarray) or self.inputs.dtype != np.uint8 or self.inputs.ndim != 4:
-            raise DataError("the inputs are no images", got=describe(self.inputs), allowed="uint8 [N, H, W, C]",
-                            hint="Read split.inputs.")
-        return self.inputs
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The targets, classes int32 [N]; a DataError if they are none."""
-        if not self.is_labelled:
-            got = "no targets" if self.targets is None else describe(self.targets)
-            raise DataError("the targets are no labels", got=got, allowed="integers [N]", hint="Read split.targets.")
-        return self.targets
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether the targets are integers [N]."""
-        return isinstance(self.targets, np.ndarray) and self.targets.dtype.kind in "biu" and self.targets.ndim == 1
-
-    @property
-    def shape(self) -> Any:
-        """The shape of one input, (H, W, C) of an image; a tree of shapes for a tree of inputs."""
-        return map_tree(lambda path, array: array.shape[1:], self.inputs)
-
-    def take(self, indices: Any) -> Split:
-        """The examples at ``indices`` (integers [M] or a slice), in that order."""
-        return Split(take(self.inputs, indices), None if self.targets is None else take(self.targets, indices))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +61,15 @@ class DataSet:
     def _check_classes(self, names: tuple[str, ...]) -> None:
         found = set()
         for part, split in self.splits.items():
-            if not isinstance(split.targets, np.ndarray) or split.targets.dtype.kind not in "biu":
-                raise DataError(f"{self.name}: class_names need labels", got=_form(split.targets), allowed="integers [N, ...]",
+            labels = split.targets
+            if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biu":
+                raise DataError(f"{self.name}: class_names need labels", got=_form(labels), allowed="integers [N, ...]",
                                 hint="Leave class_names out for any other task than classification.")
-            low, high = int(split.targets.min()), int(split.targets.max())
+            low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= len(names):
                 raise DataError(f"{self.name}: a label of {part} has no class", got=low if low < 0 else high,
                                 allowed=f"0..{len(names) - 1}, one per class name")
-            found |= set(np.unique(split.targets).tolist()) if part == "train" else set()
+            found |= set(np.unique(labels).tolist()) if part == "train" else set()
         if missing := [name for i, name in enumerate(names) if i not in found]:
             raise DataError(f"{self.name}: classes without a training example", got=missing)
 

@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import DataError, InvalidArgumentError
-from .source import Split
-from .tree import Tree, describe, rows
+from .normalise import read
+from .split import Split
+from .tree import Tree, describe, rows, take
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,28 @@ class Stream:
             return Split(*batch)
         except DataError as error:
             raise DataError(f"{where} cannot be used: {str(error).rstrip('.')}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedData:
+    """Like a `DataSet`, with a train split that does not fit in memory.
+
+    Args:
+        name: the name of the task.
+        train: is read anew for scores, for training and for batch statistics.
+        validation, test: in memory, or streams as well.
+        normalise: inputs as the model reads them; None: uint8 becomes ``x / 255``, anything else stays.
+    """
+
+    name: str
+    train: Stream
+    validation: Split | Stream
+    test: Split | Stream
+    normalise: Callable[[Any], Any] | None = None
+
+    def example(self) -> Tree:
+        """The first input of ``train`` as the model reads it, [1, ...]: for ``model.init`` and `reds_jax.trace`."""
+        return read(take(self.train.example[0], slice(0, 1)), self.normalise)
 
 
 _END = object()

@@ -9,7 +9,8 @@ from .npz import npz_splits
 from .parting import at_most, split_off
 from .resize import resize
 from .scenes import render_scenes
-from .source import DataSet, Split
+from .source import DataSet
+from .split import Split
 from .tfds_source import data_sources, gather
 
 CLASS_NAMES = ("no person", "person")

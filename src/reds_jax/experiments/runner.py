@@ -181,8 +181,7 @@ class _Run:
 
     def measure(self, variables: Any, part: str) -> Evaluation:
         """The full network on the split ``part``."""
-        split = self.data.splits[part]
-        one, = evaluate(self.model, variables["params"], [variables.get("batch_stats", {})], [1.0], split.inputs, split.targets,
+        one, = evaluate(self.model, variables["params"], [variables.get("batch_stats", {})], [1.0], self.data.splits[part],
                         normalise=self.data.normalise)
         return one
 

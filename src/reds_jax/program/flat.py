@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +125,23 @@ def opened(items: Sequence[Item]) -> Iterator[Operation]:
             yield item
 
 
+def as_operation(item: Item) -> Operation:
+    """The item as one operation: what it reads and what it makes."""
+    return item.operation if isinstance(item, Call) else item
+
+
+def needed(items: Sequence[Item], results: Iterable[Atom]) -> list[Item]:
+    """The items that lead to the results."""
+    live = {x.number for x in results if isinstance(x, Value)}
+    kept: list[Item] = []
+    for item in reversed(items):
+        op = as_operation(item)
+        if any(v.number in live for v in op.outputs):
+            kept.append(item)
+            live.update(x.number for x in op.inputs if isinstance(x, Value))
+    return kept[::-1]
+
+
 def leaf_path(path: tuple[Any, ...]) -> str:
     """``params/conv/kernel`` for a key path of jax.tree_util."""
     return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
@@ -168,6 +185,7 @@ def flatten_with_state(
     program.structure = jax.tree.structure(outputs)
     program.outputs = results[: program.structure.num_leaves]
     program.states = dict(zip(leaves_by_path(state), results[program.structure.num_leaves :], strict=True))
+    program.items = needed(program.items, results)
     return program
 
 

@@ -18,6 +18,8 @@ Rule = Callable[["Walk", Operation], Sequence[AxesLabels]]
 
 WHOLE = -1
 """Decision on a reshape that splits channels: no axis carries them, they stay."""
+INSIDE = -2
+"""Decision on a grouped convolution: the groups stay, and each of them loses the same channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,11 @@ class Fixing:
 
 @dataclass
 class Walk:
-    """The state of a pass. ``decided`` says which axis carries the channels behind a reshape that splits them."""
+    """The state of a pass.
+
+    ``decided`` says which axis carries the channels behind a reshape that splits them, and which grouped convolutions are cut
+    inside of their groups.
+    """
 
     rules: dict[str, Rule]
     decided: dict[int, int] = field(default_factory=dict)
@@ -68,6 +74,7 @@ class Walk:
     layers: list[LayerUse] = field(default_factory=list)
     splits: dict[int, list[Labels]] = field(default_factory=dict)  # undecided reshapes -> stand-ins for their axes
     stand_ins: set[int] = field(default_factory=set)
+    grouped: dict[int, np.ndarray] = field(default_factory=dict)  # grouped convolutions cut by whole groups -> their inputs
     repeats: int = 1  # how often the operations run: the length of the loops around them
     counting: bool = True  # whether layers are collected (not inside rules of derivatives, nor in a second program)
 
@@ -158,6 +165,9 @@ def walk(programs: Sequence[Program], rules: dict[str, Rule]) -> Walk:
     A reshape that splits channels over several axes (heads of an attention, a channel shuffle) is decided by what happens
     behind it: a first pass puts stand-ins on the new axes, and the largest axis whose stand-ins are free in the end carries
     the channels in the next pass, tied along the others.
+
+    A grouped convolution is cut by whole groups. Where that ties all groups to each other (a channel shuffle between two of
+    them does) there is nothing left to cut, and a further pass cuts it inside of its groups.
     """
     decided: dict[int, int] = {}
     while True:
@@ -168,7 +178,11 @@ def walk(programs: Sequence[Program], rules: dict[str, Rule]) -> Walk:
             state.run(program.items)
             _results(state, program)
         if not state.splits:
-            return state
+            tied = {number for number, units in state.grouped.items()
+                    if not state.units.is_fixed(units) and len(np.unique(state.units.component(units))) == 1}
+            if not tied:
+                return state
+            decided = dict.fromkeys([*(n for n, choice in decided.items() if choice == INSIDE), *tied], INSIDE)
         for number, axes in state.splits.items():
             free = [k for k, labels in enumerate(axes) if labels is not None and not state.units.is_fixed(labels)]
             decided[number] = max(free, key=lambda k: len(axes[k]), default=WHOLE)  # type: ignore[arg-type]

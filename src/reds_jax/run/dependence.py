@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from reds_jax.graph.numbering import Numbering
-from reds_jax.program.flat import Atom, Call, Item, Value, opened
+from reds_jax.program.flat import Atom, Call, Item, Value, as_operation, opened
 
 
 class Dependence(NamedTuple):
@@ -31,7 +31,7 @@ def dependences(items: Iterable[Item], numbering: Numbering, statistics: Iterabl
         return found.get(x.number, NOTHING) if isinstance(x, Value) else NOTHING
 
     for item in items:
-        op = item.operation if isinstance(item, Call) else item
+        op = as_operation(item)
         inputs = [of(x) for x in op.inputs]
         groups = frozenset().union(*(d.groups for d in inputs), _summed(item, numbering))
         statistic = frozenset().union(*(d.statistics for d in inputs))
@@ -51,8 +51,8 @@ def _summed(item: Item, numbering: Numbering) -> frozenset[int]:
     if name == "dot_general":
         lhs, rhs = params["dimension_numbers"][0]
         return _groups(item.inputs[0], lhs, numbering) | _groups(item.inputs[1], rhs, numbering)
-    if name == "conv_general_dilated" and params["feature_group_count"] == 1:
-        return _groups(item.inputs[0], [params["dimension_numbers"].lhs_spec[1]], numbering)
+    if name == "conv_general_dilated":  # by the kernel: one that is cut by whole groups sums over none
+        return _groups(item.inputs[1], [params["dimension_numbers"].rhs_spec[1]], numbering)
     if name.startswith("reduce_") and "axes" in params:
         return _groups(item.inputs[0], params["axes"], numbering)
     return frozenset()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
-from reds_jax.program.flat import Atom, Call, Constant, Item, Operation, Program, Value
+from reds_jax.program.flat import Atom, Constant, Item, Operation, Program, Value, as_operation, needed
 from reds_jax.program.rules.shapes import VIEWS
 
 BATCH_NORM = core.Primitive("batch_norm")
@@ -37,7 +37,7 @@ def fused(program: Program) -> list[Item]:
             items.append(norms[mine])
         elif mine not in made:
             items.append(item)
-    return _in_order(_needed(items, program), program)
+    return needed(_in_order(items, program), (*program.outputs, *program.states.values()))
 
 
 @dataclass(frozen=True)
@@ -164,25 +164,8 @@ def _only_use(op: Operation, items: Sequence[Item], name: str) -> Operation | No
     """The one operation that reads the result of ``op``, if it has this name."""
     value = op.outputs[0]
     uses: list[Any] = [item for item in items if any(
-        v is value for v in (item.operation.inputs if isinstance(item, Call) else item.inputs))]
+        v is value for v in as_operation(item).inputs)]
     return uses[0] if len(uses) == 1 and isinstance(uses[0], Operation) and uses[0].primitive.name == name else None
-
-
-def _operation(item: Item) -> Operation:
-    return item.operation if isinstance(item, Call) else item
-
-
-def _needed(items: Sequence[Item], program: Program) -> list[Item]:
-    """The items without those that only led to what is one operation now."""
-    live = {x.number for x in (*program.outputs, *program.states.values()) if isinstance(x, Value)}
-    kept: list[Item] = []
-    pending = _in_order(list(items), program)
-    for item in reversed(pending):
-        op = _operation(item)
-        if any(v.number in live for v in op.outputs):
-            kept.append(item)
-            live.update(x.number for x in op.inputs if isinstance(x, Value))
-    return kept[::-1]
 
 
 def _in_order(items: list[Item], program: Program) -> list[Item]:
@@ -192,7 +175,7 @@ def _in_order(items: list[Item], program: Program) -> list[Item]:
     while items:
         waiting: list[Item] = []
         for item in items:
-            op = _operation(item)
+            op = as_operation(item)
             if all(x.number in ready for x in op.inputs if isinstance(x, Value)):
                 ordered.append(item)
                 ready.update(v.number for v in op.outputs)

@@ -13,7 +13,7 @@ from jax import lax
 
 from reds_jax.errors import WidthError
 from reds_jax.graph.numbering import Numbering
-from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value, float_arguments
+from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value, as_operation, float_arguments
 from reds_jax.run import operations
 from reds_jax.run.held import Held, Order
 from reds_jax.run.operations import aligned
@@ -70,7 +70,7 @@ class Narrow:
     def run(self, items: Sequence[Item], env: Env, shared: Shared | None = None) -> None:
         """Run the items in order; ``env`` has the values that they read and gets those that they make."""
         for item in items:
-            op = item.operation if isinstance(item, Call) else item
+            op = as_operation(item)
             if shared is not None and shared.has(self, op, env):
                 continue
             results = self._call(item, env) if isinstance(item, Call) else self._operation(item, env)

@@ -12,6 +12,7 @@ import numpy as np
 
 from reds_jax.adapters import PureModel
 from reds_jax.data.normalise import read
+from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, filled, rows, take
 from reds_jax.errors import InvalidArgumentError, MetricError
@@ -76,7 +77,7 @@ def evaluate(
         params: the full parameters.
         batch_stats: of each subnetwork; empty dicts without batch norm.
         widths: of the subnetworks.
-        inputs: [N, ...], an array or a tree of arrays; or a `Stream`, which has the targets and its own batches.
+        inputs: [N, ...], an array or a tree; or a `Split`, or a `Stream` with batches of its own, which has the targets.
         targets: [N, ...]; None: the inputs as they are read.
         objective: by default `classification` for integer targets [N].
         normalise: as in training.
@@ -90,6 +91,8 @@ def evaluate(
         raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
                                    allowed=f"{len(widths)}")
     model = pure_model(model, variables_of(params, batch_stats[0]))
+    if isinstance(inputs, Split):
+        inputs, targets = inputs.inputs, inputs.targets
     if isinstance(inputs, Stream):
         first, what = inputs.example, "targets of the stream"
     else:

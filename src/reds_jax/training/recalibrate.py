@@ -16,6 +16,7 @@ from flax.core import unfreeze
 
 from reds_jax.adapters import PureModel
 from reds_jax.data.normalise import read
+from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
@@ -53,7 +54,7 @@ def recalibrate(
         model: the network.
         variables: "params" and "batch_stats"; the values of moving statistics do not matter.
         widths: of the subnetworks, in any order; the result follows it. All run in one trace and share what they can.
-        inputs: [N, ...] of the training split, an array or a tree; or a `Stream`, of which the first B batches are read.
+        inputs: [N, ...] of the training split, an array or a tree, or the `Split`; of a `Stream` the first B batches are read.
         key: draws which examples, without replacement; not used with a stream.
         batch_size: examples a batch; at most N are used.
         batches: B; by default all N examples, but for the rest that fills no batch.
@@ -73,6 +74,7 @@ def recalibrate(
     integer("batch_size", batch_size, 1)
     if batches is not None:
         integer("batches", batches, 1)
+    inputs = inputs.inputs if isinstance(inputs, Split) else inputs
     if not isinstance(inputs, Stream):
         inputs = check_inputs(inputs, "inputs to recalibrate with")
     given = unfreeze(variables).get("batch_stats", {})

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reds_jax.nn import Conv, Dense, flatten, global_avg_pool, max_pool, relu
 from rich.console import Console
 
 from reds_jax.cost import width_problem

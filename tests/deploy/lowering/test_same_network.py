@@ -1,5 +1,7 @@
 """A device computes what `reds_jax.run` computes at every width, or lowering names the line; never another network."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from inspect import getsourcelines
 
 import flax.linen as nn
@@ -7,9 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from c_exports import make_case
 from device_cases import Case, assert_same_function, case_of
 
+from reds_jax.adapters import adapt
+from reds_jax.deploy.lowering.forms import Writer
+from reds_jax.deploy.lowering.kept import Kept
+from reds_jax.deploy.lowering.program import Tensor
 from reds_jax.errors import TraceError
+from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.testing import masked_apply
 
 SHAPE = (5, 4, 3)
@@ -129,6 +137,36 @@ def test_the_same_numbers_at_every_width(function) -> None:
     assert case.graph.groups, "nothing is cut"
     assert_same_function(case)
     assert_masked(case)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("function", [conditional_residual, constant_over_channels, first_bias_for_all, padded_in_front],
+                         ids=lambda f: f.__name__)
+def test_the_compiled_network_is_the_same(function, dtype: str, compiler, tmp_path) -> None:
+    """In C, in floats against `reds_jax.run`, in 8 bits against the formulas."""
+    case = case_of(Net(function), SHAPE, WIDTHS)
+    made = make_case(case, dtype, tmp_path / "c")
+    network = compiler.load(made.folder)
+    for k in range(len(WIDTHS)):
+        network.adapt(k)
+        made.assert_answers(network, k, case.x)
+        if dtype == "float32":
+            np.testing.assert_allclose(network.invoke(case.x), case.expected(k), rtol=0, atol=1e-4)
+
+
+def test_a_form_that_stores_other_channels_than_run_keeps_is_found() -> None:
+    case = case_of(Net(conditional_residual), SHAPE, (0.5, 1.0))
+    found = traced(*adapt(case.model, case.trees[0]), jax.ShapeDtypeStruct((1, *SHAPE), np.float32))
+    conv = next(op for op in found.programs[INFERENCE].operations if op.primitive.name == "conv_general_dilated")
+    writer = Writer(2)
+    stored = writer.plain(writer.source(Tensor((4, 8), 5, 4), 8))
+    for form, wrong in ((stored, False), (replace(stored, index=stored.index[:, ::-1]), False),
+                        (replace(stored, index=stored.index[..., ::-1]), True),
+                        (writer.plain(writer.source(Tensor((5, 8), 5, 4), 8)), True)):
+        kept = Kept(found, [case.graph.integers(w) for w in case.widths])
+        kept.check(conv, form)
+        with pytest.raises(TraceError, match="keeps other channels than") if wrong else nullcontext():
+            kept.refuse()
 
 
 def test_what_is_pinned_stays_on_the_device() -> None:

@@ -11,7 +11,6 @@ from device_cases import case_of
 from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reds_jax.nn import Conv, DepthwiseConv
 
 from reds_jax.deploy.phone import litert as exporter
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError

@@ -10,7 +10,7 @@ import numpy as np
 from reds_jax.program.flat import Atom, Operation, Value
 from reds_jax.program.rules import shapes
 from reds_jax.program.units import FIXED, Labels
-from reds_jax.program.walk import AxesLabels, LayerUse, Rule, Sized, Walk
+from reds_jax.program.walk import INSIDE, AxesLabels, LayerUse, Rule, Sized, Walk
 
 
 def parameter_of(state: Walk, operation: Operation, x: Atom) -> str:
@@ -97,16 +97,30 @@ def conv(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
         reads = state.merge(read, _filled(k[in_axis], per_group), operation)
         record(state, operation, "transposed_conv" if transposed else "conv", taps,
                [(reads, inputs)], [(makes, outputs)], path)
-    else:  # whole groups move together: all inputs and all outputs of a group are one unit
-        state.units.fix(k[in_axis])
-        blocks_in, blocks_out = read.reshape(groups, per_group), makes.reshape(groups, outputs // groups)
-        for block in (*blocks_in.T[1:], *blocks_out.T):
-            state.merge(blocks_in[:, 0], block, operation)
+    else:
         kind = "depthwise_conv" if per_group == 1 and outputs == groups else "grouped_conv"
-        record(state, operation, kind, taps * per_group, [], [(makes, outputs)], path)
+        blocks_in, blocks_out = read.reshape(groups, per_group), makes.reshape(groups, outputs // groups)
+        if state.decided.get(operation.outputs[0].number) == INSIDE:
+            _cut_inside(state, operation, blocks_in, blocks_out, k[in_axis])
+            record(state, operation, kind, taps, [(k[in_axis], per_group)], [(makes, outputs)], path)
+        else:  # whole groups move together: all inputs and all outputs of a group are one unit
+            state.units.fix(k[in_axis])
+            for block in (*blocks_in.T[1:], *blocks_out.T):
+                state.merge(blocks_in[:, 0], block, operation)
+            if per_group > 1:
+                state.grouped[operation.outputs[0].number] = read
+            record(state, operation, kind, taps * per_group, [], [(makes, outputs)], path)
     result: list[Labels] = [None if n == 1 else np.full(n, FIXED) for n in shape]
     result[numbers.out_spec[1]] = None if outputs == 1 else makes
     return [tuple(result)]
+
+
+def _cut_inside(state: Walk, operation: Operation, inputs: np.ndarray, outputs: np.ndarray, kernel: Labels) -> None:
+    """Channel j of each group goes along with channel j of every other group; [groups, channels of a group] both."""
+    for block in inputs:
+        state.merge(block, kernel, operation)
+    for block in outputs[1:]:
+        state.merge(outputs[0], block, operation)
 
 
 def gather(state: Walk, operation: Operation) -> Sequence[AxesLabels]:

@@ -8,7 +8,7 @@ import pytest
 
 import reds_jax
 from reds_jax import Subnetworks, importance
-from reds_jax.data import DataSet, Split
+from reds_jax.data import DataSet, Split, Stream, StreamedData
 from reds_jax.errors import MetricError
 from reds_jax.training import (
     FitConfig,
@@ -121,11 +121,11 @@ def test_every_kind_is_trained_validated_and_recalibrated(model, split, objectiv
     means = [record["validation_mean"] for record in result.history]
     assert result.best_metric == better(means) == means[result.best_epoch]
     assert result.history[0]["metric_name"] == result.reported.name
-    found = evaluate(model, result.params, result.batch_stats, WIDTHS, held.inputs, held.targets, objective=objective)
+    found = evaluate(model, result.params, result.batch_stats, WIDTHS, held, objective=objective)
     assert [e.metric for e in found] == pytest.approx(result.history[result.best_epoch]["validation_metric"], rel=1e-5)
     assert better(found[0].metric, learnt) == found[0].metric != naive  # the full network has learnt something
     variables = {"params": result.params, "batch_stats": result.batch_stats[0]}
-    own = recalibrate(model, variables, WIDTHS, train.inputs, key=jax.random.key(0), batch_size=20)
+    own = recalibrate(model, variables, WIDTHS, train, key=jax.random.key(0), batch_size=20)
     assert jax.tree.structure(own[0]) == jax.tree.structure(result.batch_stats[0])
 
 
@@ -139,7 +139,7 @@ def test_the_whole_pipeline(kind, quiet):
     network, result = reds_jax.nest(model, start(model, split), data, config, Subnetworks((0.5, 1.0), scoring_batches=2),
                                     objective=objective, console=quiet)
     assert result.metric == objective.reported
-    again = evaluate(network.model, network.params, network.batch_stats, network.widths, held.inputs, held.targets,
+    again = evaluate(network.model, network.params, network.batch_stats, network.widths, held,
                      objective=objective)
     assert [s.test_metric for s in result.subnetworks] == [e.metric for e in again]
     small = result.subnetworks[0]
@@ -149,6 +149,26 @@ def test_the_whole_pipeline(kind, quiet):
         with pytest.raises(MetricError, match="accuracy was not measured; got 'mean squared error'.*test_metric"):
             _ = small.test_accuracy
         assert not hasattr(again[0], "accuracy")
+
+
+def test_the_whole_pipeline_on_streams(quiet):
+    """In order and without a rest, a stream of all examples is the data set: the same groups, widths and scores."""
+    model, split, objective, _, _ = KINDS["regression"]
+    train, held = parts(split)
+
+    def batches(part):
+        return Stream(lambda: ((x.inputs, x.targets) for x in (part.take(slice(i, i + 20)) for i in range(0, len(part), 20))))
+
+    data = StreamedData("regression", batches(train), batches(held), held)
+    found = {}
+    network, result = reds_jax.nest(model, start(model, split), data, CONFIG, Subnetworks((0.5, 1.0), scoring_batches=7),
+                                    objective=objective, console=quiet, observe=found.__setitem__)
+    again = evaluate(network.model, network.params, network.batch_stats, network.widths, held, objective=objective)
+    assert [s.validation_metric for s in result.subnetworks] == pytest.approx([e.metric for e in again], rel=1e-5)
+    assert result.subnetworks[-1].test_metric < 0.5 * SLOPES.var()
+    in_memory = [(x.inputs, x.targets) for x in (train.take(slice(i, i + 20)) for i in range(0, 140, 20))]
+    scores = importance.score("taylor", model, start(model, split), found["groups"], in_memory, objective=objective)
+    np.testing.assert_allclose(found["scores"]["hidden"], np.sort(scores["hidden"])[::-1], rtol=1e-4)
 
 
 def test_scores_follow_the_objective():
