@@ -106,3 +106,30 @@ def test_results_come_in_the_order_of_the_widths(share: bool) -> None:
     for width, (y, _) in zip(widths, found, strict=True):
         ((expected, _),) = run_nested(model, variables["params"], [{}], x, [width])
         np.testing.assert_allclose(y, expected, rtol=1e-5)
+
+
+@jax.custom_vjp
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return x @ kernel
+
+
+_product.defvjp(lambda x, k: (x @ k, (x, k)), lambda saved, g: (g @ saved[1].T, saved[0].T @ g))
+
+
+def test_sums_inside_of_custom_derivatives_are_seen() -> None:
+    """A product with a derivative of its own sums over hidden units: its results are not shared between their numbers."""
+
+    def model(variables: dict, x: jax.Array) -> jax.Array:
+        a, b, c = (variables["params"][name] for name in "abc")
+        return jax.nn.relu(_product(jax.nn.relu(x @ a), b)) @ c
+
+    rng = np.random.default_rng(0)
+    params = {name: rng.normal(size=shape).astype(np.float32) for name, shape in {"a": (3, 4), "b": (4, 5), "c": (5, 2)}.items()}
+    x = rng.normal(size=(2, 3)).astype(np.float32)
+    pure, variables = adapt(model, {"params": params})
+    graph = traced(pure, variables, x).graph
+    assert [g.size for g in graph.groups] == [4, 5]
+    widths = [graph.widths(w) for w in ((4, 5), (2, 5))]
+    shared, alone = (run_nested(model, params, [{}, {}], x, widths, share=share) for share in (True, False))
+    for (y, _), (expected, _) in zip(shared, alone, strict=True):
+        np.testing.assert_allclose(y, expected, rtol=1e-5)
