@@ -489,7 +489,7 @@ assert abs(right - prefix).max() < 1e-9
 assert abs(wrong - prefix).max() > 1e-3
 
 # %% [markdown]
-# **A layer norm.** Its channels stay at full width in every subnetwork, and the graph says so: the layer, the reason and the line.
+# **A layer norm.** Its channels stay at full width in every subnetwork, and the graph says so: the layer, the reason, the line.
 
 # %%
 class LayerNormed(nn.Module):

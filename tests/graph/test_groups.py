@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import user_nets as nets
@@ -45,7 +44,8 @@ def kept(graph: ChannelGraph, path: str, axis: int, widths: tuple[int, ...]) -> 
 def test_what_a_concatenation_keeps() -> None:
     graph = built(nets.concatenated)[-1]
     assert [g.name for g in graph.groups] == ["branch_4", "branch_3", "branch_5", "mix"]
-    for path, axis in (("params/norm/scale", 0), ("batch_stats/norm/mean", 0), ("params/depthwise/kernel", 3), ("params/mix/kernel", 2)):
+    for path, axis in (("params/norm/scale", 0), ("batch_stats/norm/mean", 0), ("params/depthwise/kernel", 3),
+                       ("params/mix/kernel", 2)):
         assert kept(graph, path, axis, (2, 1, 5, 6)) == [0, 1, 4, 7, 8, 9, 10, 11]
     kernel = next(p for p in graph.parameters if p.path == "params/mix/kernel")
     assert kernel.size(2)((2, 1, 5, 6)) == 8
@@ -156,7 +156,8 @@ def loop(x: jax.Array) -> jax.Array:
 COSTS = {  # by hand, for the whole network and for half of every group
     up: ({"conv": 4, "up": 6}, 20 * (3 * 4 + 4 * 6 * 6) + 6 * 2, 20 * (3 * 2 + 6 * 2 * 3) + 3 * 2),
     heads: ({"attention/query": 2, "attention/out": 5, "conv": 5},
-            20 * (3 * 5 + 4 * 5 * 4) + 2 * 2 * 20 * 20 * 2 + 5 * 2, 20 * (3 * 3 + 3 * 3 * 2 + 2 * 3) + 2 * 1 * 20 * 20 * 2 + 3 * 2),
+            20 * (3 * 5 + 4 * 5 * 4) + 2 * 2 * 20 * 20 * 2 + 5 * 2,
+            20 * (3 * 3 + 3 * 3 * 2 + 2 * 3) + 2 * 1 * 20 * 20 * 2 + 3 * 2),
     loop: ({"cell/ir": 6}, 20 * 3 * (3 * 6 + 6 * 6) + 6 * 2, 20 * 3 * (3 * 3 + 3 * 3) + 3 * 2),
 }
 

@@ -14,6 +14,10 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import trace
 from reds_jax.testing import assert_prefix_is_mask, interpret, random_variables
 
+def over_channels(x: jax.Array) -> jax.Array:
+    return jax.lax.scan(lambda total, y: (total + y, y), jnp.zeros(x.shape[:-1]), jnp.moveaxis(x, -1, 0))[0]
+
+
 NORM = "reduces over channels"
 CASES = {  # what is done to [1, 4, 5, 8] activations: (operation, why, channels that can still be cut)
     "layer norm": (lambda x: x - jnp.mean(x, -1, keepdims=True), "reduce_sum", NORM, 0),
@@ -24,8 +28,7 @@ CASES = {  # what is done to [1, 4, 5, 8] activations: (operation, why, channels
     "pool channels": (lambda x: nn.max_pool(x.swapaxes(2, 3), (2, 2), (2, 2)), "reduce_window_max", "pools over channels", 0),
     "one channel": (lambda x: x * x[..., :1], "slice", "takes one channel by its position", 7),
     "constants": (lambda x: x * np.arange(8, dtype=np.float32), "mul", "meets a constant over its channels", 0),
-    "loop over channels": (lambda x: jax.lax.scan(lambda c, y: (c + y, y), jnp.zeros((len(x), 4, 5)), jnp.moveaxis(x, -1, 0))[0],
-                           "scan", "is looped over", 0),
+    "loop over channels": (over_channels, "scan", "is looped over", 0),
     "without a rule": (lambda x: jax.lax.linalg.qr(x, full_matrices=False)[0], "qr", "cannot be followed", 0),
 }
 

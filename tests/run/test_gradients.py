@@ -65,7 +65,8 @@ def test_the_gradient_is_that_of_the_masked_network(form: str, data: st.DataObje
 
     def gradient(variables: dict, x: np.ndarray) -> object:
         rest = {k: v for k, v in variables.items() if k != "params"}
-        return jax.grad(lambda p: loss(run(net, {"params": p, **rest}, x, graph.widths(widths), **options)[0]))(variables["params"])
+        resolved = graph.widths(widths)
+        return jax.grad(lambda p: loss(run(net, {"params": p, **rest}, x, resolved, **options)[0]))(variables["params"])
 
     with lowering(form):
         found = dict(zip(leaves_by_path({"params": variables["params"]}), interpret(gradient, variables, x), strict=True))

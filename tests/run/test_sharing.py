@@ -90,7 +90,8 @@ def test_what_a_value_depends_on() -> None:
     assert [g.name for g in found.graph.groups] == ["Dense_0", "Dense_1"]
     statistics = [program.leaves[path].number for path in leaves_by_path(variables) if path.startswith("batch_stats")]
     of = dependences(program.items, found.numbering, statistics)
-    dots = [of[op.outputs[0].number] for op in program.operations if op.primitive.name in ("dot_general", "conv_general_dilated")]
+    products = ("dot_general", "conv_general_dilated")
+    dots = [of[op.outputs[0].number] for op in program.operations if op.primitive.name in products]
     assert [sorted(d.groups) for d in dots] == [[], [0], [0, 1]]
     assert [sorted(d.statistics) for d in dots] == [[], sorted(statistics), sorted(statistics)]
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from reds_jax import Slimmable, run
+from reds_jax import Slimmable
 from reds_jax.errors import MissingDependencyError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import Axis, Size
@@ -29,7 +29,8 @@ from reds_jax.testing import (
 from reds_jax.testing.assertions import _difference
 
 EXACT = {"evaluate": interpret, "tolerance": 1e-9}
-ALL = (partial(assert_permutation_invariant, **EXACT), partial(assert_prefix_is_mask, **EXACT), partial(assert_counts, widths=0.5))
+ALL = (partial(assert_permutation_invariant, **EXACT), partial(assert_prefix_is_mask, **EXACT),
+       partial(assert_counts, widths=0.5))
 
 
 class Small(nn.Module):
@@ -69,16 +70,16 @@ def test_all_hold_and_tell_what_stays(small) -> None:
 
 
 def test_where_nothing_can_be_cut_nothing_is_checked() -> None:
-    class Normed(nn.Module):
+    class Pinned(nn.Module):
         @nn.compact
         def __call__(self, x):
             return nn.Dense(2, name="logits")(nn.LayerNorm(name="norm")(nn.Dense(6, name="hidden")(x)))
 
     x = np.ones((2, 4), np.float32)
-    variables = random_variables(Normed(), x)
+    variables = random_variables(Pinned(), x)
     for check in ALL:
         with pytest.raises(NothingChecked, match=r"(?s)nothing can be cut.*hidden +6 .*reduces over channels"):
-            check(Normed(), variables, x)
+            check(Pinned(), variables, x)
 
 
 def test_a_head_of_zeros_checks_nothing(small) -> None:
@@ -159,6 +160,36 @@ def test_costs_that_are_wrong_are_caught(small) -> None:
             assert_counts(net, variables, x, (4,), graph=wrong)
     unsliced = with_axis(graph, "params/conv/bias", 0, None)
     assert unsliced.param_bytes((4,)) != graph.param_bytes((4,))
+
+
+class Normed(nn.Module):
+    """Permutation equivariant and not nested: the mean of a prefix is another mean."""
+
+    features: int = 6
+    norm: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.Dense(self.features, name="hidden")(x)
+        if self.norm:
+            x = (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-3)
+        return nn.Dense(2, name="logits")(x)
+
+
+def test_layer_norm_is_permutation_equivariant_but_not_nested() -> None:
+    """By the graph of the network without the norm: the prefix as a network of its own is not the masked one."""
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    without = Normed(norm=False)
+    variables = random_variables(without, x)
+    graph = trace(without, variables, x)
+    assert_permutation_invariant(Normed(), variables, x, graph=graph, **EXACT)
+    small = extract(without, variables, graph, 0.5)[1]
+    for norm, differs in ((False, False), (True, True)):
+        narrow = interpret(lambda v, x, norm=norm: Normed(3, norm).apply(v, x), small, x)
+        masked = masked_apply(Normed(norm=norm), variables, x, graph, 0.5)
+        assert (_difference(masked, narrow) > 1e-3) == differs
+    with pytest.raises(NothingChecked, match="reduces over channels"):
+        assert_prefix_is_mask(Normed(), variables, x)
 
 
 class TwoLayers(nn.Module):

@@ -44,7 +44,9 @@ def build(network: tuple[RandomNet, tuple[int, ...]], *, integers: bool = False,
     return net, variables, x, trace(net, variables, x)
 
 
-def check(net: RandomNet, variables: dict, x: np.ndarray, graph: ChannelGraph, widths: tuple[int, ...], tolerance: float) -> None:
+def check(
+    net: RandomNet, variables: dict, x: np.ndarray, graph: ChannelGraph, widths: tuple[int, ...], tolerance: float
+) -> None:
     """All three; networks that nothing can be said about are not counted."""
     exact = {"evaluate": interpret, "tolerance": tolerance}
     try:
@@ -107,7 +109,7 @@ def test_a_subnetwork_of_a_subnetwork_is_a_subnetwork(data: st.DataObject) -> No
     again = trace(subnetwork, small, x)
     sizes = [g.size for g in again.groups]
     if sizes != [k for k in m if k > 1]:  # one group that is left of several can be cut further, channel by channel
-        assert {"conv", "shuffle", "attention"} & {layer.kind for layer in layers_of(net) if layer.groups > 1 or layer.kind == "attention"}
+        assert any(layer.groups > 1 or layer.kind == "attention" for layer in layers_of(net))
         reject()
     inner = data.draw(draws.widths(again))
     rest = iter(inner)

@@ -163,6 +163,8 @@ class ChannelGraph:
 
     def integers(self, width: WidthLike) -> tuple[int, ...]:
         """The width of every group as integers, in the order of ``groups``; every form of a width is checked here."""
+        if isinstance(width, str):
+            check_width(width)  # type: ignore[arg-type]  # raises: a string is a sequence and no width
         if isinstance(width, Mapping):
             given, known = set(width), {g.name for g in self.groups}
             if given != known:
@@ -170,7 +172,7 @@ class ChannelGraph:
                 raise WidthError(f"widths do not name the channel groups: unknown {wrong}, missing {missing}",
                                  allowed=", ".join(g.name for g in self.groups))
             integers = [width[g.name] for g in self.groups]
-        elif (isinstance(width, Sequence) and not isinstance(width, str)) or (isinstance(width, np.ndarray) and width.ndim == 1):
+        elif isinstance(width, Sequence) or (isinstance(width, np.ndarray) and width.ndim == 1):
             if len(width) != len(self.groups):
                 raise WidthError("a sequence of widths has the wrong length", got=len(width),
                                  allowed=f"{len(self.groups)}, one per group: {', '.join(g.name for g in self.groups)}")
