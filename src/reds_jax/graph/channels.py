@@ -163,8 +163,8 @@ class ChannelGraph:
 
     def integers(self, width: WidthLike) -> tuple[int, ...]:
         """The width of every group as integers, in the order of ``groups``; every form of a width is checked here."""
-        if isinstance(width, str):
-            check_width(width)  # type: ignore[arg-type]  # raises: a string is a sequence and no width
+        if isinstance(width, str):  # which is a sequence, too
+            raise WidthError("a width has the wrong type", got=width, allowed="a fraction, integers per group, or Widths")
         if isinstance(width, Mapping):
             given, known = set(width), {g.name for g in self.groups}
             if given != known:
