@@ -41,7 +41,7 @@ class Slimmable(nn.Module):
         if self.is_initializing():
             args, kwargs = arguments(x)
             return self.model(*args, **kwargs, **flag_values(keywords(type(self.model).__call__), train, train))
-        pure = LinenModel(self.model.clone(parent=None, name=None))
+        pure = LinenModel(self.model.unbind()[0].clone(parent=None, name=None))
         scope: Any = self.scope
         key = scope.rngs["dropout"].as_jax_rng() if train and self.has_rng("dropout") else None  # as the module's own call
         outputs, stats = run(pure, self.variables, x, width, train=train, key=key)

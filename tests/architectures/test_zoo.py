@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -121,7 +121,7 @@ def test_two_steps_of_training_are_finite_and_touch_the_channels_that_stay_alone
     pure, variables, x, graph = made(name)
     small, full = graph.widths(0.5), graph.full_widths
 
-    @jax.jit
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # quick to compile
     def step(params: Any, statistics: Any, key: Any, weights: Any) -> Any:
         def loss(params: Any) -> Any:
             results = run_nested(pure, params, [statistics, statistics], x, [small, full], train=True, key=key)

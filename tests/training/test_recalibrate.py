@@ -117,7 +117,7 @@ def recalibrated(kind, data, **options):
     return variables, found, 3 * ((data.images.reshape(len(data), -1) / 255) @ dense["kernel"] + dense["bias"]) + 1
 
 
-def test_a_batch_norm_of_flax_is_recalibrated_like_ours():
+def test_a_batch_norm_is_recalibrated_exactly_behind_dropout_too():
     _, found, seen = recalibrated("flax", examples(100))
     np.testing.assert_allclose(found["norm"]["mean"], seen.mean(0), rtol=1e-5)
     np.testing.assert_allclose(found["norm"]["var"], seen.var(0), rtol=1e-4)

@@ -150,11 +150,19 @@ def test_a_source_with_a_state_goes_on_at_the_same_batch_without_reading_over(tm
 
 @pytest.mark.parametrize("steps", [None, 3])
 def test_any_other_source_starts_its_epoch_again_and_says_so(tmp_path, monkeypatch, steps):
-    stream, out = Stream(shuffled, steps=steps), io.StringIO()
+    starts, out = [], io.StringIO()
+
+    def source(passes):
+        starts.append(passes)
+        return shuffled(passes)
+
+    stream = Stream(source, steps=steps)
     stopped(monkeypatch, 6 if steps is None else 4, tmp_path, stream)  # within the second epoch
     positions = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
     assert positions == [2 * (steps or 7) + 1]  # the end of the first epoch alone, though Ctrl-C came later
+    starts.clear()
     result = run(stream, Console(file=out, width=300), folder=tmp_path)
+    assert starts[0] == 1  # a new pass, not the old one read over
     assert "epoch 2 starts again, at a first batch" in out.getvalue()
     notes = records(tmp_path, "note")
     assert ["starts again" in note["text"] for note in notes] == [False, True]

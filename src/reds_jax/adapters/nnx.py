@@ -78,7 +78,8 @@ def adapt_nnx(module: nnx.Module, variables: Any = None) -> tuple[NnxModel, Vari
     module = nnx.clone(module)
     module.eval()
     graphdef, params, random, _, rest = nnx.split(module, nnx.Param, nnx.RngState, _NOTES, ...)
-    params, rest, random = ([(path, _value(leaf)) for path, leaf in nnx.to_flat_state(state)] for state in (params, rest, random))
+    params, rest, random = ([(path, _value(leaf)) for path, leaf in nnx.to_flat_state(state)]
+                            for state in (params, rest, random))
     own = {"params": nested(params), "batch_stats": nested(rest)}
     streams = tuple((path, tuple(leaf.shape), jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)) for path, leaf in random)
     model = NnxModel(graphdef, tuple(path for path, _ in params), tuple(path for path, _ in rest), streams, shapes_of(own),

@@ -87,9 +87,9 @@ def evaluate(
         InvalidArgumentError: no examples, or examples that do not suit model and objective (`check_examples`).
     """
     integer("batch_size", batch_size, 1)
-    if len(batch_stats) != len(widths):
+    if len(batch_stats) != len(widths) or not widths:
         raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
-                                   allowed=f"{len(widths)}")
+                                   allowed=f"{len(widths)}, as there are widths, one or more")
     model = pure_model(model, variables_of(params, batch_stats[0]))
     if isinstance(inputs, Split):
         inputs, targets = inputs.inputs, inputs.targets

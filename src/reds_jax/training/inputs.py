@@ -135,6 +135,11 @@ def output_shapes(model: PureModel, variables: Any, inputs: Tree, normalise: Nor
     return _outputs.eval_shape(variables, two, model=model, normalise=normalise, lowering=form())
 
 
+def outputs_of(model: PureModel, variables: Any, inputs: Tree, normalise: Normalisation | None) -> Any:
+    """The outputs at full width, in inference."""
+    return _outputs(variables, inputs, model=model, normalise=normalise, lowering=form())[0]
+
+
 @partial(jax.jit, static_argnames=("model", "normalise", "lowering"))
 def _outputs(
     variables: Any, inputs: Tree, *, model: PureModel, normalise: Normalisation | None, lowering: Hashable

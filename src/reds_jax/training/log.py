@@ -118,7 +118,7 @@ class Display:
         self._console.print(
             f"epoch {record['epoch'] + 1}: loss {record['objective']:.4f}, validation {self._metric.label} "
             f"{self._numbers(record['validation_metric'])} (mean {self._metric.number(record['validation_mean'])}), "
-            f"{record['seconds']:.1f} s{best}", highlight=False)
+            f"{record['seconds']:.1f} s{best}", highlight=False, soft_wrap=True)
 
     def _numbers(self, values: list[float]) -> str:
         return " ".join(self._metric.number(v, 1) for v in values)

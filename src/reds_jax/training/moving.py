@@ -41,17 +41,19 @@ class MovingStatistics:
     Args:
         zeroed: the given statistics of each subnetwork with the moving averages at 0, to run batches with.
         momentum: ``m`` of every moving average, by its path, for each subnetwork.
+        counters: integers that training advances by one.
     """
 
     zeroed: tuple[Any, ...]
     momentum: tuple[dict[str, float], ...]
+    counters: frozenset[str]
 
     @classmethod
     def measure(cls, observe: Observe, given: Any, subnetworks: int) -> MovingStatistics:
         """Find the moving averages among the given statistics, with three runs on one batch.
 
         An array that is read in training and does not move is a constant, and stays. If there is one, the arrays are told
-        apart by moving one after the other, a run each.
+        apart by moving one after the other, a run each. A flag that says that nothing was seen yet is set.
 
         Raises:
             InvalidArgumentError: an array that is neither; the message has its path.
@@ -60,13 +62,17 @@ class MovingStatistics:
         moving = {path for path, leaf in start.items() if jnp.issubdtype(leaf.dtype, jnp.floating)}
         probe = _Probe(observe, given, start, subnetworks)
         found = probe.slopes(moving)
+        if found is None and any(leaf.dtype == bool for leaf in start.values()):  # as equinox has one, with mode="ema"
+            probe = _Probe(observe, given, {p: leaf | True if leaf.dtype == bool else leaf for p, leaf in start.items()},
+                           subnetworks)
+            found = probe.slopes(moving)
         if found is None:
             moving -= probe.constants(moving)
             found = probe.slopes(moving)
         if found is None:
             raise InvalidArgumentError(f"the statistic {probe.crooked!r} is no moving average, so it cannot be recalibrated",
                                        allowed="new = m old + (1 - m) batch")
-        return cls((probe.tree(dict.fromkeys(moving, 0.0)),) * subnetworks, found)
+        return cls((probe.tree(dict.fromkeys(moving, 0.0)),) * subnetworks, found, probe.counters)
 
     def of_batch(self, subnetwork: int, new: Any) -> Flat:
         """The statistics of one batch alone, by path, of what a run with ``zeroed`` returned; float64."""
@@ -80,6 +86,7 @@ class _Probe:
     def __init__(self, observe: Observe, given: Any, start: Flat, subnetworks: int) -> None:
         self._observe, self._given, self._start, self._n = observe, given, start, subnetworks
         self.crooked: str | None = None  # an array whose update is not affine in its old value
+        self.counters: frozenset[str] = frozenset()
 
     def tree(self, values: Mapping[str, float]) -> Any:
         """The given statistics with some arrays filled with one value each."""
@@ -98,6 +105,8 @@ class _Probe:
         if not (_same(out_0, out_1) and _same(out_0, out_s)):
             self.crooked = ", ".join(sorted(moving))
             return None
+        self.counters = frozenset(p for p, leaf in self._start.items() if jnp.issubdtype(leaf.dtype, jnp.integer)
+                                  and leaf.size and np.array_equal(at_0[0][p], leaf + 1))
         found: list[dict[str, float]] = []
         for zero, one, far in zip(at_0, at_1, at_s, strict=True):
             momentum = {}
@@ -150,6 +159,12 @@ def _momentum(path: str, slope: np.ndarray, *, near: float, moves: bool) -> floa
     return float(str(np.float32(np.median(kept))))  # the decimal that was meant: 1 - 0.99 is 0.01
 
 
+def filled(stats: Any, values: Mapping[str, int]) -> Any:
+    """The statistics with some arrays filled with one value each."""
+    return _like(stats, {path: np.full(leaf.shape, values.get(path)) if path in values else leaf
+                         for path, leaf in _flat(stats).items()})
+
+
 def pool(batches: Sequence[Flat], given: Any) -> Any:
     """Statistics over all batches in the form of ``given``, which has what no batch changes.
 
@@ -174,6 +189,8 @@ def mean_of(path: str, paths: Mapping[str, np.ndarray]) -> str | None:
     'norm/moving_mean'
     """
     parts = path.split("/")
+    if re.search(r"(^|/)(batch|ema)_state_index/1$", path):  # the pair (mean, variance) of equinox.nn.BatchNorm
+        return path[:-1] + "0"
     for i in reversed(range(len(parts))):
         named = re.sub(r"(?:variance|var)$", "mean", parts[i])
         sibling = "/".join([*parts[:i], named, *parts[i + 1 :]])

@@ -23,10 +23,13 @@ from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.run import run_nested
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
-from reds_jax.training.inputs import Model, Normalisation, check_inputs, form, pure_model, variables_of
-from reds_jax.training.moving import MovingStatistics, pool
+from reds_jax.training.inputs import Model, Normalisation, check_inputs, form, outputs_of, pure_model, variables_of
+from reds_jax.training.moving import MovingStatistics, filled, pool
 from reds_jax.training.sandwich import widest_first
 from reds_jax.widths import Width
+
+MANY = 2**30
+"""A number of batches after which a moving average is free of where it started, whatever its momentum."""
 
 
 def recalibrate(
@@ -48,7 +51,8 @@ def recalibrate(
 
     It does not matter which layer keeps the statistics, as long as its update is ``new = m old + (1 - m) batch``: ``m`` is
     measured, dropout is off. What does not move (a constant of a preprocessing layer, a batch norm that is frozen) and what
-    is no float (a counter) stays as it is given.
+    is no float (a counter) stays as it is given; but a counter of batches that inference divides by, to make up for a start
+    at 0 (equinox), is set so high that nothing is left to make up for.
 
     Args:
         model: the network.
@@ -87,7 +91,7 @@ def recalibrate(
         return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, lowering=form())
 
     source = _streamed(inputs, batches) if isinstance(inputs, Stream) else _drawn(inputs, key, batch_size, batches)
-    moving, found = None, []
+    moving, found, x = None, [], None
     for x in source:
         if moving is None:
             moving = MovingStatistics.measure(lambda stats, x=x: observe(stats, x), given, len(widths))
@@ -95,6 +99,11 @@ def recalibrate(
     if moving is None:  # arrays have at least one batch
         raise DataError(f"the stream {inputs.name!r} has no whole batch to recalibrate with",
                         hint="Can its source be started again?")
+    if moving.counters:
+        few, many = (filled(given, dict.fromkeys(moving.counters, n)) for n in (1, MANY))
+        a, b = (outputs_of(pure, variables_of(params, stats), x, normalise) for stats in (few, many))
+        if not all(np.allclose(p, q, rtol=1e-6) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)):
+            given = many
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]
     return tuple(pooled[order.index(i)] for i in range(len(widths)))
 

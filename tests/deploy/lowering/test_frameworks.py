@@ -1,6 +1,5 @@
 """Whatever framework a model is written in, the device runs it, with the layers' names as the graph has them."""
 
-import os
 
 import flax.linen as nn
 import jax
@@ -70,7 +69,6 @@ def test_an_image_that_lies_channel_first_is_refused() -> None:
 
 
 def test_keras() -> None:
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras", reason="the package keras is not installed")
     layers = keras.layers
     x = given = keras.Input((7, 6, 3))

@@ -1,3 +1,0 @@
-import os
-
-os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
