@@ -11,6 +11,7 @@ import pytest
 
 from reds_jax import trace
 from reds_jax.run import run
+from reds_jax.run.extract import extract
 from reds_jax.testing import interpret, random_variables
 
 
@@ -60,6 +61,15 @@ def both(x, y):
 both.defvjp(lambda x, y: ((x * y, x + y), (x, y)), lambda saved, g: (g[0] * saved[1], g[0] * saved[0] + 3 * g[1]))
 
 
+@jax.custom_vjp
+def layer(x, kernel):
+    """A layer with a derivative of its own: the gradient of its kernel has channels on both axes."""
+    return x @ kernel
+
+
+layer.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), lambda saved, g: (2 * g @ saved[1].T, 3 * saved[0].T @ g))
+
+
 @jax.custom_jvp
 def product(x, y):
     """A jvp rule of several arguments, one of which has a tangent that the rule does not read."""
@@ -93,6 +103,32 @@ def body(kind: str, module: nn.Module, x: jax.Array) -> jax.Array:
         case "relu":
             return nn.relu(x * 0 * scale) + x
     raise ValueError(kind)
+
+
+class Layered(nn.Module):
+    """Two hidden layers, of which the second has a derivative of its own."""
+
+    features: tuple[int, int] = (4, 6)
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = jnp.tanh(nn.Dense(self.features[0], use_bias=False, name="first")(x))
+        x = jnp.tanh(layer(x, self.param("kernel", nn.initializers.ones, self.features)))
+        return nn.Dense(2, name="logits")(x)
+
+
+def test_a_layer_with_a_derivative_of_its_own_is_cut_on_both_sides() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    variables = random_variables(Layered(), x, seed=1)
+    graph = trace(Layered(), variables, x)
+    assert [g.size for g in graph.groups] == [4, 6]
+    small = extract(Layered(), variables, graph, (3, 2))[1]
+    ours = interpret(gradient(lambda v, x: run(Layered(), v, x, graph.widths((3, 2)))[0]), variables, x)
+    theirs = interpret(gradient(lambda v, x: Layered((3, 2)).apply(v, x)), small, x)
+    found = jax.tree.unflatten(jax.tree.structure(variables), ours[1:])
+    cut = jax.tree.leaves(extract(Layered(), found, graph, (3, 2))[1])
+    for a, b in zip([ours[0], *cut], theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 class Net(nn.Module):

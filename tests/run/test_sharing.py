@@ -124,7 +124,8 @@ def test_sums_inside_of_custom_derivatives_are_seen() -> None:
         return jax.nn.relu(_product(jax.nn.relu(x @ a), b)) @ c
 
     rng = np.random.default_rng(0)
-    params = {name: rng.normal(size=shape).astype(np.float32) for name, shape in {"a": (3, 4), "b": (4, 5), "c": (5, 2)}.items()}
+    shapes = {"a": (3, 4), "b": (4, 5), "c": (5, 2)}
+    params = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     x = rng.normal(size=(2, 3)).astype(np.float32)
     pure, variables = adapt(model, {"params": params})
     graph = traced(pure, variables, x).graph

@@ -77,6 +77,7 @@ class Walk:
     grouped: dict[int, np.ndarray] = field(default_factory=dict)  # grouped convolutions cut by whole groups -> their inputs
     repeats: int = 1  # how often the operations run: the length of the loops around them
     counting: bool = True  # whether layers are collected (not inside rules of derivatives, nor in a second program)
+    deriving: bool = False  # inside of a rule of a derivative
 
     def of(self, x: Atom) -> AxesLabels:
         """The labels of the axes of a value; a constant is fixed."""

@@ -58,6 +58,7 @@ def custom_derivative(state: Walk, call: Any) -> None:
     """The rule of a custom derivative sees the same units as the function."""
     assert isinstance(call, Call)
     counting, state.counting = state.counting, False
+    deriving, state.deriving = state.deriving, True
     given = [*call.arguments, *(call.arguments[i] for i in float_arguments(call))]
     results = [*call.results, *call.results]
     if call.operation.primitive.name != "custom_jvp_call":
@@ -72,7 +73,7 @@ def custom_derivative(state: Walk, call: Any) -> None:
     for x, outer in zip(call.rule.outputs, results, strict=True):
         for a, b in zip(state.of(x), state.of(outer), strict=True):
             state.merge(a, b, call.operation)
-    state.counting = counting
+    state.counting, state.deriving = counting, deriving
 
 
 RULES: dict[str, Rule] = {"scan": scan, "custom derivative": custom_derivative}  # type: ignore[dict-item]

@@ -66,7 +66,7 @@ def _product(
         state.pin(labels, operation, "multiplies two activations over these channels (the size of a head of an attention)")
     heads = any(not state.units.is_fixed(labels) for labels, _ in batch)
     several = all(any(not state.units.is_fixed(labels) for labels, _ in side) for side in (left, right))
-    if heads or several:
+    if heads or (several and not state.deriving):  # the gradient of a kernel is a product with channels on both sides
         for labels, _ in (*left, *right):
             state.pin(labels, operation, "belongs to the heads of an attention, which are cut whole")
     _record_product(state, operation, contracted, [*batch, *left, *right])
