@@ -171,7 +171,7 @@ def _some_widths(graph: ChannelGraph, seed: int) -> list[tuple[int, ...]]:
 
 
 def _check_groups(graph: ChannelGraph) -> None:
-    if not graph.groups:
+    if all(g.size == 1 for g in graph.groups):
         raise NothingChecked(f"nothing is checked, because nothing can be cut:\n{graph.summary()}")
 
 
