@@ -51,7 +51,7 @@ def test_from_a_module_as_it_is_to_a_saved_nested_network(name: str, tmp_path) -
     split = Split(inputs, targets)
     data = DataSet("repeated", split, split, split, source=name)
     least = graph.macs([1] * len(graph.groups)) / graph.macs()
-    budgets = tuple(least + share * (1 - least) for share in (0.4, 0.7)) + (1.0,)
+    budgets = (least + 0.4 * (1 - least), least + 0.7 * (1 - least), 1.0)
     config = FitConfig(epochs=1, batch_size=EXAMPLES // 2, steps_per_dispatch=2, recalibrate_batches=1,
                        evaluate_batch_size=EXAMPLES // 2)
     objective = Objective("squares", squared, squared, "mean squared error")

@@ -28,6 +28,9 @@ from reds_jax.testing.masked import masked_run
 MODULES = (zoo_linen_convolutions, zoo_linen_blocks, zoo_linen_tokens, zoo_nnx, zoo_equinox, zoo_keras)
 ZOO = {case.name: case for module in MODULES for case in module.ZOO}
 architecture = pytest.mark.parametrize("name", ZOO)
+IN_TRAINING = ("MLP", "ResNet", "MobileNetV2", "ShuffleNet V1", "ViT, mean", "scanned blocks", "auxiliary head", "nnx CNN",
+               "equinox ResNet, ema", "Keras DS-CNN")
+trained = pytest.mark.parametrize("name", [n if n in IN_TRAINING else pytest.param(n, marks=pytest.mark.slow) for n in ZOO])
 
 
 @cache
@@ -101,7 +104,7 @@ def test_counts_are_those_of_the_subnetwork(name: str) -> None:
     assert_counts(pure, variables, x, some_widths(graph)[-1], graph=graph)
 
 
-@architecture
+@trained
 def test_statistics_are_those_of_the_masked_network_at_the_channels_that_stay(name: str) -> None:
     pure, variables, x, graph = made(name)
     widths = graph.widths(0.5)
@@ -116,7 +119,7 @@ def test_statistics_are_those_of_the_masked_network_at_the_channels_that_stay(na
         np.testing.assert_array_equal(new[~inside], old[~inside])
 
 
-@architecture
+@trained
 def test_two_steps_of_training_are_finite_and_touch_the_channels_that_stay_alone(name: str) -> None:
     pure, variables, x, graph = made(name)
     small, full = graph.widths(0.5), graph.full_widths
