@@ -16,7 +16,8 @@ from reds_jax.graph.channels import ChannelGraph, Layer, Parameter, Pinned, Size
 from reds_jax.graph.memory import schedule
 from reds_jax.graph.numbering import Numbering
 from reds_jax.lowering import lowering
-from reds_jax.program.flat import Program, Value, flatten_with_state
+from reds_jax.program.flat import Program, Value
+from reds_jax.program.read import flatten_with_state
 from reds_jax.program.rules import walk
 from reds_jax.program.units import FIXED
 from reds_jax.program.walk import LayerUse, Sized, Walk, module_of

@@ -14,7 +14,8 @@ import numpy as np
 from jax.extend import core
 from numpy.lib.stride_tricks import sliding_window_view
 
-from reds_jax.program.flat import Body, Constant, Operation, Program, Value, flatten, opened
+from reds_jax.program.flat import Body, Constant, Operation, Program, Value, opened
+from reds_jax.program.read import flatten
 
 Hook = Callable[[Value, np.ndarray], np.ndarray]
 """Changes a value that has just been computed: ``hook(value, array) -> array``."""

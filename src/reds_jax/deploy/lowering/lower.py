@@ -76,7 +76,8 @@ def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], k
     last = program.outputs[0]
     assert isinstance(last, flat.Value)
     argmax = False
-    for op in _needed(program):
+    for op in flat.needed(program.operations, program.outputs):
+        assert isinstance(op, flat.Operation)
         inputs = [Known((np.asarray(x.value),) * writer.subnetworks) if isinstance(x, flat.Constant) else forms[x.number]
                   for x in op.inputs]
         known = [x for x in inputs if isinstance(x, Known)]
@@ -98,17 +99,6 @@ def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], k
     if not np.array_equal(np.ravel(output.index), np.arange(output.index.size)):
         raise refusal(program.operations[-1], "returns its outputs in another order than they are made")
     return tensor, argmax
-
-
-def _needed(program: flat.Program) -> list[flat.Operation]:
-    """The operations that the outputs depend on."""
-    wanted = {x.number for x in program.outputs if isinstance(x, flat.Value)}
-    found: list[flat.Operation] = []
-    for op in reversed(program.operations):
-        if any(v.number in wanted for v in op.outputs):
-            wanted.update(x.number for x in op.inputs if isinstance(x, flat.Value))
-            found.append(op)
-    return found[::-1]
 
 
 def _compute(op: flat.Operation, known: Sequence[Known], kept: Kept, count: int) -> list[Form]:
