@@ -141,6 +141,7 @@ class ChannelGraph:
     schedule: tuple[Step, ...]
     pinned: tuple[Pinned, ...] = ()
     input_shapes: tuple[tuple[int, ...], ...] = ()  # of one example, an entry for every input array
+    input_types: tuple[str, ...] = ()  # "float32", "int32", ...
 
     @property
     def input_shape(self) -> tuple[int, ...]:

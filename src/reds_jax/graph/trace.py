@@ -109,7 +109,8 @@ def _graph(program: Program, state: Walk, numbering: Numbering) -> ChannelGraph:
         for path, value in program.leaves.items())
     layers = tuple(_layer(use, numbering) for use in state.layers if use.factor)
     shapes = tuple(value.shape[1:] for value in program.inputs[:-1])  # the last one is the key
-    return ChannelGraph(numbering.groups, parameters, layers, schedule(program, state, length), _pinned(state), shapes)
+    return ChannelGraph(numbering.groups, parameters, layers, schedule(program, state, length), _pinned(state), shapes,
+                        tuple(str(value.dtype) for value in program.inputs[:-1]))
 
 
 def _layer(use: LayerUse, numbering: Numbering) -> Layer:

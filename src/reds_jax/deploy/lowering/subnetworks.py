@@ -11,7 +11,7 @@ import numpy as np
 
 from reds_jax.adapters import PureModel, Variables, adapt
 from reds_jax.deploy.lowering.program import Operation
-from reds_jax.errors import InvalidArgumentError
+from reds_jax.errors import InvalidArgumentError, TraceError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
@@ -32,7 +32,11 @@ def resolve(
 
     Raises:
         InvalidArgumentError: the subnetworks are not nested, or do not share their parameters.
+        TraceError: the network was traced with inputs that are no floats.
     """
+    if others := [kind for kind in graph.input_types if not kind.startswith(("float", "bfloat"))]:
+        raise TraceError("a device program reads floats", got=others, allowed="float32 inputs", hint="Trace the network with "
+                         "the floats that it is to read; a look-up in a table of tokens does not run on a device.")
     if isinstance(nested, NestedNetwork):
         trees, widths = [nested.variables(k) for k in range(len(nested))], [graph.widths(w) for w in nested.widths]
     else:
