@@ -2,8 +2,8 @@
 
 For every network: one full-width step, and the step over four nested subnetworks (uniform widths with 100, 75, 50 and 25 %
 of the MACs; loss and gradient of each, one Adam step) without and with sharing, in the form that is slower on a CPU, and
-in PyTorch. A call runs several steps over data on the device. All variants run in turn, round after round, in one process;
-what counts are the ratios of one round, and their median.
+in PyTorch; the full step also by the plain flax module. A call runs several steps over data on the device. All variants run
+in turn, round after round, in one process; what counts are the ratios of one round, and their median.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CASES = {
     "DS-CNN S": Case(ds_cnn_s(), (49, 10, 1), 100, "ds_cnn", 5, 2.3),
     "MobileNetV1 0.25": Case(mobilenet_v1(2, 0.25), (96, 96, 3), 32, "mobilenet", 2, 2.2),
 }
-VARIANTS = ("full", "nested, naive", "nested, shared", "nested, lax", "torch", "torch, full")
+VARIANTS = ("full", "full, plain flax", "nested, naive", "nested, shared", "nested, lax", "torch", "torch, full")
 
 
 @cache
@@ -75,13 +75,19 @@ def fraction_for(case: Case, share: float) -> float:
 
 
 def make_steps(case: Case, variables: Any, images: np.ndarray, labels: np.ndarray, fractions: Sequence[float], *,
-               share: bool = False, form: str = "auto") -> Callable[[], float]:
+               share: bool = False, form: str = "auto", plain: bool = False) -> Callable[[], float]:
     """A function that takes one Adam step for every batch in images [steps, N, H, W, C]; returns the first loss."""
     optimiser = optax.adam(RATE)
     stats = [variables.get("batch_stats", {})] * len(fractions)
 
+    def alone(params: Any, x: jax.Array) -> list[tuple[Any, Any]]:
+        """The module by itself, as flax runs it."""
+        given = {**variables, "params": params}
+        mode = {"train": True} if "batch_stats" in variables else {}
+        return [case.model.model.apply(given, x, **mode, mutable=["batch_stats"])]
+
     def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        results = run_nested(case.model, params, stats, x, fractions, train=True, share=share)
+        results = alone(params, x) if plain else run_nested(case.model, params, stats, x, fractions, train=True, share=share)
         losses = [optax.softmax_cross_entropy_with_integer_labels(z, y).mean() for z, _ in results]  # statistics are dropped
         return jnp.stack(losses).mean()
 
@@ -143,7 +149,7 @@ def build(case: Case, variants: Sequence[str], seed: int) -> tuple[dict[str, Cal
             made[name] = torch_steps(case, variables["params"], images, labels, widths)
         else:
             made[name] = make_steps(case, variables, images, labels, widths, share="shared" in name,
-                                    form="lax" if "lax" in name else "auto")
+                                    form="lax" if "lax" in name else "auto", plain="plain" in name)
         losses[name] = made[name]()
         print(f"  {name}: built and run once in {time.perf_counter() - start:.1f} s, first loss {losses[name]:.5f}", flush=True)
     for kind in (True, False):
