@@ -1,4 +1,4 @@
-"""A device program reads floats: a network of tokens is refused when it is exported, by name."""
+"""A device program reads one array of floats: other networks are refused when they are exported, by name."""
 
 import flax.linen as nn
 import jax
@@ -23,3 +23,16 @@ def test_integers_are_refused() -> None:
     assert graph.input_types == ("int32",)
     with pytest.raises(TraceError, match=r"reads floats; got \['int32'\]"):
         resolve(Tokens(), variables, graph, [0.5, 1.0])
+
+
+class Two(nn.Module):
+    @nn.compact
+    def __call__(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return nn.Dense(2)(nn.relu(nn.Dense(4)(a) + nn.Dense(4)(b)))
+
+
+def test_several_inputs_are_refused() -> None:
+    x = (np.zeros((1, 5), np.float32), np.zeros((1, 3), np.float32))
+    variables = Two().init(jax.random.key(0), *x)
+    with pytest.raises(TraceError, match="a device program has one input; got '2 inputs'"):
+        resolve(Two(), variables, trace(Two(), variables, x), [0.5, 1.0])

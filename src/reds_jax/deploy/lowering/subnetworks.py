@@ -32,8 +32,10 @@ def resolve(
 
     Raises:
         InvalidArgumentError: the subnetworks are not nested, or do not share their parameters.
-        TraceError: the network was traced with inputs that are no floats.
+        TraceError: the network has several inputs, or was traced with one that is no float.
     """
+    if len(graph.input_shapes) != 1:
+        raise TraceError("a device program has one input", got=f"{len(graph.input_shapes)} inputs", allowed="one array")
     if others := [kind for kind in graph.input_types if not kind.startswith(("float", "bfloat"))]:
         raise TraceError("a device program reads floats", got=others, allowed="float32 inputs", hint="Trace the network with "
                          "the floats that it is to read; a look-up in a table of tokens does not run on a device.")
