@@ -48,7 +48,7 @@ def test_from_a_module_as_it_is_to_a_saved_nested_network(name: str, tmp_path) -
     outputs = jax.eval_shape(lambda: pure(start, inputs)[0])
     rng = np.random.default_rng(0)
     targets = jax.tree.map(lambda a: rng.normal(size=a.shape).astype(np.float32), outputs)
-    split = Split(inputs, targets)
+    split = Split(inputs, tuple(targets) if isinstance(targets, list) else targets)  # Keras returns lists
     data = DataSet("repeated", split, split, split, source=name)
     least = graph.macs([1] * len(graph.groups)) / graph.macs()
     budgets = (least + 0.4 * (1 - least), least + 0.7 * (1 - least), 1.0)
