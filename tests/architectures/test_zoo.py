@@ -1,4 +1,7 @@
-"""Unmodified architectures: what is found in them, the two invariants, subnetworks at three widths, and a step of training."""
+"""Unmodified architectures: what is found in them, the two invariants, subnetworks at three widths, and a step of training.
+
+What is found is tested for all by default; the rest for ten of them, and for the others with the mark ``slow``.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ from reds_jax.testing.masked import masked_run
 MODULES = (zoo_linen_convolutions, zoo_linen_blocks, zoo_linen_tokens, zoo_nnx, zoo_equinox, zoo_keras)
 ZOO = {case.name: case for module in MODULES for case in module.ZOO}
 architecture = pytest.mark.parametrize("name", ZOO)
-IN_TRAINING = ("MLP", "ResNet", "MobileNetV2", "ShuffleNet V1", "ViT, mean", "scanned blocks", "auxiliary head", "nnx CNN",
+QUICK = ("MLP", "ResNet", "MobileNetV2", "ShuffleNet V1", "ViT, mean", "scanned blocks", "auxiliary head", "nnx CNN",
                "equinox ResNet, ema", "Keras DS-CNN")
-trained = pytest.mark.parametrize("name", [n if n in IN_TRAINING else pytest.param(n, marks=pytest.mark.slow) for n in ZOO])
+some = pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ZOO])
 
 
 @cache
@@ -86,25 +89,25 @@ def test_what_can_be_cut_and_what_stays_is_found_and_said(name: str) -> None:
     assert graph.macs(graph.integers(0.5)) < graph.macs()
 
 
-@architecture
+@some
 def test_permuting_the_units_of_every_group_changes_nothing(name: str) -> None:
     pure, variables, x, graph = made(name)
     assert_permutation_invariant(pure, variables, x, graph=graph, evaluate=interpret)
 
 
-@architecture
+@some
 def test_a_prefix_is_a_mask(name: str) -> None:
     pure, variables, x, graph = made(name)
     assert_prefix_is_mask(pure, variables, x, graph=graph, widths=some_widths(graph), evaluate=interpret)
 
 
-@architecture
+@some
 def test_counts_are_those_of_the_subnetwork(name: str) -> None:
     pure, variables, x, graph = made(name)
     assert_counts(pure, variables, x, some_widths(graph)[-1], graph=graph)
 
 
-@trained
+@some
 def test_statistics_are_those_of_the_masked_network_at_the_channels_that_stay(name: str) -> None:
     pure, variables, x, graph = made(name)
     widths = graph.widths(0.5)
@@ -119,7 +122,7 @@ def test_statistics_are_those_of_the_masked_network_at_the_channels_that_stay(na
         np.testing.assert_array_equal(new[~inside], old[~inside])
 
 
-@trained
+@some
 def test_two_steps_of_training_are_finite_and_touch_the_channels_that_stay_alone(name: str) -> None:
     pure, variables, x, graph = made(name)
     small, full = graph.widths(0.5), graph.full_widths
