@@ -151,3 +151,19 @@ def test_the_fused_program_computes_the_same() -> None:
     assert len(ours) == len(theirs) == 1 + len(found.states)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+class TwoNorms(nn.Module):
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        for features in (6, 4):
+            x = nn.BatchNorm(not train)(nn.Conv(features, (1, 1))(x))
+        return nn.Dense(2)(x.mean((1, 2)))
+
+
+@pytest.mark.parametrize(("train", "in_closed_form"), [(True, 2), (False, 0)])
+def test_training_runs_what_was_found(train: bool, in_closed_form: int) -> None:
+    """The program that runs has a closed-form gradient for every batch norm in training, and none in inference."""
+    variables = random_variables(TwoNorms(), X)
+    program = jax.make_jaxpr(lambda v, x: run(TwoNorms(), v, x, 0.5, train=train))(variables, X)
+    assert str(program).count("custom_vjp_call[") == in_closed_form
