@@ -9,6 +9,7 @@ import reds_jax
 from reds_jax import models, pipeline
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.pipeline import Subnetworks, choose_widths, for_method, scoring_batches
+from reds_jax.training import FitConfig
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,14 @@ def test_scoring_batches_repeat_no_image_while_they_last():
     again = list(scoring_batches(data, batches=3, batch_size=30, seed=0))
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(batches, again, strict=True))
     assert len(list(scoring_batches(data, batches=8, batch_size=30, seed=0))) == 8
+
+
+def test_a_rule_that_matches_nothing_is_refused_before_anything_is_scored():
+    images = reds_jax.data.load("fashion_mnist", "synthetic", limit=60)
+    model = models.build("dnn_s")
+    variables = model.init(jax.random.key(0), images.example())
+    stages = []
+    with pytest.raises(InvalidArgumentError, match="a rule matches no layer"):
+        reds_jax.nest(model, variables, images, FitConfig(epochs=1, batch_size=10), Subnetworks(rules=("stem:exclude",)),
+                      observe=lambda stage, found: stages.append(stage))
+    assert stages == []

@@ -8,6 +8,7 @@ from comparing import assert_same, value_and_gradients
 from flax import linen as nn
 from flax import nnx
 
+from reds_jax import Slimmable
 from reds_jax.adapters import adapt
 from reds_jax.graph.trace import traced
 from reds_jax.program.flat import Operation
@@ -167,3 +168,13 @@ def test_training_runs_what_was_found(train: bool, in_closed_form: int) -> None:
     variables = random_variables(TwoNorms(), X)
     program = jax.make_jaxpr(lambda v, x: run(TwoNorms(), v, x, 0.5, train=train))(variables, X)
     assert str(program).count("custom_vjp_call[") == in_closed_form
+
+
+def test_slimmable_writes_the_statistics_that_a_run_returns() -> None:
+    """``mutable=["batch_stats"]`` gets the moving averages, updated at the channels that stay."""
+    variables = random_variables(TwoNorms(), X)
+    _, changed = Slimmable(TwoNorms()).apply(variables, X, 0.5, train=True, mutable=["batch_stats"])
+    expected = run(TwoNorms(), variables, X, 0.5, train=True)[1]
+    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], expected)
+    moved = np.asarray(changed["batch_stats"]["BatchNorm_0"]["mean"] != variables["batch_stats"]["BatchNorm_0"]["mean"])
+    assert moved.tolist() == [True] * 3 + [False] * 3
