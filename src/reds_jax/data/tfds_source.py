@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, MissingDependencyError
+from ..errors import DataError
+from ..optional import needs
 
 
 def import_tfds() -> ModuleType:
     """The module ``tensorflow_datasets``; a MissingDependencyError says what to install."""
-    try:
+    with needs("tensorflow_datasets", "a set of TensorFlow Datasets"):
         import importlib_resources  # noqa: F401  (tensorflow_datasets needs it and does not declare it)
         import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise MissingDependencyError(f"TensorFlow Datasets cannot be imported ({error})",
-                                     hint="Run: pip install tensorflow-datasets importlib_resources") from error
     return tfds
 
 
@@ -89,10 +87,8 @@ def gather(source: Sequence[dict[str, Any]], label: str, limit: int | None,
     labels = np.empty(count, np.int32)
     for k in range(count):
         try:
-            example = source[k]
-        except ImportError as error:
-            raise MissingDependencyError(f"images of TFDS cannot be decoded ({error})",
-                                         hint="Run: pip install pillow") from error
+            with needs("PIL", "decoding the images of TFDS"):
+                example = source[k]
         except (RuntimeError, OSError) as error:
             raise DataError(f"a file of TFDS is damaged ({first_line(error)})", hint="Prepare the set again.") from error
         if label not in example or "image" not in example:

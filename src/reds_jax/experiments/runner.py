@@ -13,7 +13,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from reds_jax.errors import DataError, RedsError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.graph import ChannelGraph
 from reds_jax.network import NestedNetwork
+from reds_jax.options import read_options
 from reds_jax.report import MethodResult
 from reds_jax.training import Evaluation, FitConfig, evaluate, fit
 from reds_jax.training.arrays import write_text
@@ -62,12 +62,13 @@ def parse(task: Task, argv: Sequence[str]) -> Experiment:
         if name == "--preset":
             preset = value or (argv[i + 1] if i + 1 < len(argv) else "")
     default = task.presets.get(preset, task.presets["quick"])  # an unknown preset is reported by the parser
-    return tyro.cli(Experiment, args=list(argv), default=default, prog=f"python -m reds_jax.experiments.{task.name}",
-                    description=f"{task.title}. The defaults below are those of the preset {default.preset!r}.")
+    return read_options(Experiment, argv, default=default, command=f"python -m reds_jax.experiments.{task.name}",
+                        description=f"{task.title}. The defaults below are those of the preset {default.preset!r}.")
 
 
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
     """All stages, each printed with what it found; returns what results.json holds."""
+    report.check_plots()
     begin, environment = time.monotonic(), report.environment()
     if experiment.compilation_cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))

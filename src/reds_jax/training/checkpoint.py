@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import orbax.checkpoint as ocp
 
 from reds_jax.errors import CheckpointError
+from reds_jax.optional import needs
 from reds_jax.training.arrays import Arrays, digest, pack, read_json, unpack, write_text
 
 FORMAT = 3
@@ -49,6 +49,13 @@ def _interrupts_wait() -> Iterator[None]:
         before(*pending[0])
 
 
+def _orbax() -> Any:
+    """It is imported by the first run with a folder, since it takes half a second."""
+    with needs("orbax", "a checkpoint"):
+        import orbax.checkpoint
+    return orbax.checkpoint
+
+
 class Checkpoints:
     """The checkpoints of one run: the last two, each committed by one rename, and ``config.json`` beside them.
 
@@ -76,6 +83,7 @@ class Checkpoints:
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps(config, indent=1) + "\n")
+        ocp = _orbax()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=False,
                                                cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self.folder / "checkpoints", options=options)
@@ -91,6 +99,7 @@ class Checkpoints:
         self._manager.reload()  # an interrupted save may have got as far as the disk
         if position in self._manager.all_steps():
             return
+        ocp = _orbax()
         data, index = pack(arrays)
         meta = {"meta": dict(meta), "index": index, "sha256": digest(arrays)}
         items = ocp.args.Composite(arrays=ocp.args.StandardSave({"data": data}), meta=ocp.args.JsonSave(meta))
@@ -103,6 +112,7 @@ class Checkpoints:
         Raises:
             CheckpointError: the checkpoint is incomplete or damaged.
         """
+        ocp = _orbax()
         position = self._manager.latest_step()
         if position is None:
             return None
