@@ -10,13 +10,14 @@ PINS   := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.ve
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): about 2 GB, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(PINS) --editable '.[dev]'
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install $(PINS) --editable '.[dev]'
 	touch $@
 
 vww: install  ## four nested subnetworks on the embedded data, from training to report
-	$(BIN)/python -m reds_jax.experiments.vww
+	$(BIN)/reds vww
 
 test: install  ## every test; at most 10 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2

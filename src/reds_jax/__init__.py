@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from reds_jax.pipeline import Subnetworks, nest
     from reds_jax.run.extract import Subnetwork, extract
     from reds_jax.slimmable import Slimmable
+    from reds_jax.version import __version__
     from reds_jax.widths import Width, Widths
 
 __all__ = [
-    "ChannelGraph", "NestedNetwork", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt", "adapters", "data",
-    "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training", "width_problem",
+    "ChannelGraph", "NestedNetwork", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "__version__", "adapt",
+    "adapters", "data", "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training",
+    "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
@@ -30,5 +32,5 @@ __getattr__ = exports(__name__, {
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",
-    "width_problem": "reds_jax.cost",
+    "width_problem": "reds_jax.cost", "__version__": "reds_jax.version",
 })

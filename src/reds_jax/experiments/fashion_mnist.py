@@ -7,10 +7,12 @@ other copies, ``synthetic`` draws ten shapes instead. The paper (Corti et al. 20
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from reds_jax.experiments.config import Experiment, Nested, Training
-from reds_jax.experiments.runner import Task, main
+from reds_jax.experiments.runner import Task
+from reds_jax.experiments.runner import main as run_main
 from reds_jax.models import load_ds_cnn
 from reds_jax.pipeline import Subnetworks
 
@@ -41,5 +43,7 @@ TASK = Task(
     },
 )
 
+main = partial(run_main, TASK)
+
 if __name__ == "__main__":
-    main(TASK)
+    main()

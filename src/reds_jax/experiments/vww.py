@@ -6,10 +6,12 @@ By default on rendered scenes (a synthetic stand-in that needs no download). Rea
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from reds_jax.experiments.config import Experiment, Nested, Training
-from reds_jax.experiments.runner import Task, main
+from reds_jax.experiments.runner import Task
+from reds_jax.experiments.runner import main as run_main
 from reds_jax.models import load_mlperf_mobilenet
 from reds_jax.pipeline import Subnetworks
 
@@ -39,5 +41,7 @@ TASK = Task(
     },
 )
 
+main = partial(run_main, TASK)
+
 if __name__ == "__main__":
-    main(TASK)
+    main()
