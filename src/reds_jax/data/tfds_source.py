@@ -39,7 +39,8 @@ def data_sources(name: str, data_dir: str | Path | None) -> dict[str, Sequence[d
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         raise DataError("there is no such directory of TFDS sets", got=str(data_dir),
                         hint=prepare_command(name, data_dir))
-    from google.protobuf.json_format import ParseError  # a dependency of TFDS
+    with needs("tensorflow_datasets", "a set of TensorFlow Datasets"):
+        from google.protobuf.json_format import ParseError
 
     root = None if data_dir is None else Path(data_dir).expanduser()
     try:
