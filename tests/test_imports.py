@@ -11,7 +11,7 @@ import pytest
 
 import reds_jax
 
-PACKAGES = ("jax", "flax", "cvxpy", "matplotlib", "tensorflow_datasets", "hypothesis")
+PACKAGES = ("jax", "flax", "cvxpy", "matplotlib", "orbax.checkpoint", "tensorflow_datasets", "tyro", "hypothesis")
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from rich.table import Table
 
-from reds_jax.errors import MetricError, MissingDependencyError
+from reds_jax.errors import MetricError
+from reds_jax.optional import needs
 from reds_jax.training.metric import Metric
 
 LABELS = {
@@ -168,16 +169,20 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
     return "\n".join([*lines, "", f"![{metric.name} against true MACs]({metric.slug}.png)", ""])
 
 
+def check_plots() -> None:
+    """Raises a MissingDependencyError now rather than after the training, where there is no matplotlib to draw `plot`."""
+    with needs("matplotlib", "a plot"):
+        import matplotlib  # noqa: F401
+
+
 def plot(path: Path, methods: Sequence[MethodResult], *, title: str, start: float | None = None) -> None:
     """Draw the test metric against true MACs, one line a method; ``start`` is that of the network before."""
     metric = methods[0].metric
     scale = 100 if metric.unit == "%" else 1
-    try:
+    with needs("matplotlib", "a plot"):
         import matplotlib
-    except ImportError as missing:
-        raise MissingDependencyError("matplotlib is not installed", hint="pip install matplotlib") from missing
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")

@@ -11,12 +11,11 @@ import numpy as np
 from reds_jax.adapters.flags import flag_values, keywords
 from reds_jax.adapters.pure import PureModel, Variables, arguments, cannot_draw, dropout_is_on
 from reds_jax.adapters.trees import Shapes, at, batch_stats_of, check_shapes, checked_collections, nested, shapes_of
-from reds_jax.errors import InvalidArgumentError, MissingDependencyError
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.optional import needs
 
-try:
+with needs("equinox", "a module of equinox"):
     import equinox as eqx
-except ModuleNotFoundError as missing:
-    raise MissingDependencyError("equinox is not installed", hint="pip install 'reds_jax[equinox]'") from missing
 
 Path = tuple[Any, ...]
 

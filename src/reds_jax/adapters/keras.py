@@ -12,12 +12,11 @@ import jax
 
 from reds_jax.adapters.pure import PureModel, Variables, arguments, cannot_draw, dropout_is_on
 from reds_jax.adapters.trees import Shapes, at, batch_stats_of, check_shapes, checked_collections, nested, shapes_of
-from reds_jax.errors import InvalidArgumentError, MissingDependencyError
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.optional import needs
 
-try:
+with needs("keras", "a model of Keras"):
     import keras
-except ModuleNotFoundError as missing:
-    raise MissingDependencyError("keras is not installed", hint="pip install 'reds_jax[keras]'") from missing
 
 Path = tuple[str, ...]
 _RATES = ("rate", "dropout", "recurrent_dropout", "stddev")  # of dropout, attention, recurrent and noise layers

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InvalidArgumentError, MissingDependencyError
+from ..errors import DataError, InvalidArgumentError
+from ..optional import needs
 from .split import Split
 
 MIN_AREA = 0.005
@@ -87,10 +88,8 @@ def read_image(path: Path, resolution: int) -> np.ndarray:
     Raises:
         DataError: the file is missing or no image. MissingDependencyError: Pillow is not installed.
     """
-    try:
+    with needs("PIL", "reading image files"):
         from PIL import Image
-    except ImportError as error:
-        raise MissingDependencyError("reading image files needs Pillow", hint="Run: pip install pillow") from error
     try:
         with Image.open(path) as image:
             small = image.convert("RGB").resize((resolution, resolution), Image.Resampling.BILINEAR)

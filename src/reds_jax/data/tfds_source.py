@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, MissingDependencyError
+from ..errors import DataError
+from ..optional import needs
 
 
 def import_tfds() -> ModuleType:
     """The module ``tensorflow_datasets``; a MissingDependencyError says what to install."""
-    try:
+    with needs("tensorflow_datasets", "a set of TensorFlow Datasets"):
         import importlib_resources  # noqa: F401  (tensorflow_datasets needs it and does not declare it)
         import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise MissingDependencyError(f"TensorFlow Datasets cannot be imported ({error})",
-                                     hint="Run: pip install tensorflow-datasets importlib_resources") from error
     return tfds
 
 
@@ -41,7 +39,8 @@ def data_sources(name: str, data_dir: str | Path | None) -> dict[str, Sequence[d
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         raise DataError("there is no such directory of TFDS sets", got=str(data_dir),
                         hint=prepare_command(name, data_dir))
-    from google.protobuf.json_format import ParseError  # a dependency of TFDS
+    with needs("tensorflow_datasets", "a set of TensorFlow Datasets"):
+        from google.protobuf.json_format import ParseError
 
     root = None if data_dir is None else Path(data_dir).expanduser()
     try:
@@ -89,10 +88,8 @@ def gather(source: Sequence[dict[str, Any]], label: str, limit: int | None,
     labels = np.empty(count, np.int32)
     for k in range(count):
         try:
-            example = source[k]
-        except ImportError as error:
-            raise MissingDependencyError(f"images of TFDS cannot be decoded ({error})",
-                                         hint="Run: pip install pillow") from error
+            with needs("PIL", "decoding the images of TFDS"):
+                example = source[k]
         except (RuntimeError, OSError) as error:
             raise DataError(f"a file of TFDS is damaged ({first_line(error)})", hint="Prepare the set again.") from error
         if label not in example or "image" not in example:

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.options import read_options
 from reds_jax.training.arrays import write_text
 
 
@@ -31,9 +31,9 @@ from reds_jax.training.arrays import write_text
 class Export:
     """Write a trained nested network as C99: one copy of the weights, every subnetwork."""
 
-    run: tyro.conf.Positional[Path]
+    run: Path
     """Output folder of an experiment (python -m reds_jax.experiments.vww --output ...)."""
-    folder: tyro.conf.Positional[Path]
+    folder: Path
     """Where the C goes; an older export in it is replaced."""
     dtype: Literal["float32", "int8"] = "int8"
     """Number format; int8 is calibrated on training data of the run."""
@@ -76,7 +76,7 @@ class Export:
 class Device:
     """Run exported networks on emulated Cortex-M processors (QEMU): instructions, flash and RAM."""
 
-    folders: tyro.conf.Positional[tuple[Path, ...]]
+    folders: tuple[Path, ...]
     """Folders that `export` wrote."""
     boards: tuple[Literal["m4", "m0"], ...] = ("m4", "m0")
     """m4: Cortex-M4F, 4 MB flash and RAM (mps2-an386). m0: Cortex-M0, 256 kB flash, 16 kB RAM (microbit)."""
@@ -121,9 +121,9 @@ class Device:
 class Phone:
     """Write a trained nested network as one file for phones and PCs: .onnx or .tflite."""
 
-    run: tyro.conf.Positional[Path]
+    run: Path
     """Output folder of an experiment."""
-    file: tyro.conf.Positional[Path]
+    file: Path
     """Where it goes; .onnx (the subnetwork is an input) or .tflite (every subnetwork is a signature)."""
     dtype: Literal["float32", "int8"] = "float32"
     """int8 (.tflite only): 8-bit weights, all else in floats."""
@@ -141,19 +141,14 @@ class Phone:
                       f"{len(saved.network)} subnetworks", highlight=False, soft_wrap=True)
 
 
-Command = (
-    Annotated[Export, tyro.conf.subcommand("export")] | Annotated[Device, tyro.conf.subcommand("device")]
-    | Annotated[Phone, tyro.conf.subcommand("phone")]
-    | Annotated[Latency, tyro.conf.subcommand("latency")]
-    | Annotated[Policy, tyro.conf.subcommand("policy")]
-)
+Command = Export | Device | Phone | Latency | Policy
 
 
 @guard
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    command = tyro.cli(Command, args=argv, prog="python -m reds_jax.deploy", description=__doc__)  # type: ignore[arg-type]
+    command = read_options(Command, argv, command="python -m reds_jax.deploy", description=__doc__)
     command(console(), f"python -m reds_jax.deploy {shlex.join(argv)}")
 
 

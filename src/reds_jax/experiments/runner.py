@@ -14,7 +14,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-import tyro
 from rich.console import Console
 
 from reds_jax import data as data_sets
@@ -27,6 +26,7 @@ from reds_jax.experiments.folder import RunFolder
 from reds_jax.experiments.stages import Stages
 from reds_jax.graph.trace import trace
 from reds_jax.network import NestedNetwork
+from reds_jax.options import read_options
 from reds_jax.report import MethodResult
 from reds_jax.training import Evaluation, FitConfig, evaluate, fit
 from reds_jax.training.arrays import write_text
@@ -65,8 +65,8 @@ def parse(task: Task, argv: Sequence[str]) -> Experiment:
         if name == "--preset":
             preset = value or (argv[i + 1] if i + 1 < len(argv) else "")
     default = task.presets.get(preset, task.presets["quick"])  # an unknown preset is reported by the parser
-    return tyro.cli(Experiment, args=list(argv), default=default, prog=f"python -m reds_jax.experiments.{task.name}",
-                    description=f"{task.title}. The defaults below are those of the preset {default.preset!r}.")
+    return read_options(Experiment, argv, default=default, command=f"python -m reds_jax.experiments.{task.name}",
+                        description=f"{task.title}. The defaults below are those of the preset {default.preset!r}.")
 
 
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
@@ -74,6 +74,7 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
 
     What can be refused is refused before the first step of training, and a refusal changes nothing in the output folder.
     """
+    report.check_plots()
     say = Stages(console)
     say("run", f"{task.title}, preset {experiment.preset}, into {experiment.output}")
     with RunFolder(task.name, command, experiment) as folder:

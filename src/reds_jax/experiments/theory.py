@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -28,6 +27,7 @@ from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.experiments import theory_exhaustive as exhaustive
 from reds_jax.experiments import theory_picture as picture
 from reds_jax.experiments.theory_cases import METHODS, MODELS, SETTINGS, Case, draw, traced
+from reds_jax.options import read_options
 from reds_jax.training.arrays import write_text
 
 COMMAND = "python -m reds_jax.experiments.theory"
@@ -79,7 +79,7 @@ class Theory:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    options = tyro.cli(Theory, args=argv, prog=COMMAND, description=__doc__)
+    options = read_options(Theory, argv, command=COMMAND, description=__doc__)
     run(options, console=console(), command=f"{COMMAND} {shlex.join(argv)}".strip())
 
 
@@ -90,6 +90,7 @@ def run(options: Theory, *, console: Console, command: str = COMMAND) -> dict[st
         RedsError: if a case breaks a promise, which would be an error of the library.
         OSError: if the output cannot be written.
     """
+    report.check_plots()
     begin, environment = time.monotonic(), report.environment()
     options.output.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reds_jax.errors import MissingDependencyError
 from reds_jax.experiments.theory_cases import ADDITIVE, METHODS, SETTINGS
 from reds_jax.experiments.theory_exhaustive import RATIOS
+from reds_jax.optional import needs
 
 COLOURS = {"bottom_up": "C0", "top_down": "C1", "best": "C2", "joint": "C3"}
 MARKERS = {"bottom_up": "^", "top_down": "v", "best": "o", "joint": "D"}
@@ -18,13 +18,11 @@ MARKERS = {"bottom_up": "^", "top_down": "v", "best": "o", "joint": "D"}
 
 def plot(path: Path, groups: Sequence[Mapping[str, Any]]) -> None:
     """Draw for each setting and number of stages the least and the mean ratio of each stage, and what is proved."""
-    try:
+    with needs("matplotlib", "a plot"):
         import matplotlib
-    except ImportError as missing:
-        raise MissingDependencyError("matplotlib is not installed", hint="pip install matplotlib") from missing
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
 
     settings = [s for s in SETTINGS if any(g["setting"] == s for g in groups)]
     counts = sorted({g["stages"] for g in groups})

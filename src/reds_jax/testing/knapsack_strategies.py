@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, get_args
 
-from reds_jax.errors import InvalidArgumentError, MissingDependencyError
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.optional import needs
 from reds_jax.theory import Certificate, Chain, Instance, Number, Order, Theorem, bounds, certificate, tight_instance
 
-try:
+with needs("hypothesis", "a strategy"):
     from hypothesis import HealthCheck, given, settings
     from hypothesis import strategies as st
-except ImportError as error:
-    raise MissingDependencyError("the strategies need hypothesis", hint="pip install 'reds_jax[testing]'") from error
 
 Promise = Literal["bottom_up", "top_down", "total", "min_ratio"]
 Solver = Callable[[Instance, tuple[Number, ...]], "Chain | Iterable[Iterable[int]]"]

@@ -11,15 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from reds_jax.errors import MissingDependencyError
 from reds_jax.graph.channels import ChannelGraph
+from reds_jax.optional import needs
 from reds_jax.testing.knapsack_strategies import Case, capacities_for, heavy_cases, knapsack_instances, near_tight, nested_cases
 from reds_jax.testing.networks import ACTIVATIONS, LayerSpec, RandomNet
 
-try:
+with needs("hypothesis", "a strategy"):
     from hypothesis import strategies as st
-except ImportError as error:
-    raise MissingDependencyError("the strategies need hypothesis", hint="pip install 'reds_jax[testing]'") from error
 
 __all__ = ["Case", "capacities_for", "heavy_cases", "knapsack_instances", "near_tight", "nested_cases", "nested_widths",
            "networks", "permutations", "widths"]

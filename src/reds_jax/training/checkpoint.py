@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import orbax.checkpoint as ocp
 
 from reds_jax.errors import CheckpointError
 from reds_jax.interrupt import signals_wait
+from reds_jax.optional import needs
 from reds_jax.training.arrays import Arrays, digest, pack, read_json, unpack, write_text
 from reds_jax.training.owner import owned
 
@@ -47,6 +47,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _orbax() -> Any:
+    """It is imported by the first run with a folder, since it takes half a second."""
+    with needs("orbax", "a checkpoint"):
+        import orbax.checkpoint
+    return orbax.checkpoint
+
+
 class Checkpoints:
     """The checkpoints of one run: the last two, each committed by one rename, and ``config.json`` beside them.
 
@@ -73,6 +80,7 @@ class Checkpoints:
             if not self._accept():  # once more: who owned the folder until now may have begun a run
                 write_text(self.folder / "config.json", json.dumps(self._config, indent=1) + "\n")
             (self.folder / "checkpoints").mkdir(exist_ok=True)
+            ocp = _orbax()
             options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False,
                                                    cleanup_tmp_directories=True)
             self._manager = ocp.CheckpointManager(self.folder / "checkpoints", options=options)
@@ -107,6 +115,7 @@ class Checkpoints:
         self._manager.reload()  # an interrupted save may have got as far as the disk
         if position in self._manager.all_steps():
             return
+        ocp = _orbax()
         data, index = pack(arrays)
         meta = {"meta": dict(meta), "index": index, "sha256": digest(arrays)}
         items = ocp.args.Composite(arrays=ocp.args.StandardSave({"data": data}), meta=ocp.args.JsonSave(meta))
@@ -126,6 +135,7 @@ class Checkpoints:
         Raises:
             CheckpointError: the checkpoint is incomplete or damaged.
         """
+        ocp = _orbax()
         position = self._manager.latest_step()
         if position is None:
             return None

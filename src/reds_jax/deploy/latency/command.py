@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -22,9 +21,9 @@ from reds_jax.graph import ChannelGraph
 class Latency:
     """Measure a latency table: what every layer costs at a grid of widths, on this machine or in QEMU."""
 
-    run: tyro.conf.Positional[Path]
+    run: Path
     """Output folder of an experiment (python -m reds_jax.experiments.vww --output ...)."""
-    output: tyro.conf.Positional[Path]
+    output: Path
     """Where the table goes, a .json file."""
     dtype: Literal["float32", "int8"] = "int8"
     """Number format of the kernels."""

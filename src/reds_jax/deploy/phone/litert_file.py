@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reds_jax.errors import MissingDependencyError
+from reds_jax.optional import needs
 
 _OPTIONS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "MAX_POOL_2D": "Pool2D", "AVERAGE_POOL_2D": "Pool2D", "ADD": "Add", "MUL": "Mul", "SLICE": "Slice",
@@ -22,12 +22,9 @@ _INT8_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # weights with a scale p
 
 def schema() -> tuple[Any, Any]:
     """The modules of the schema and of flatbuffers."""
-    try:
+    with needs("ai_edge_litert", "a .tflite file"):
         import flatbuffers
         from ai_edge_litert import schema_py_generated
-    except ImportError as missing:
-        raise MissingDependencyError("writing .tflite needs the package ai-edge-litert",
-                                     hint="pip install 'reds_jax[litert]'") from missing
     return schema_py_generated, flatbuffers
 
 

@@ -19,10 +19,10 @@ from reds_jax.deploy.lowering.lower import lower
 from reds_jax.deploy.lowering.subnetworks import resolve
 from reds_jax.deploy.phone.exported_file import ExportedFile
 from reds_jax.deploy.phone.onnx_writer import Writer
-from reds_jax.errors import MissingDependencyError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
+from reds_jax.optional import needs
 from reds_jax.training.arrays import write_bytes
 
 
@@ -61,11 +61,9 @@ def export(
 
 
 def _onnx() -> Any:
-    try:
+    with needs("onnx", "an ONNX file"):
         import onnx
         import onnx.checker
         import onnx.helper
         import onnx.numpy_helper
-    except ImportError as missing:
-        raise MissingDependencyError("writing ONNX needs the package onnx", hint="pip install 'reds_jax[onnx]'") from missing
     return onnx

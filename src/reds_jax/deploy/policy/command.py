@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -22,9 +21,9 @@ from reds_jax.training.arrays import write_text
 class Policy:
     """Demonstrate a policy that picks the subnetwork as time and energy vary, against fixed models."""
 
-    run: tyro.conf.Positional[Path]
+    run: Path
     """Output folder of an experiment."""
-    output: tyro.conf.Positional[Path]
+    output: Path
     """Folder for policy.png and policy.json; the exported network goes to its folder c99/."""
     board: Literal["host", "m4"] = "m4"
     """Where it runs: this machine (cost in MACs), or an emulated Cortex-M4F (cost in instructions)."""
@@ -38,6 +37,7 @@ class Policy:
     """Where the data of the run are now, if they have moved."""
 
     def __call__(self, console: Console, command: str) -> None:
+        report.check_plots()
         saved = saved_run.read(self.run, data=self.data)
         exported = export(saved.network.model, None, saved.graph, saved.network, self.output / "c99", "int8",
                               calibration=saved.calibration())

@@ -21,6 +21,7 @@ from reds_jax.deploy.c.constants import array
 from reds_jax.deploy.c.export import Exported
 from reds_jax.deploy.saved_run import SavedRun
 from reds_jax.errors import InvalidArgumentError, RedsError
+from reds_jax.optional import needs
 
 SCENES = ("deadlines", "battery")
 POLICIES = ("adaptive", "smallest", "largest")
@@ -109,10 +110,11 @@ def _logs(printed: str) -> list[Log]:
 
 def plot(path: Path, logs: list[Log], *, unit: str, title: str) -> None:
     """Cost and right answers over time, one column a scene."""
-    import matplotlib as mpl
+    with needs("matplotlib", "a plot"):
+        import matplotlib as mpl
 
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
+        mpl.use("agg")
+        import matplotlib.pyplot as plt
 
     colours = {"adaptive": "C0", "smallest": "C2", "largest": "C3"}
     figure, axes = plt.subplots(2, 2, figsize=(11, 6), sharex=True, height_ratios=[3, 2], layout="constrained")

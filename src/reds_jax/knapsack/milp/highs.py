@@ -8,19 +8,16 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from reds_jax.errors import MissingDependencyError
+from reds_jax.optional import needs
 
 OPTIONS = {"mip_rel_gap": 0.0, "primal_feasibility_tolerance": 1e-9, "mip_feasibility_tolerance": 1e-9}
 
 
 def import_cvxpy() -> Any:
     """cvxpy, or an error that says how to install it."""
-    try:
+    with needs("cvxpy", 'method="milp"'):
         import cvxpy
-    except ImportError as error:
-        raise MissingDependencyError(
-            'method="milp" needs cvxpy and highspy', hint="Install them: pip install cvxpy highspy"
-        ) from error
+        import highspy  # noqa: F401  (the solver that cvxpy calls)
     return cvxpy
 
 
