@@ -58,7 +58,7 @@ def renamed_arguments(*, since: str, **new: str) -> Callable[[Callable[P, R]], C
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             for old in [name for name in new if name in kwargs]:
                 if new[old] in kwargs:
-                    raise TypeError(f"{function.__name__}() got {old!r} and {new[old]!r}, which are one argument: give {new[old]!r}")
+                    raise TypeError(f"{function.__name__}() got {old!r} and {new[old]!r}: they are one argument")
                 warn(f"the argument {old} of {function.__name__}()", since=since, instead=new[old])
                 kwargs[new[old]] = kwargs.pop(old)
             return function(*args, **kwargs)

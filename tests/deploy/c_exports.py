@@ -13,6 +13,7 @@ import int8_oracle as oracle
 import numpy as np
 from device_cases import Case, ranges_of, tensors
 
+from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.host import WARNINGS, HostNetwork
 from reds_jax.deploy.c import arena, source
 from reds_jax.deploy.c import export as c99
@@ -54,7 +55,7 @@ def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=No
     made = Made(folder, program, quantized)
     facts = c99._facts(emitter, program, widths or [_NoWidths()] * program.subnetworks, dtype)
     answers = [made.expected(k, x[:2]) for k in range(program.subnetworks)]
-    c99._write(folder, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
+    exported_folder.write(folder, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
     return made
 
 

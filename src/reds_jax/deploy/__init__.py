@@ -8,10 +8,11 @@ Data flows one way through the folders, and so do imports; ``policy`` and ``late
     c          the program as a folder of C99, with its runtime                    reads lowering, int8
     board      builds and runs such a folder: on this computer, in QEMU            reads nothing but the folder
     latency    what each operation costs at each width, measured                   reads lowering, c, board
-    policy     a budget that varies, and who picks the subnetwork                  reads c, board
+    policy     a budget that varies, and who picks the subnetwork                  reads lowering, c, board
 
-Beside them: `saved_run` reads what an experiment left, `accuracy` compares Flax, simulation and compiled C, and ``__main__`` is
-the command line.
+Beside them: `folder` and `one_file` write what is exported and replace nothing else, `escape` is for text from outside,
+`saved_run` reads what an experiment left, `accuracy` compares Flax, simulation and compiled C, and ``__main__`` is the command
+line.
 """
 
 from typing import TYPE_CHECKING

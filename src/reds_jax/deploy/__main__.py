@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,20 @@ from rich.console import Console
 from rich.table import Table
 
 from reds_jax import report
-from reds_jax.console import console, guard
-from reds_jax.deploy import accuracy, saved_run
+from reds_jax.console import console, escape, guard
+from reds_jax.deploy import accuracy, folder, one_file, saved_run
 from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
-from reds_jax.deploy.int8.calibrate import Rule
+from reds_jax.deploy.escape import markdown_cell, markdown_code
+from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule
+from reds_jax.deploy.int8.quality import Quality, QuantizationWarning
 from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.options import read_options
-from reds_jax.training.arrays import write_text
+
+_MARK = b"reds_jax.deploy device"
 
 
 @dataclass(frozen=True)
@@ -34,42 +37,67 @@ class Export:
     run: Path
     """Output folder of an experiment (python -m reds_jax.experiments.vww --output ...)."""
     folder: Path
-    """Where the C goes; an older export in it is replaced."""
+    """Where the C goes; the files of an older export in it are replaced, all others stay."""
     dtype: Literal["float32", "int8"] = "int8"
     """Number format; int8 is calibrated on training data of the run."""
     data: str | None = None
     """Where the data of the run are now, if they have moved (as --data of the experiment)."""
-    calibration: int = 256
-    """How many training examples calibrate int8."""
+    other_data: bool = False
+    """Go on with data of another fingerprint than those that the run was trained on."""
+    calibration: int | None = None
+    """How many training examples calibrate int8; by default 256, or all if there are fewer."""
     rule: Rule = "mse"
-    """Ranges of int8: all values seen, or the clip with the smallest squared error."""
+    """Ranges of int8: all values seen, the clip with the smallest squared error, or all but the outermost values."""
+    percentage: float = PERCENTAGE
+    """How many of the values the ranges of --rule percentile cover."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     accuracy: int | None = None
-    """Also measure test accuracy: of Flax, of the exact simulation, and of the compiled C on so many examples."""
+    """Also measure test accuracy: of Flax, of the exact simulation, and of the compiled C on so many examples at most."""
 
     def __call__(self, console: Console, command: str) -> None:
-        saved = saved_run.read(self.run, data=self.data)
-        exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
-                              calibration=saved.calibration(self.calibration), rule=self.rule,
+        if self.accuracy is not None and self.accuracy < 1:
+            raise InvalidArgumentError("accuracy is measured on examples", got=self.accuracy, allowed="1 or more")
+        folder.check(self.folder, ["accuracy.json"] * (self.accuracy is not None))
+        saved = saved_run.read(self.run, data=self.data, other_data=self.other_data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
+            exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
+                              calibration=saved.calibration(self.calibration), rule=self.rule, percentage=self.percentage,
                               normalise=saved.data.pixel_scale, name=self.name)
         facts = exported.facts
-        console.print(f"{self.folder}: {facts['weight_bytes']:,} bytes of weights, once; {facts['table_bytes']:,} bytes of "
-                      f"scales and offsets for {len(facts['subnetworks'])} subnetworks; try: make -C {self.folder}",
-                      highlight=False, soft_wrap=True)
+        if exported.quality is not None:
+            show(console, exported.quality)
+        console.print(f"{escape(self.folder)}: {facts['weight_bytes']:,} bytes of weights, once; "
+                      f"{facts['table_bytes']:,} bytes of scales and offsets for {len(facts['subnetworks'])} subnetworks; "
+                      f"try: make -C {escape(shlex.quote(str(self.folder)))}", highlight=False, soft_wrap=True)
         if self.accuracy is None:
             return
         rows = accuracy.measure(saved, exported, compiled_examples=self.accuracy, name=self.name)
-        table = Table(title=f"test accuracy, {saved.data.source}, {rows[0].examples:,} images")
+        table = Table(title=f"test accuracy, {escape(saved.data.source)}, {rows[0].examples:,} images")
         for column in ("MACs", "Flax float32", f"{self.dtype} simulated", "compiled C", "images", "C = simulation"):
             table.add_column(column, justify="right")
         for row in rows:
             table.add_row(f"{row.macs:,}", *(f"{100 * v:.2f} %" for v in (row.flax, row.simulated, row.compiled)),
                           f"{row.compiled_examples:,}", "yes" if row.same else "NO")
         console.print(table)
-        write_text(self.folder / "accuracy.json", report.to_json({
+        folder.add(self.folder, "accuracy.json", report.to_json({
             "command": command, "data": saved.data.source, "fingerprint": saved.data.fingerprint,
             "environment": report.environment(), "subnetworks": [row.record() for row in rows]}))
+
+
+def show(console: Console, quality: Quality) -> None:
+    """The quality of an int8 export as a table, and a line for every subnetwork that is below a bound."""
+    count = len(quality.agreement)
+    table = Table("layer", title=f"int8 against float, {quality.examples} calibration examples: signal to noise in dB")
+    for k in range(count):
+        table.add_column(f"subnetwork {k}", justify="right")
+    for i, name in enumerate(quality.layers):
+        table.add_row(escape(name), *("-" if (v := row[i]) is None else f"{v:.1f}" for row in quality.sqnr_db))
+    table.add_row("same answer", *("-" if a is None else f"{a:.1%}" for a in quality.agreement))
+    console.print(table)
+    for text in quality.warnings():
+        console.print(f"warning: {escape(text)}", style="yellow", highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -87,34 +115,42 @@ class Device:
 
     def __call__(self, console: Console, command: str) -> None:
         rows, records = [], []
-        for folder in self.folders:
-            model = json.loads((folder / "model.json").read_text()) if (folder / "model.json").exists() else {}
+        if self.output is not None:
+            if self.output.suffix != ".md":
+                raise InvalidArgumentError("the table cannot be written there", got=str(self.output), allowed="a .md file")
+            for path in (self.output, self.output.with_suffix(".json")):
+                one_file.check(path, _MARK)
+        for path in self.folders:
+            model, network = folder.facts(path), path.resolve().name
             for board in self.boards:
                 try:
-                    found = device.run(folder, board, name=self.name)
+                    found = device.run(path, board, name=self.name)
                 except device.DoesNotFitError as error:
-                    rows.append([folder.name, device.BOARDS[board].name, "-", "-", "-", "-", "-", "-", error.what])
+                    rows.append([network, device.BOARDS[board].name, "-", "-", "-", "-", "-", "-", error.what])
                     continue
-                rows += [[folder.name, found.board.name, str(k), f"{s.macs:,}", f"{s.invoke:,}", f"{s.invoke / s.macs:.2f}",
+                rows += [[network, found.board.name, str(k), f"{s.macs:,}", f"{s.invoke:,}", f"{s.invoke / s.macs:.2f}",
                           str(s.adapt), str(s.adapt_to_budget),
                           f"{found.flash:,} / {model['subnetworks'][k]['arena_bytes']:,}"]
                          for k, s in enumerate(found.subnetworks)]
                 if found.left_out:
-                    rows.append([folder.name, found.board.name, "larger", "-", "-", "-", "-", "-", found.left_out])
-                records.append({"folder": folder.name, "board": found.board.name, "sections": found.sections,
+                    rows.append([network, found.board.name, "larger", "-", "-", "-", "-", "-", found.left_out])
+                records.append({"folder": network, "board": found.board.name, "sections": found.sections,
                                 "subnetworks": found.subnetworks, "left_out": found.left_out})
         columns = ["network", "processor", "subnetwork", "MACs", "instructions", "per MAC", "adapt", "adapt to budget",
                    "flash / arena bytes"]
         table = Table(*columns, title="instructions in QEMU (not cycles); every answer equals the recorded one")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table)
         console.print(f"The paper's adaptation takes 38 us at 64 MHz, that is {device.PAPER_ADAPTATION:,} cycles.")
         if self.output is not None:
             lines = [columns, ["---"] * len(columns), *rows]
-            write_text(self.output, f"Command: `{command}`\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
-            write_text(self.output.with_suffix(".json"), report.to_json(
-                {"command": command, "environment": report.environment(), "tools": device.versions(), "runs": records}))
+            text = "\n".join(f"| {' | '.join(map(markdown_cell, line))} |" for line in lines)
+            head = f"Command: {markdown_code(command)} (written by {_MARK.decode()})"
+            one_file.write(self.output, f"{head}\n\n{text}\n".encode(), _MARK)
+            one_file.write(self.output.with_suffix(".json"), report.to_json(
+                {"written_by": _MARK.decode(), "command": command, "environment": report.environment(),
+                 "tools": device.versions(), "runs": records}).encode(), _MARK)
 
 
 @dataclass(frozen=True)
@@ -134,10 +170,10 @@ class Phone:
         if self.file.suffix not in (".onnx", ".tflite") or (self.file.suffix == ".onnx" and self.dtype != "float32"):
             raise InvalidArgumentError("there is no such file format", got=(self.file.name, self.dtype),
                                        allowed=".onnx in float32, .tflite in float32 or int8")
-        saved = saved_run.read(self.run, data=self.data)
+        saved = saved_run.read(self.run, data=self.data, other_data=True)  # only the shape of the data matters
         arguments = (saved.network.model, None, saved.graph, saved.network, self.file)
         written = onnx.export(*arguments) if self.file.suffix == ".onnx" else litert.export(*arguments, self.dtype)
-        console.print(f"{self.file}: {written.file_bytes:,} bytes, {written.weight_bytes:,} of them weights, once; "
+        console.print(f"{escape(self.file)}: {written.file_bytes:,} bytes, {written.weight_bytes:,} of them weights, once; "
                       f"{len(saved.network)} subnetworks", highlight=False, soft_wrap=True)
 
 

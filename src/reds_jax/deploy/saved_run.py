@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from reds_jax import data as data_sets
-from reds_jax.data import DataSet
-from reds_jax.errors import CheckpointError, DataError
+from reds_jax.data import DataSet, Normalise
+from reds_jax.errors import CheckpointError, DataError, InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
 from reds_jax.network import NestedNetwork
+from reds_jax.training.arrays import read_json
+
+CALIBRATION = 256
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,17 @@ class SavedRun:
     graph: ChannelGraph
     data: DataSet
 
-    def calibration(self, examples: int = 256, batch: int = 64) -> list[np.ndarray]:
-        """Batches of training inputs, in the order of the data set."""
+    def calibration(self, examples: int | None = None, batch: int = 64) -> list[np.ndarray]:
+        """Batches of training inputs, in the order of the data set.
+
+        Args:
+            examples: how many; by default 256, or all if there are fewer.
+            batch: the size of a batch.
+        """
+        there = len(self.data.train)
+        examples = min(CALIBRATION, there) if examples is None else examples
+        if not 1 <= examples <= there:
+            raise InvalidArgumentError("so many training examples cannot calibrate", got=examples, allowed=f"1 to {there}")
         images = self.data.train.images[:examples]
         return [self.data.read(images[i : i + batch]) for i in range(0, len(images), batch)]
 
@@ -40,29 +51,48 @@ class SavedRun:
             yield self.data.read(split.images[i : i + batch]), split.labels[i : i + batch]
 
 
-def read(folder: str | Path, *, data: str | None = None) -> SavedRun:
+def read(folder: str | Path, *, data: str | None = None, other_data: bool = False) -> SavedRun:
     """Read the output folder of ``python -m reds_jax.experiments.<name>``.
 
     Args:
         folder: the folder that the experiment was told to write (``--output``).
         data: where the data are now, if they have moved (as ``--data`` of the experiment).
+        other_data: whether data of another fingerprint than the run's will do. They are normalised as in the run all the same.
 
     Raises:
         CheckpointError: the folder holds no finished run.
+        DataError: the data are not those of the run.
     """
     folder = Path(folder)
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json")
         task, options = config["task"], config["options"]
-    except (OSError, ValueError, KeyError) as error:
+        data, drawn = data or options["data"], {name: options[name] for name in ("resolution", "seed", "limit")}
+    except (CheckpointError, KeyError, TypeError) as error:
         raise CheckpointError("the folder holds no run of an experiment", got=str(folder),
                               hint="Give the folder that --output named; it has config.json and model/.") from error
     network = NestedNetwork.load(folder / "model")
-    found = data_sets.load(task, data or options["data"], resolution=options["resolution"], seed=options["seed"],
-                           limit=options["limit"])
+    found = data_sets.load(task, data, **drawn)
     example = jnp.zeros((1, *found.shape), jnp.float32)
     shapes = jax.eval_shape(network.model.init, jax.random.key(0), example)
     if jax.tree.map(lambda a: a.shape, shapes["params"]) != jax.tree.map(lambda a: a.shape, network.params):
         raise DataError("the images do not fit the network of the run", got=found.shape,
                         hint="Give the data set and the resolution that the run was trained with.")
+    if not other_data:
+        _check_fingerprint(folder, config, found)
+    if scale := (read_json(folder / "model" / "model.json")["meta"].get("notes") or {}).get("normalise"):
+        found = replace(found, normalise=Normalise(tuple(scale["mean"]), tuple(scale["std"])))
     return SavedRun(network, trace(network.model, network.variables(0), example), found)
+
+
+def _check_fingerprint(folder: Path, config: dict[str, Any], found: DataSet) -> None:
+    """A `DataError` unless the data are those that the run recorded: when it began, or, of an older run, in its results."""
+    recorded = config.get("fingerprint")
+    if recorded is None and (folder / "results.json").exists():
+        recorded = read_json(folder / "results.json").get("data", {}).get("fingerprint")
+    if recorded != found.fingerprint:
+        raise DataError("these are not the data that the network was trained on" if recorded else
+                        "the run did not record on which data the network was trained",
+                        got=f"fingerprint {found.fingerprint} ({found.source})",
+                        allowed=f"fingerprint {recorded}" if recorded else "",
+                        hint="Say where the data of the run are with --data, or go on with these on purpose: --other-data.")

@@ -255,18 +255,19 @@ def test_the_command_writes_a_table(small, tmp_path, monkeypatch):
         def __init__(self):
             self.network, self.graph = network, graph
 
-        def calibration(self, examples):
-            return [np.zeros((examples, *SHAPE), np.float32)]
-
-    monkeypatch.setattr(saved_run, "read", lambda folder, data=None: Run())
+    monkeypatch.setattr(saved_run, "read", lambda folder, data=None, other_data=False: Run())
     console = Console(record=True, width=120)
     Latency(tmp_path, tmp_path / "table.json", points=2, passes=1)(console, "the command")
     table = LatencyTable.load(tmp_path / "table.json", graph)
     assert table.facts["command"] == "the command"
     shown = console.export_text()
     assert all(op.name in shown for op in table.operations)
-    with pytest.raises(InvalidArgumentError, match="cannot be written"):
-        Latency(tmp_path, tmp_path / "nowhere" / "table.json")(console, "")
+    (tmp_path / "mine.json").write_text("{}")
+    for taken, message in (("nowhere/table.json", "no such folder"), ("table.txt", "cannot be written"), ("mine.json", "did not write")):
+        with pytest.raises(InvalidArgumentError, match=message):
+            Latency(tmp_path, tmp_path / taken)(console, "")
+    Latency(tmp_path, tmp_path / "table.json", points=2, passes=1)(console, "again")  # its own table it replaces
+    assert LatencyTable.load(tmp_path / "table.json").facts["command"] == "again"
 
 
 @needs_qemu

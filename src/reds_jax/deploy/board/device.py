@@ -6,7 +6,6 @@ time is only ever "instructions / clock, at one instruction a cycle" and is call
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +14,9 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from reds_jax.deploy import folder as exported_folder
+from reds_jax.deploy.board import host
+from reds_jax.deploy.escape import c_identifier
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError, RedsError
 
 FLAGS = ("-mthumb", "-O2", "-std=c99", "-ffreestanding", "-fno-tree-loop-distribute-patterns", "-ffunction-sections",
@@ -89,16 +91,14 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
     if board not in BOARDS:
         raise InvalidArgumentError("there is no such board", got=board, allowed=", ".join(BOARDS))
     target, folder = BOARDS[board], Path(folder)
-    if not (folder / f"{name}_model.c").exists():
-        raise InvalidArgumentError("there is no exported network in the folder", got=str(folder),
-                                   hint="Write one with python -m reds_jax.deploy export.")
+    facts = exported_folder.facts(folder)
+    if not (folder / f"{c_identifier(name)}_model.c").exists():
+        raise InvalidArgumentError("the export in the folder has another name", got=name, hint="Give it with --name.")
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
-        facts = json.loads((folder / "model.json").read_text())
         tolerance = "0.0f" if facts["dtype"] == "int8" else "1e-4f"
-        text = (resources.files("reds_jax.deploy.board") / "qemu" / "device.c").read_text()
-        (here / "main.c").write_text(Template(text).substitute(name=name, NAME=name.upper(), tolerance=tolerance,
-                                                               examples=f"{examples}u"))
+        text = Template(part("device.c")).substitute(name=name, NAME=name.upper(), tolerance=tolerance, examples=f"{examples}u")
+        (here / "main.c").write_text(text, encoding="utf-8")
         why = ""
         for largest in reversed(range(len(facts["subnetworks"]))):
             try:
@@ -112,6 +112,11 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
     raise InvalidArgumentError("the exported network has no subnetworks", got=str(folder))
 
 
+def part(name: str) -> str:
+    """A file of ``qemu/``: what is around a program on a bare processor."""
+    return (resources.files("reds_jax.deploy.board") / "qemu" / name).read_text(encoding="utf-8")
+
+
 def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300) -> str:
     """Link ``here``/main.c with an exported folder, run it on a board, and return what it printed."""
     target = BOARDS[board]
@@ -119,14 +124,14 @@ def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float 
 
 
 def _link(folder: Path, here: Path, board: Board, *defines: str) -> Path:
-    for part in ("startup.c", "count.c", "count.h", board.script):
-        (here / part).write_text((resources.files("reds_jax.deploy.board") / "qemu" / part).read_text())
-    image = here / "image.elf"
-    sources = [str(p) for p in sorted(folder.glob("*.c")) if p.name != "main.c"]
+    for name in ("startup.c", "count.c", "count.h", board.script):
+        (here / name).write_text(part(name), encoding="utf-8")
+    image, folder = here / "image.elf", folder.absolute()
+    sources = [str(p) for p in exported_folder.sources(folder)]
     command = [_tool("arm-none-eabi-gcc"), *FLAGS, *board.flags, *defines, f"-I{folder}", f"-I{here}", "-o", str(image),
                *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib", "-Wl,--gc-sections",
                f"-Wl,-T,{here / board.script}", "-lgcc"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = host.run(command)
     if done.returncode and ("overflowed" in done.stderr or "will not fit" in done.stderr):
         why = " and ".join(sorted({line.split(": ", 1)[-1] for line in done.stderr.splitlines() if "overflowed" in line}))
         raise DoesNotFitError(f"the network does not fit {board.name}: {why}")
@@ -147,7 +152,7 @@ def _qemu(image: Path, board: Board, timeout: float) -> str:
     command = [_tool("qemu-system-arm"), "-M", board.machine, "-nographic", "-semihosting-config", "enable=on,target=native",
                "-icount", "shift=10,align=off,sleep=off", "-kernel", str(image)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+        done = host.run(command, timeout=timeout, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired as error:
         raise RedsError(f"the network did not finish on {board.name} within {timeout:.0f} s") from error
     if done.returncode:
@@ -161,7 +166,7 @@ def _parse(text: str) -> tuple[Subnetwork, ...]:
 
 
 def _sections(image: Path) -> dict[str, int]:
-    done = subprocess.run([_tool("arm-none-eabi-size"), "-A", str(image)], capture_output=True, text=True, check=True)
+    done = host.run([_tool("arm-none-eabi-size"), "-A", str(image)])
     found = {row[0]: int(row[1]) for line in done.stdout.splitlines() if len(row := line.split()) == 3 and row[1].isdigit()}
     return {name: sum(size for section, size in found.items() if section == f".{name}")
             for name in ("text", "rodata", "data", "bss")}
@@ -169,5 +174,5 @@ def _sections(image: Path) -> dict[str, int]:
 
 def versions() -> dict[str, str]:
     """The first line that the compiler and QEMU say of themselves."""
-    return {name: subprocess.run([_tool(name), "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return {name: host.run([_tool(name), "--version"]).stdout.splitlines()[0]
             for name in ("arm-none-eabi-gcc", "qemu-system-arm")}

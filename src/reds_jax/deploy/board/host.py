@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy import folder as exported_folder
+from reds_jax.deploy.escape import c_identifier
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError, RedsError
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
@@ -29,17 +32,20 @@ def compiler(name: str | None = None) -> str:
 
 
 def build(folder: Path, output: Path, *flags: str, cc: str | None = None, main: Path | None = None) -> Path:
-    """Compile every source of an exported folder but its example; ``main`` is a program to link, or none for a library."""
-    sources = sorted(p for p in Path(folder).glob("*.c") if p.name != "main.c")
-    if not sources:
-        raise InvalidArgumentError("there is no exported network in the folder", got=str(folder),
-                                   hint="Write one with python -m reds_jax.deploy export.")
+    """Compile the sources that an export wrote, but its example; ``main`` is a program to link, or none for a library."""
+    folder = Path(folder).absolute()
     extra = [str(main)] if main else ["-shared", "-fPIC"]
-    command = [compiler(cc), *WARNINGS, *(flags or ("-O2",)), f"-I{folder}", "-o", str(output), *map(str, sources), *extra]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [compiler(cc), *WARNINGS, *(flags or ("-O2",)), f"-I{folder}", "-o", str(output),
+               *map(str, exported_folder.sources(folder)), *extra]
+    done = run(command)
     if done.returncode:
-        raise RedsError(f"the exported network does not compile ({' '.join(command)}):\n{done.stderr}")
+        raise RedsError(f"the exported network does not compile ({shlex.join(command)}):\n{done.stderr}")
     return output
+
+
+def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program and keep what it prints, whatever its encoding."""
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, **options)
 
 
 class HostNetwork:
@@ -50,10 +56,13 @@ class HostNetwork:
 
     def __init__(self, folder: str | Path, *flags: str, cc: str | None = None, name: str = "reds") -> None:
         folder = Path(folder)
-        self._name = name
+        self._name = c_identifier(name)
+        self.facts = exported_folder.facts(folder)
+        if not (folder / f"{name}_model.c").exists():
+            raise InvalidArgumentError("the export in the folder has another name", got=name,
+                                       hint="Give the name that it was exported with.")
         with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:  # a loaded library needs its file no more
             self._library = ctypes.CDLL(str(build(folder, Path(temporary) / "network.so", *flags, cc=cc)))
-        self.facts = json.loads((folder / "model.json").read_text())
         self._dtype = np.dtype(np.int8 if self.facts["dtype"] == "int8" else np.float32)
         self._invoke = self._function("invoke", ctypes.c_void_p, ctypes.c_void_p)
         self._invoke.restype = ctypes.c_uint32
@@ -68,11 +77,11 @@ class HostNetwork:
 
     def adapt(self, k: int) -> bool:
         """Switch to subnetwork k; False, and nothing changes, if there is none."""
-        return self._function("adapt", ctypes.c_uint32)(k) == 0
+        return 0 <= k < 2**32 and self._function("adapt", ctypes.c_uint32)(k) == 0
 
     def adapt_to_budget(self, macs: int) -> bool:
         """Switch to the largest subnetwork of at most ``macs``; False, and nothing changes, if none is that small."""
-        return self._function("adapt_to_budget", ctypes.c_uint32)(macs) == 0
+        return macs >= 0 and self._function("adapt_to_budget", ctypes.c_uint32)(min(macs, 2**32 - 1)) == 0
 
     @property
     def active(self) -> int:
@@ -81,18 +90,24 @@ class HostNetwork:
 
     def invoke(self, x: np.ndarray) -> np.ndarray:
         """The outputs [N, outputs] for inputs [N, ...] of the network's number format."""
-        x = np.ascontiguousarray(x)
-        if x.dtype != self._dtype or x.size != len(x) * self.facts["input_items"]:
-            raise InvalidArgumentError("these are no inputs of the network", got=(x.dtype.name, x.shape),
-                                       allowed=f"{self._dtype.name}, {self.facts['input_items']} values an example")
+        x = self._given(x, self._dtype)
         out = np.empty((len(x), self.facts["output_items"]), self._dtype)
         for row, result in zip(x, out, strict=True):
             self._invoke(row.ctypes.data, result.ctypes.data)
         return out
 
-    def quantize(self, x: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Real inputs on the grid of an int8 network, by its own C code."""
-        x = np.ascontiguousarray(x, np.float32)
+    def _given(self, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The examples as C reads them, if they have the type and, axis by axis, the shape that it reads."""
+        x = np.ascontiguousarray(x)
+        shape = self.facts["input_shape"]
+        if x.dtype != dtype or list(x.shape[1:]) != shape:
+            raise InvalidArgumentError("these are no inputs of the network", got=f"{x.dtype} {list(x.shape)}",
+                                       allowed=f"{dtype} [N, {', '.join(map(str, shape))}]")
+        return x
+
+    def quantize(self, x: np.ndarray) -> np.ndarray:
+        """Real inputs, float32, on the grid of an int8 network, by its own C code."""
+        x = self._given(x, np.dtype(np.float32))
         out = np.empty(x.shape, np.int8)
         for row, result in zip(x, out, strict=True):
             self._function("quantize", ctypes.c_void_p, ctypes.c_void_p)(row.ctypes.data, result.ctypes.data)
@@ -100,7 +115,7 @@ class HostNetwork:
 
     def from_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """The inputs for uint8 images [N, H, W, C], by the C code of an export with ``normalise``."""
-        pixels = np.ascontiguousarray(pixels, np.uint8)
+        pixels = self._given(pixels, np.dtype(np.uint8))
         out = np.empty(pixels.shape, self._dtype)
         for row, result in zip(pixels, out, strict=True):
             self._function("from_pixels", ctypes.c_void_p, ctypes.c_void_p)(row.ctypes.data, result.ctypes.data)

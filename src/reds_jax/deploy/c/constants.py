@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reds_jax.errors import InvalidArgumentError
+
 
 def lines(entries: Sequence[str], *, per_line: int) -> str:
     """Entries of an array, a few a line."""
@@ -18,7 +20,10 @@ def array(kind: str, name: str, entries: Sequence[str], *, per_line: int) -> str
 
 
 def real(x: float) -> str:
-    """A float32 constant that reads back as the same number."""
+    """A float32 constant that reads back as the same number; C has no constant for what is not finite."""
+    if not np.isfinite(np.float32(x)):
+        raise InvalidArgumentError("a number of the network, or of its inputs and answers, is not finite", got=float(x),
+                                   hint="Check the parameters, the batch statistics and the examples for NaN and infinity.")
     text = f"{np.float32(x):.9g}"
     return (text if any(c in text for c in ".e") else text + ".0") + "f"
 

@@ -7,9 +7,7 @@ recorded answers, a Makefile and a README.
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import tempfile
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -17,14 +15,17 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, get_args
 
-import jax.numpy as jnp
 import numpy as np
 
 from reds_jax.data import Normalise
+from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.c import arena, constants, source
-from reds_jax.deploy.int8.calibrate import Rule, calibrate
+from reds_jax.deploy.escape import c_identifier
+from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
+from reds_jax.deploy.int8.quality import Quality, QuantizationWarning, compare
 from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
 from reds_jax.deploy.int8.simulate import outputs_int8
+from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.deploy.lowering.simulate import outputs
@@ -40,24 +41,25 @@ Dtype = Literal["float32", "int8"]
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What `export` wrote: the folder, the program in floats, its int8 form (for int8 only), the facts of model.json."""
+    """What `export` wrote: the folder, the program in floats, the facts of model.json; for int8 that form and its quality."""
 
     folder: Path
     program: Program
     quantized: QuantizedProgram | None
     facts: dict[str, Any]
+    quality: Quality | None = None
 
     def expected(self, k: int, x: np.ndarray) -> np.ndarray:
         """What the compiled subnetwork k answers: [N, outputs], float32 or int8 (bit for bit)."""
         if self.quantized is not None:
             return outputs_int8(self.quantized, k, x)
-        return np.asarray(outputs(self.program, k, jnp.asarray(x, jnp.float32)))
+        return outputs(self.program, k, x)
 
 
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
-    rule: Rule = "mse", normalise: Normalise | None = None, name: str = "reds",
+    rule: Rule = "mse", percentage: float = PERCENTAGE, normalise: Normalise | None = None, name: str = "reds",
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
@@ -67,39 +69,52 @@ def export(
             where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
-        folder: written whole or not at all; an older export in it is replaced.
+        folder: written whole or not at all. The files of an older export in it are replaced, other files beside them stay.
         dtype: ``"float32"``, or ``"int8"`` by post-training quantisation.
         examples: a few inputs [n, ...] that the exported folder checks itself with; by default the first of the calibration,
             or random ones.
         calibration: batches of training inputs, as the network gets them in use (normalised); needed for int8.
-        rule: how ranges are chosen from the calibration, see `calibrate`.
+        rule, percentage: how ranges are chosen from the calibration, see `calibrate`.
         normalise: what training did to 8-bit pixels; the C code then has a function that does the same.
         name: prefix of the C identifiers and files, so that several networks fit one program.
 
     Raises:
         TraceError: the model has an operation that the device does not run.
-        InvalidArgumentError: an argument that is not allowed, or a network that does not fit 8 bits.
+        InvalidArgumentError: an argument that is not allowed; examples of another shape than traced; a folder that holds
+            something else than an export, or one that was edited; a network that does not fit 8 bits.
+
+    Warns:
+        QuantizationWarning: an int8 subnetwork that is far from its float form, see `reds_jax.deploy.int8.quality`.
     """
     if dtype not in get_args(Dtype):
         raise InvalidArgumentError("there is no such number format", got=dtype, allowed="'float32' or 'int8'")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InvalidArgumentError("this is no prefix of C identifiers", got=name, allowed="lower-case letters, digits and _")
-    batches = None if calibration is None else [np.asarray(b, np.float32) for b in calibration]
-    if dtype == "int8" and not batches:
+    c_identifier(name)
+    exported_folder.check(Path(folder))
+    pure, trees, widths = resolve(model, variables, graph, nested)
+    batches = [floats(b, graph.input_shape, "the calibration examples") for b in calibration or ()]
+    if dtype == "int8" and not any(map(len, batches)):
         raise InvalidArgumentError("int8 needs calibration", hint="Pass calibration=[batch, ...] of training inputs.")
     if examples is None:
-        if batches:
-            examples = batches[0][:4]
+        if any(map(len, batches)):
+            examples = next(batch for batch in batches if len(batch))[:4]
         else:
             examples = np.random.default_rng(0).normal(size=(4, *graph.input_shape)).astype(np.float32)
-    pure, trees, widths = resolve(model, variables, graph, nested)
-    program = lower(pure, trees, widths, np.asarray(examples, np.float32))
-    quantized = quantize(program, calibrate(program, batches, rule=rule)) if dtype == "int8" and batches else None
+    examples = floats(examples, graph.input_shape, "the recorded examples")
+    if not len(examples):
+        raise InvalidArgumentError("the exported folder checks itself with examples, and there is none", allowed="one or more")
+    program = lower(pure, trees, widths, examples)
+    quantized = quality = None
+    if dtype == "int8":
+        quantized = quantize(program, calibrate(program, batches, rule=rule, percentage=percentage))
+        quality = compare(quantized, batches)
     runs = quantized.program if quantized else program
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
     emitter = source.Emitter(quantized or program, plans, name)
-    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype))
+    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality)
+    if quality is not None:
+        exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
+        exported.facts["quality"] = quality.record()
     pixels = ""
     if normalise is not None:
         if len(normalise.mean) != program.tensors[0].channels[0]:
@@ -109,8 +124,10 @@ def export(
         real = normalise(np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, len(normalise.mean)))).T
         pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real)
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
-    given = quantized.input_scale.quantize(examples) if quantized else np.asarray(examples, np.float32)
-    _write(Path(folder), _files(emitter, program, exported.facts, given, answers, pixels))
+    given = quantized.input_scale.quantize(examples) if quantized else examples
+    exported_folder.write(exported.folder, _files(emitter, program, exported.facts, given, answers, pixels))
+    for text in quality.warnings() if quality else ():
+        warnings.warn(text, QuantizationWarning, stacklevel=2)
     return exported
 
 
@@ -143,7 +160,8 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
              "weight_bytes_read": _bytes_read(program, k, emitter.itemsize)} for k, w in enumerate(widths)],
         "weight_bytes": emitter.weight_bytes, "table_bytes": emitter.table_bytes,
         "largest_table_bytes": emitter.largest_table_bytes,
-        "input_items": program.tensors[0].items(0), "output_items": program.tensors[program.output].items(0),
+        "input_shape": list(program.input_shape), "input_items": program.tensors[0].items(0),
+        "output_items": program.tensors[program.output].items(0),
         "ends_in": "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input",
     }
     if quantized:
@@ -188,9 +206,9 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         values[key] = "".join(_template(part + ending, values) for part in parts)
     return {
         f"{name}_model.h": _template("model.h", values), f"{name}_model.c": _template("model.c", values).rstrip() + "\n",
-        "main.c": _template("main.c", values), "Makefile": _template("Makefile", values),
-        "README.md": _template("README.md", values), "model.json": json.dumps(facts, indent=1) + "\n",
-        f"{name}_examples.h": constants.examples(inputs, answers, name), **kernels,
+        "main.c": _template("main.c", values), "README.md": _template("README.md", values),
+        "model.json": json.dumps(facts, indent=1) + "\n", f"{name}_examples.h": constants.examples(inputs, answers, name),
+        **kernels, "Makefile": _template("Makefile", values),
     }
 
 
@@ -199,32 +217,10 @@ def _kernels(dtype: Dtype, *, with_softmax: bool) -> dict[str, str]:
     numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * with_softmax
     prefixes = ("reds_kernels", "reds_policy", *numbers)
     folder = resources.files("reds_jax.deploy.c") / "runtime"
-    return {f.name: f.read_text() for f in sorted(folder.iterdir(), key=lambda f: f.name)
+    return {f.name: f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name)
             if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
 
 
 def _template(name: str, values: dict[str, str]) -> str:
-    text = (resources.files("reds_jax.deploy.c") / "templates" / name).read_text()
+    text = (resources.files("reds_jax.deploy.c") / "templates" / name).read_text(encoding="utf-8")
     return Template(text).substitute(values)
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    """All files or none: they are written beside the folder, which is then replaced."""
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "model.json").exists())):
-        raise InvalidArgumentError("the folder holds something else than an export", got=str(folder),
-                                   allowed="a new or empty folder, or an older export")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    old = fresh.with_name(fresh.name + ".old")
-    try:
-        for name, text in files.items():
-            (fresh / name).write_text(text)
-        fresh.chmod(0o755)
-        if folder.exists():
-            folder.replace(old)
-        fresh.replace(folder)
-    finally:
-        if old.exists() and not folder.exists():  # interrupted between the two renames
-            old.replace(folder)
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from reds_jax.deploy.c.arena import Plan
 from reds_jax.deploy.c.constants import array, lines, real
+from reds_jax.deploy.escape import c_comment, c_identifier
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 
@@ -27,7 +28,7 @@ class Emitter:
     def __init__(self, network: Program | QuantizedProgram, plans: Sequence[Plan], name: str) -> None:
         self.quantized = network if isinstance(network, QuantizedProgram) else None
         self.program = network.program if isinstance(network, QuantizedProgram) else network
-        self.plans, self.name, self.upper = plans, name, name.upper()
+        self.plans, self.name, self.upper = plans, c_identifier(name), name.upper()
         self.short, self.element, self.itemsize = ("s8", "int8_t", 1) if self.quantized else ("f32", "float", 4)
         self.count = self.program.subnetworks
         self.constants: list[str] = []
@@ -97,13 +98,14 @@ class Emitter:
         return "{" + ", ".join(f"{v}u" for v in values) + "}"
 
     def _window(self, i: int, op: Operation) -> str:
-        self.constants.append(f"static const reds_window window_{i} = {self._window_fields(op)}; /* {op.name}: {op.kind} */\n")
+        self.constants.append(f"static const reds_window window_{i} = {self._window_fields(op)}; "
+                              f"/* {c_comment(op.name)}: {op.kind} */\n")
         return f"window_{i}"
 
     def _layer(self, i: int, op: Operation) -> str:
         weights, row = self._store(i, op)
         rest = f"{self.quantized.slopes[i]}" if self.quantized else f"{_ACTIVATIONS[op.activation]}, {real(op.slope)}"
-        self.constants.append(f"static const reds_{self.short}_layer layer_{i} = {{ /* {op.name}: {op.kind} */\n"
+        self.constants.append(f"static const reds_{self.short}_layer layer_{i} = {{ /* {c_comment(op.name)}: {op.kind} */\n"
                               f"    {self._window_fields(op)}, {weights}, {row}u, {rest}\n}};\n")
         return f"layer_{i}"
 

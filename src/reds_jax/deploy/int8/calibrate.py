@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 
+from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Program
 from reds_jax.deploy.lowering.simulate import simulate
 from reds_jax.errors import InvalidArgumentError
 
-Rule = Literal["minmax", "mse"]
+Rule = Literal["minmax", "mse", "percentile"]
+PERCENTAGE = 99.9
 _SAMPLES = 1 << 14  # values of a tensor that are looked at, from every batch
 _SHRINKS = np.linspace(0.3, 1.0, 71)
 
@@ -55,18 +57,37 @@ class Ranges:
     high: np.ndarray
 
 
-def calibrate(program: Program, batches: Iterable[np.ndarray], *, rule: Rule = "mse", seed: int = 0) -> Ranges:
-    """Run every subnetwork on the batches and choose the range of every tensor.
+def calibrate(
+    program: Program, batches: Iterable[np.ndarray], *, rule: Rule = "mse", percentage: float = PERCENTAGE, seed: int = 0,
+) -> Ranges:
+    r"""Run every subnetwork on the batches and choose the range of every tensor.
+
+    Of the n values of a tensor, sorted as :math:`v_1 \le \dots \le v_n` (of large ones a random sample):
+
+    - ``"minmax"`` covers :math:`[v_1, v_n]`;
+    - ``"mse"`` covers :math:`[s v_1, s v_n]` with the s in [0.3, 1] that makes the mean squared error of the rounded values
+      smallest (Banner et al. 2019, arXiv 1810.05723, choose a clip this way); one value far outside is worth more to it than
+      all others, and the logits are not clipped;
+    - ``"percentile"`` covers :math:`[v_{1+m}, v_{n-m}]`, :math:`m = \lfloor n (1 - p/100) / 2 \rfloor`, p the percentage:
+      at each end it leaves out half of the rest, however far out that is, of the logits too (Krishnamoorthi 2018,
+      arXiv 1806.08342, 3.1; Wu et al. 2020, arXiv 2004.09602, 4.2).
 
     Args:
         batches: inputs [N, ...] as the network gets them in use; a few hundred examples of the training data. Labels are not
             needed, and test data are not to be used: calibration is a choice.
-        rule: ``"minmax"`` covers all values seen; ``"mse"`` clips where that makes the mean squared error of the rounded
-            values smallest (on a random sample of the values; Banner et al. 2019, arXiv 1810.05723, choose a clip this way).
+        rule: one of these.
+        percentage: of the values that ``"percentile"`` covers, above 50 and up to 100.
         seed: of the sample.
+
+    Raises:
+        InvalidArgumentError: a rule or percentage that is not allowed, inputs of another shape or type than the network was
+            traced with, or none that is finite.
     """
-    if rule not in ("minmax", "mse"):
-        raise InvalidArgumentError("there is no such calibration rule", got=rule, allowed="'minmax' or 'mse'")
+    if rule not in get_args(Rule):
+        raise InvalidArgumentError("there is no such calibration rule", got=rule, allowed="'minmax', 'mse' or 'percentile'")
+    if not 50 < percentage <= 100:
+        raise InvalidArgumentError("the percentage of the values that ranges cover is out of range", got=percentage,
+                                   allowed="above 50, up to 100")
     k_count, t_count = program.subnetworks, len(program.tensors)
     low = np.full((k_count, t_count), np.inf)
     high = np.full((k_count, t_count), -np.inf)
@@ -76,21 +97,34 @@ def calibrate(program: Program, batches: Iterable[np.ndarray], *, rule: Rule = "
     for batch in batches:
         if not len(batch):
             continue
+        batch = floats(batch, program.input_shape, "the calibration examples")
         for k, run in enumerate(runs):
-            for t, value in enumerate(run(jnp.asarray(batch, jnp.float32))):
+            for t, value in enumerate(run(jnp.asarray(batch))):
                 value = np.asarray(value).ravel()
                 low[k, t], high[k, t] = min(low[k, t], value.min()), max(high[k, t], value.max())
                 samples[k][t].append(value if value.size <= _SAMPLES else rng.choice(value, _SAMPLES, replace=False))
     if not np.isfinite(low).all() or not np.isfinite(high).all():
         raise InvalidArgumentError("calibration needs at least one batch of finite inputs and outputs",
                                    hint="Pass a few hundred training examples; check the model for NaN and infinity.")
-    if rule == "mse":
+    if rule == "percentile":
+        for k in range(k_count):
+            for t in range(t_count):
+                low[k, t], high[k, t] = _inner(np.concatenate(samples[k][t]), low[k, t], high[k, t], percentage)
+    elif rule == "mse":
         logits = {program.output, program.without_softmax().output}  # clipping these would tie the best classes
         for k in range(k_count):
             for t in set(range(t_count)) - logits:
                 low[k, t], high[k, t] = _clip(np.concatenate(samples[k][t]), low[k, t], high[k, t])
     low[:, 0], high[:, 0] = low[:, 0].min(), high[:, 0].max()  # one input for all subnetworks
     return Ranges(low, high)
+
+
+def _inner(sample: np.ndarray, low: float, high: float, percentage: float) -> tuple[float, float]:
+    """The range of all values but the outermost ones; of an array that is nearly all zeros, the range of all."""
+    left_out = int(len(sample) * (1 - percentage / 100) / 2)
+    ends = np.partition(sample, [left_out, len(sample) - 1 - left_out])
+    found = float(ends[left_out]), float(ends[len(sample) - 1 - left_out])
+    return found if any(found) else (low, high)
 
 
 def _clip(sample: np.ndarray, low: float, high: float) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
 from reds_jax.deploy.lowering.simulate import image, linear, pool
 
@@ -27,7 +28,7 @@ def simulate_int8(quantized: QuantizedProgram, k: int) -> Callable[[jax.Array], 
 
     @jax.jit
     def run(x: jax.Array, constants: tuple[Constants, ...]) -> list[jax.Array]:
-        values: dict[int, jax.Array] = {0: image(program.tensors[0], x)}
+        values: dict[int, jax.Array] = {0: image(program, x)}
         for i, (op, known) in enumerate(zip(program.operations, constants, strict=True)):
             inputs = [values[j].astype(jnp.int32) for j in op.inputs]
             values[op.output] = _step(quantized, i, k, inputs, known).astype(jnp.int8)
@@ -58,8 +59,8 @@ def _constants(quantized: QuantizedProgram, i: int, k: int) -> Constants:
 
 def outputs_int8(quantized: QuantizedProgram, k: int, x: np.ndarray) -> np.ndarray:
     """The int8 outputs [N, classes] of subnetwork k for float inputs, which are put on the input's grid first."""
-    tensors = simulate_int8(quantized, k)(jnp.asarray(quantized.input_scale.quantize(x)))
-    return np.asarray(tensors[quantized.program.output]).reshape(len(x), -1)
+    given = quantized.input_scale.quantize(floats(x, quantized.program.input_shape, "the inputs"))
+    return np.asarray(simulate_int8(quantized, k)(jnp.asarray(given))[quantized.program.output]).reshape(len(given), -1)
 
 
 def mulhi(a: jax.Array, b: jax.Array) -> jax.Array:

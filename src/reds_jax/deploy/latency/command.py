@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from reds_jax.deploy import saved_run
+from reds_jax.console import escape
+from reds_jax.deploy import one_file, saved_run
 from reds_jax.deploy.latency.measure import Machine, Statistic, measure
-from reds_jax.deploy.latency.table import LatencyTable
+from reds_jax.deploy.latency.table import MARK, LatencyTable
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
@@ -47,31 +49,33 @@ class Latency:
     """Of the random weights and inputs."""
 
     def __call__(self, console: Console, command: str) -> None:
-        if self.output.suffix != ".json" or not self.output.parent.is_dir():
-            raise InvalidArgumentError("the table cannot be written there", got=str(self.output),
-                                       allowed="a .json file in a folder that exists")
-        saved = saved_run.read(self.run, data=self.data)
+        if self.output.suffix != ".json":
+            raise InvalidArgumentError("the table cannot be written there", got=str(self.output), allowed="a .json file")
+        one_file.check(self.output, MARK)
+        saved = saved_run.read(self.run, data=self.data, other_data=True)  # only the shape of the data matters
         network, graph = saved.network, saved.graph
-        program = lower(network.model, [network.variables(-1)], [graph.full_widths], saved.calibration(1)[0])
+        example = np.zeros((1, *graph.input_shape), np.float32)
+        program = lower(network.model, [network.variables(-1)], [graph.full_widths], example)
         table = measure(
             program, graph, self.dtype, machine=self.machine, points=self.points, multiple=self.multiple, passes=self.passes,
             statistic=self.statistic, flags=self.flags.split(), cc=self.cc, seed=self.seed)
         table = replace(table, facts={"command": command, **table.facts})
         table.save(self.output)
         show(console, table, graph)
-        console.print(f"{self.output}: width_problem(graph, scores, step={self.multiple}, "
+        console.print(f"{escape(self.output)}: width_problem(graph, scores, step={self.multiple}, "
                       f'extra_resources={{"{table.unit}": LatencyTable.load(...)}})', highlight=False, soft_wrap=True)
 
 
 def show(console: Console, table: LatencyTable, graph: ChannelGraph) -> None:
     """What the full network costs, layer by layer, and how far the interpolation is off."""
     columns = ("layer", "kind", "measured widths", table.unit, "share")
-    shown = Table(*columns, title=f"{table.facts['machine']}, {table.dtype}: the full network")
+    shown = Table(*columns, title=f"{escape(table.facts['machine'])}, {table.dtype}: the full network")
     full = graph.integers(1.0)
     total = table.cost(graph, 1.0)
     for op in table.operations:
         cost = float(op.at(*(size(full) for size in op.sizes)))
-        shown.add_row(op.name, op.kind, " x ".join(str(len(p)) for p in op.points), f"{cost:,.1f}", f"{cost / total:.1%}")
+        measured = " x ".join(str(len(p)) for p in op.points)
+        shown.add_row(escape(op.name), op.kind, measured, f"{cost:,.1f}", f"{cost / max(total, 1e-9):.1%}")
     console.print(shown)
     error = table.facts["interpolation"]
     console.print(f"{total:,.1f} {table.unit} in all, {graph.macs():,} MACs. At {error['checks']} widths outside of the grid "

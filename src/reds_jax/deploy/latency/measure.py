@@ -9,10 +9,8 @@ Both are taken at a grid of widths and at some widths outside of it, where the i
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,8 +63,8 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         folder = Path(temporary)
         for name, source in kernels(dtype).items():
-            (folder / name).write_text(source)
-        (folder / "latency.c").write_text(text(program, measured, dtype, seed))
+            (folder / name).write_text(source, encoding="utf-8")
+        (folder / "latency.c").write_text(text(program, measured, dtype, seed), encoding="utf-8")
         found, facts = (_on_host(folder, passes, statistic, tuple(flags), cc) if machine == "host"
                         else _in_qemu(folder, machine))
     if len(found) != len(cases(measured)):
@@ -96,7 +94,7 @@ def _on_host(folder: Path, passes: int, statistic: Statistic, flags: tuple[str, 
 def _in_qemu(folder: Path, machine: str) -> tuple[np.ndarray, dict[str, Any]]:
     board, runs_on = device.BOARDS[machine], device.BOARDS["m4"]
     for part in ("startup.c", "count.c", "count.h", runs_on.script):
-        (folder / part).write_text((resources.files("reds_jax.deploy.board") / "qemu" / part).read_text())
+        (folder / part).write_text(device.part(part), encoding="utf-8")
     gcc = device._tool("arm-none-eabi-gcc")
     soft = () if machine == "m4" else ("-mfloat-abi=soft",)
     counter = folder / "count.o"  # for the timer of the board that it runs on
@@ -114,7 +112,7 @@ def _in_qemu(folder: Path, machine: str) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = host.run(command)
     if "overflowed" in done.stderr or "will not fit" in done.stderr:
         raise device.DoesNotFitError("the weights and the arrays of the largest layer do not fit the memory of the board",
                                      hint="A narrower network fits, or int8.")

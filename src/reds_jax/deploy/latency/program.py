@@ -18,6 +18,7 @@ import numpy as np
 
 from reds_jax.deploy.c.constants import real
 from reds_jax.deploy.c.export import Dtype, scratch_bytes
+from reds_jax.deploy.escape import c_comment
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
@@ -109,7 +110,8 @@ def kernels(dtype: Dtype) -> dict[str, str]:
     """The sources of the kernels."""
     prefixes = ("reds_kernels", "reds_s8" if dtype == "int8" else "reds_f32")
     folder = resources.files("reds_jax.deploy.c") / "runtime"
-    return {f.name: f.read_text() for f in folder.iterdir() if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+    return {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir()
+            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
 
 
 def text(program: Program, measured: Sequence[Measured], dtype: Dtype, seed: int) -> str:
@@ -141,7 +143,7 @@ def text(program: Program, measured: Sequence[Measured], dtype: Dtype, seed: int
                         "channels[k].offset = (float)(draw() >> 8) * (1.0f / 33554432.0f) - 0.25f;",
         "layers": "\n".join(layers), "count": len(lines), "cases": ",\n".join(lines),
     }
-    template = (resources.files("reds_jax.deploy.latency") / "program.c").read_text()
+    template = (resources.files("reds_jax.deploy.latency") / "program.c").read_text(encoding="utf-8")
     return Template(template).substitute(values)
 
 
@@ -186,7 +188,7 @@ def _layer(program: Program, op: Operation, i: int, short: str, begin: int) -> s
         arguments = f"in.entries, out.entries, {out.positions}u, w->outputs"
     else:
         arguments = f"in.entries, out.entries, w->outputs * {out.positions}u"
-    return (f"/* {op.name}: {op.kind} */\n{constants}"
+    return (f"/* {c_comment(op.name)}: {op.kind} */\n{constants}"
             f"static void call_{i}(const width *w) {{ reds_{short}_{op.kind}({arguments}); }}\n")
 
 

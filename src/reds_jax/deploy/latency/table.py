@@ -18,12 +18,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from reds_jax.deploy import one_file
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Layer, Size, WidthLike
 from reds_jax.knapsack import Table
 
 Unit = Literal["latency_us", "instructions"]
 FORMAT = "reds_jax latency table 1"
+MARK = b'"format": "reds_jax latency table '
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,16 +138,15 @@ class LatencyTable:
                      for over, table in sums.items())
 
     def save(self, path: str | Path) -> None:
-        """Write the table as JSON, whole or not at all."""
-        from reds_jax.training.arrays import write_text
-
+        """Write the table as JSON, whole or not at all; it replaces nothing but an older table."""
         digits, kind = (0, int) if self.unit == "instructions" else (4, float)
         lines = [json.dumps({**asdict(op), "costs": np.round(op.costs, digits).astype(kind).tolist()})
                  for op in self.operations]
         head = {"format": FORMAT, "unit": self.unit, "dtype": self.dtype, "facts": dict(self.facts), "groups": self.groups,
                 "layers": [asdict(layer) for layer in self.layers]}
         records = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in head.items())
-        write_text(Path(path), f'{{\n{records},\n "operations": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n")
+        text = f'{{\n{records},\n "operations": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+        one_file.write(Path(path), text.encode(), MARK)
 
     @classmethod
     def load(cls, path: str | Path, graph: ChannelGraph | None = None) -> LatencyTable:

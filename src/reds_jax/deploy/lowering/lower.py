@@ -56,7 +56,7 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
     writer = Writer(len(widths), first.demands)
     output, argmax = _pass(program, writer, parameters, Kept(found, integers))
     macs = tuple(found.graph.macs(n) for n in integers)
-    return Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax)
+    return Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax, tuple(inputs[0].shape[1:]))
 
 
 def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Known]:

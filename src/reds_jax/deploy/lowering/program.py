@@ -105,7 +105,7 @@ class Program:
     """The operations in the order of execution. Tensor 0 is the input; ``output`` is the result.
 
     ``macs`` counts the multiply-accumulates of the subnetworks; ``argmax`` says that the model ends in the class with the
-    largest output, which the caller takes from the result.
+    largest output, which the caller takes from the result; ``input_shape`` is that of one example, (H, W, C) or (C,).
     """
 
     tensors: tuple[Tensor, ...]
@@ -113,6 +113,7 @@ class Program:
     output: int
     macs: tuple[int, ...]
     argmax: bool = False
+    input_shape: tuple[int, ...] = ()
 
     @property
     def subnetworks(self) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor, Window
+from reds_jax.deploy.lowering.examples import check_shape, floats
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Window
 
 
 def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]:
@@ -23,9 +25,10 @@ def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]
     return lambda x: run(x, constants)
 
 
-def outputs(program: Program, k: int, x: jax.Array) -> jax.Array:
-    """The outputs [N, classes] of subnetwork k for a batch of inputs."""
-    return simulate(program, k)(x)[program.output].reshape(len(x), -1)
+def outputs(program: Program, k: int, x: Any) -> np.ndarray:
+    """The outputs [N, classes] of subnetwork k for a batch of inputs, float32."""
+    given = floats(x, program.input_shape, "the inputs")
+    return np.asarray(simulate(program, k)(jnp.asarray(given))[program.output]).reshape(len(given), -1)
 
 
 Constants = tuple[tuple[np.ndarray, ...], ...]
@@ -38,16 +41,17 @@ def _constants(program: Program, k: int) -> Constants:
 
 
 def _run(program: Program, k: int, x: jax.Array, constants: Constants | None = None) -> list[jax.Array]:
-    values: dict[int, jax.Array] = {0: image(program.tensors[0], x)}
+    values: dict[int, jax.Array] = {0: image(program, x)}
     for op, known in zip(program.operations, constants or _constants(program, k), strict=True):
         values[op.output] = _step(program, op, [values[i] for i in op.inputs], known)
     return [values[i] for i in range(len(program.tensors))]
 
 
-def image(tensor: Tensor, x: jax.Array) -> jax.Array:
-    """A batch of inputs as [N, C, H, W], whatever way they lie."""
-    n = len(x)
-    return x.reshape(n, tensor.height, tensor.width, -1).transpose(0, 3, 1, 2)
+def image(program: Program, x: jax.Array) -> jax.Array:
+    """A batch of inputs as [N, C, H, W], whatever way they lie; an `InvalidArgumentError` for another shape than traced."""
+    check_shape(x.shape, program.input_shape, "the inputs")
+    tensor = program.tensors[0]
+    return x.reshape(len(x), tensor.height, tensor.width, -1).transpose(0, 3, 1, 2)
 
 
 def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple[np.ndarray, ...]) -> jax.Array:

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from reds_jax.deploy import one_file
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.deploy.lowering.subnetworks import resolve
 from reds_jax.deploy.phone.exported_file import ExportedFile
@@ -29,8 +30,8 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
-from reds_jax.training.arrays import write_bytes
 
+MARK = b"reds_jax"  # description of the model
 Dtype = Literal["float32", "int8"]
 
 
@@ -49,7 +50,7 @@ def export(
             where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
-        path: the file, written whole or not at all.
+        path: the file, written whole or not at all; it replaces nothing but an older export.
         dtype: ``"float32"``, or ``"int8"``: weights of dense layers and convolutions in 8 bits with a scale per output,
             depthwise weights and activations in floats (dynamic range).
         copies: how much of a matrix, as a fraction of its entries, may be written again so that the smallest subnetworks have
@@ -59,17 +60,18 @@ def export(
     Raises:
         MissingDependencyError: the package ai-edge-litert is not installed.
         TraceError: the model has an operation that the device does not run.
-        InvalidArgumentError: an argument that is not allowed.
+        InvalidArgumentError: an argument that is not allowed, or something else has that path.
     """
     if dtype not in get_args(Dtype):
         raise InvalidArgumentError("there is no such number format", got=dtype, allowed="'float32' or 'int8'")
     if not copies >= 0:
         raise InvalidArgumentError("copies is a fraction of the weights", got=copies, allowed="0 or more")
+    one_file.check(Path(path), MARK)
     file = File(int8=dtype == "int8")
     pure, trees, widths = resolve(model, variables, graph, nested)
     program = lower(pure, trees, widths, np.zeros((1, *graph.input_shape), np.float32))
     subnetworks = [Subnetwork(file, program, k, graph.input_shape, copies) for k in range(program.subnetworks)]
     data = file.data()
-    write_bytes(Path(path), data)
+    one_file.write(Path(path), data, MARK)
     return ExportedFile(Path(path), program, len(data), sum(s.weight_bytes for s in subnetworks),
                         sum(s.table_bytes for s in subnetworks), dtype)

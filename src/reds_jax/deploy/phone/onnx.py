@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy import one_file
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.deploy.lowering.subnetworks import resolve
 from reds_jax.deploy.phone.exported_file import ExportedFile
@@ -23,7 +24,8 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.optional import needs
-from reds_jax.training.arrays import write_bytes
+
+MARK = b"\x12\x08reds_jax"  # producer_name of the ONNX model
 
 
 def export(
@@ -41,14 +43,15 @@ def export(
             where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
-        path: the file, written whole or not at all.
+        path: the file, written whole or not at all; it replaces nothing but an older export.
 
     Raises:
         MissingDependencyError: the package onnx is not installed.
         TraceError: the model has an operation that the device does not run.
-        InvalidArgumentError: the subnetworks are not nested.
+        InvalidArgumentError: the subnetworks are not nested, or something else has that path.
     """
     onnx = _onnx()
+    one_file.check(Path(path), MARK)
     pure, trees, widths = resolve(model, variables, graph, nested)
     program = lower(pure, trees, widths, np.zeros((1, *graph.input_shape), np.float32))
     writer = Writer(onnx, program, graph.input_shape)
@@ -56,7 +59,7 @@ def export(
                             "macs": program.macs})
     onnx.checker.check_model(written, full_check=True)
     data = written.SerializeToString()
-    write_bytes(Path(path), data)
+    one_file.write(Path(path), data, MARK)
     return ExportedFile(Path(path), program, len(data), writer.weight_bytes, writer.table_bytes)
 
 

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from reds_jax import report
-from reds_jax.deploy import saved_run
+from reds_jax.deploy import folder, one_file, saved_run
 from reds_jax.deploy.c.export import export
-from reds_jax.deploy.policy.demonstration import demonstrate, plot
-from reds_jax.training.arrays import write_text
+from reds_jax.deploy.policy.demonstration import MARK, check, demonstrate, plot
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,22 @@ class Policy:
     """Of the trace of other work."""
     data: str | None = None
     """Where the data of the run are now, if they have moved."""
+    other_data: bool = False
+    """Go on with data of another fingerprint than those that the run was trained on."""
 
     def __call__(self, console: Console, command: str) -> None:
         report.check_plots()
-        saved = saved_run.read(self.run, data=self.data)
+        picture, record = self.output / "policy.png", self.output / "policy.json"
+        folder.check(self.output / "c99")
+        for path in (picture, record) if self.output.is_dir() else ():
+            one_file.check(path, MARK)
+        saved = saved_run.read(self.run, data=self.data, other_data=self.other_data)
+        check(saved, steps=self.steps, energy=self.energy, seed=self.seed)
         exported = export(saved.network.model, None, saved.graph, saved.network, self.output / "c99", "int8",
-                              calibration=saved.calibration())
+                          calibration=saved.calibration())
         logs = demonstrate(saved, exported, steps=self.steps, energy=self.energy, board=self.board, seed=self.seed)
         unit = "MACs" if self.board == "host" else "instructions"
-        plot(self.output / "policy.png", logs, unit=unit, title=f"{self.run.name} on "
+        plot(picture, logs, unit=unit, title=f"{self.run.name} on "
                     + ("a PC" if self.board == "host" else "an emulated Cortex-M4F") + f", {self.steps} test images")
         table = Table(title=f"answers that are right, in time, and with energy left; cost in {unit}")
         for column in ("scene", "policy", "right", "mean cost", "nothing run", "subnetworks used"):
@@ -54,7 +60,8 @@ class Policy:
             table.add_row(log.scene, log.policy, f"{100 * log.accuracy:.1f} %", f"{log.cost.mean():,.0f}",
                           str(int((log.subnetwork < 0).sum())), used)
         console.print(table)
-        write_text(self.output / "policy.json", report.to_json({
-            "command": command, "environment": report.environment(), "data": saved.data.source, "unit": unit,
+        one_file.write(record, report.to_json({
+            "written_by": MARK.decode(), "command": command, "environment": report.environment(),
+            "data": saved.data.source, "fingerprint": saved.data.fingerprint, "unit": unit,
             "logs": [{"scene": log.scene, "policy": log.policy, "right": log.accuracy, "available": log.available.tolist(),
-                      "subnetwork": log.subnetwork.tolist(), "cost": log.cost.tolist()} for log in logs]}))
+                      "subnetwork": log.subnetwork.tolist(), "cost": log.cost.tolist()} for log in logs]}).encode(), MARK)

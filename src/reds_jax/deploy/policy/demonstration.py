@@ -6,7 +6,7 @@ prints is read here, summed up and drawn.
 
 from __future__ import annotations
 
-import subprocess
+import io
 import tempfile
 from dataclasses import dataclass
 from importlib import resources
@@ -16,14 +16,18 @@ from typing import Literal
 
 import numpy as np
 
+from reds_jax.deploy import one_file
 from reds_jax.deploy.board import device, host
 from reds_jax.deploy.c.constants import array
 from reds_jax.deploy.c.export import Exported
+from reds_jax.deploy.escape import c_identifier
+from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.saved_run import SavedRun
 from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.optional import needs
 
 SCENES = ("deadlines", "battery")
+MARK = b"reds_jax.deploy policy"
 POLICIES = ("adaptive", "smallest", "largest")
 
 
@@ -60,6 +64,14 @@ def time_trace(steps: int, seed: int) -> np.ndarray:
     return (np.where(burst, 0.0, wave) * 256).astype(np.int64)
 
 
+def check(saved: SavedRun, *, steps: int, energy: float, seed: int) -> None:
+    """An `InvalidArgumentError` for options that `demonstrate` does not take."""
+    if not 1 <= steps <= len(saved.data.test) or not 0 <= energy <= 1 or seed < 0:
+        raise InvalidArgumentError("there are too many or too few steps, the energy is no share, or the seed is negative",
+                                   got=(steps, energy, seed),
+                                   allowed=f"1 to {len(saved.data.test)} steps, energy in [0, 1], a seed from 0")
+
+
 def demonstrate(
     saved: SavedRun, exported: Exported, *, steps: int = 120, energy: float = 0.5, board: Literal["host", "m4"] = "host",
     seed: int = 0, name: str = "reds",
@@ -73,10 +85,9 @@ def demonstrate(
     """
     if exported.quantized is None:
         raise InvalidArgumentError("the demonstration runs an int8 export")
-    if not 1 <= steps <= len(saved.data.test) or not 0 <= energy <= 1:
-        raise InvalidArgumentError("there are too many or too few steps, or the energy is no share", got=(steps, energy),
-                                   allowed=f"1 to {len(saved.data.test)} steps, energy in [0, 1]")
-    inputs = exported.quantized.input_scale.quantize(saved.data.read(saved.data.test.images[:steps]))
+    check(saved, steps=steps, energy=energy, seed=seed)
+    images = floats(saved.data.read(saved.data.test.images[:steps]), exported.program.input_shape, "the test images")
+    inputs = exported.quantized.input_scale.quantize(images)
     header = "\n".join([
         "#include <stdint.h>", f"#define POLICY_STEPS {steps}u", f"#define POLICY_ENERGY {round(energy * 256)}u",
         array("int8_t", "policy_inputs", [str(v) for v in inputs.ravel()], per_line=32),
@@ -84,12 +95,12 @@ def demonstrate(
         array("uint8_t", "policy_labels", [f"{v}u" for v in saved.data.test.labels[:steps]], per_line=32)])
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
-        (here / "policy_data.h").write_text(header)
-        text = (resources.files("reds_jax.deploy.policy") / "demonstration.c").read_text()
-        (here / "main.c").write_text(Template(text).substitute(name=name, NAME=name.upper()))
+        (here / "policy_data.h").write_text(header, encoding="utf-8")
+        text = (resources.files("reds_jax.deploy.policy") / "demonstration.c").read_text(encoding="utf-8")
+        (here / "main.c").write_text(Template(text).substitute(name=c_identifier(name), NAME=name.upper()), encoding="utf-8")
         if board == "host":
             program = host.build(exported.folder, here / "policy", "-O2", f"-I{here}", main=here / "main.c")
-            done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+            done = host.run([str(program)])
             if done.returncode:
                 raise RedsError(f"the demonstration ended with status {done.returncode}:\n{done.stderr}")
             printed = done.stdout
@@ -134,5 +145,7 @@ def plot(path: Path, logs: list[Log], *, unit: str, title: str) -> None:
         top.legend(fontsize=8)
         bottom.legend(fontsize=8)
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110, metadata={"Software": MARK.decode()})
     plt.close(figure)
+    one_file.write(path, drawn.getvalue(), MARK)
