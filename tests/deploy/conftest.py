@@ -60,7 +60,7 @@ def finished(tmp_path_factory):
     graph = trace(model, variables, x)
     widths = tuple(graph.widths(f) for f in (0.25, 1.0))
     network = NestedNetwork(model, variables["params"], (variables["batch_stats"],) * 2, widths,
-                            tuple(graph.macs(w) for w in widths))
+                            tuple(graph.macs(w) for w in widths), x)
     network.save(folder / "model", architecture={"name": "cnn_s", "arguments": {"classes": 10}})
     options = {"data": "synthetic", "resolution": None, "seed": 0, "limit": 40}
     (folder / "config.json").write_text(json.dumps({"task": "fashion_mnist", "options": options}))

@@ -20,6 +20,7 @@ from rich.table import Table
 from reds_jax import data as data_sets
 from reds_jax import models, pipeline, report
 from reds_jax.data import DataSet
+from reds_jax.data.npz import read_npz
 from reds_jax.errors import DataError, RedsError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.graph import ChannelGraph
@@ -213,11 +214,7 @@ def _import(task: Task, path: Path, prefix: str) -> Any:
     """Variables from an .npz of a trained network."""
     if task.import_weights is None:
         raise DataError(f"{task.name} has no importer of weights", got=str(path), hint="Leave --pretrained out.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name.removeprefix(prefix).lstrip("/"): file[name] for name in file.files if name.startswith(prefix)}
-    except (OSError, ValueError) as error:
-        raise DataError("the weights cannot be read", got=str(path), allowed="an .npz file of arrays") from error
+    arrays = {name.removeprefix(prefix).lstrip("/"): a for name, a in read_npz(path).items() if name.startswith(prefix)}
     if not arrays:
         raise DataError(f"no array in {path} starts with {prefix!r}", hint="Give --pretrained-prefix as the file names it.")
     return task.import_weights(arrays)

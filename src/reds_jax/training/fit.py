@@ -26,7 +26,7 @@ from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
 from reds_jax.training.progress import Progress, restore
 from reds_jax.training.step import TrainState, step_builder
-from reds_jax.widths import Width
+from reds_jax.widths import Width, check_widths
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,14 @@ def fit(
         CheckpointError: the folder holds a run with another configuration, or a damaged one.
     """
     model, variables = adapt(model, variables)
+    widths = check_widths(widths)
     optimizer = config.optimizer.build()
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
         normalise=normalise, augment=config.augment, share=config.share)
     start = Progress(TrainState.create(variables, optimizer, len(widths), jax.random.key(config.seed)))
     objective = _checked(objective, model, start.state, train, validation, config, normalise)
-    run = Run(model, tuple(widths), config, objective, normalise, build(objective), train, validation)
+    run = Run(model, widths, config, objective, normalise, build(objective), train, validation)
     console = Console() if console is None else console
     if folder is None:
         return _result(run.finish(start, None, None, console), objective)
