@@ -100,8 +100,8 @@ def test_wrong_values_are_named_with_the_allowed_ones(arguments, words, capsys):
 def test_errors_of_the_library_are_one_message(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(vww.TASK, ["--data", "ftp:somewhere", "--output", str(tmp_path)])
-    assert stopped.value.code == 1
-    assert "error:" in (shown := capsys.readouterr().out)
+    assert stopped.value.code == 2
+    assert "error:" in (shown := capsys.readouterr().err)
     assert "synthetic" in shown
 
 

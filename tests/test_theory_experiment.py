@@ -144,4 +144,4 @@ def test_an_output_that_cannot_be_written(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         theory.main(["--output", str(tmp_path / "file"), "--instances", "1"])
     assert stop.value.code == 1
-    assert "cannot be written" in capsys.readouterr().out
+    assert "A file is in the place of a folder" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reds_jax import report
+from reds_jax.console import console, guard
 from reds_jax.deploy import accuracy, saved_run
 from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
@@ -22,7 +23,7 @@ from reds_jax.deploy.int8.calibrate import Rule
 from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy
-from reds_jax.errors import InvalidArgumentError, RedsError
+from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.arrays import write_text
 
 
@@ -148,16 +149,12 @@ Command = (
 )
 
 
+@guard
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the command line, run, and turn an error of the library into one message and exit code 1."""
+    """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     command = tyro.cli(Command, args=argv, prog="python -m reds_jax.deploy", description=__doc__)  # type: ignore[arg-type]
-    console = Console()
-    try:
-        command(console, f"python -m reds_jax.deploy {shlex.join(argv)}")
-    except RedsError as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    command(console(), f"python -m reds_jax.deploy {shlex.join(argv)}")
 
 
 if __name__ == "__main__":

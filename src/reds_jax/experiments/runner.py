@@ -19,9 +19,10 @@ from rich.table import Table
 
 from reds_jax import data as data_sets
 from reds_jax import models, pipeline, report
+from reds_jax.console import console, guard
 from reds_jax.data import DataSet
 from reds_jax.data.npz import read_npz
-from reds_jax.errors import DataError, RedsError
+from reds_jax.errors import DataError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.graph import ChannelGraph
 from reds_jax.network import NestedNetwork
@@ -42,17 +43,12 @@ class Task:
     import_weights: Callable[[dict[str, np.ndarray]], Any] | None = None
 
 
+@guard
 def main(task: Task, argv: Sequence[str] | None = None) -> None:
-    """Read the command line, run, and turn an error of the library into one message and exit code 1."""
+    """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    experiment = parse(task, argv)
-    console = Console()
     command = f"python -m reds_jax.experiments.{task.name} {shlex.join(argv)}".strip()
-    try:
-        run(task, experiment, console=console, command=command)
-    except RedsError as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    run(task, parse(task, argv), console=console(), command=command)
 
 
 def parse(task: Task, argv: Sequence[str]) -> Experiment:

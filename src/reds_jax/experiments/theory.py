@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from reds_jax import report
+from reds_jax.console import console, guard
 from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.experiments import theory_exhaustive as exhaustive
 from reds_jax.experiments import theory_picture as picture
@@ -72,19 +73,12 @@ class Theory:
             raise InvalidArgumentError("the experiment has no such model", got=unknown[0], allowed=", ".join(MODELS))
 
 
+@guard
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the command line, run, and turn an error of the library into one message and exit code 1."""
+    """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    console = Console()
-    try:
-        options = tyro.cli(Theory, args=argv, prog=COMMAND, description=__doc__)
-        run(options, console=console, command=f"{COMMAND} {shlex.join(argv)}".strip())
-    except RedsError as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except OSError as error:
-        console.print(f"[bold red]error:[/] the output cannot be written: {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    options = tyro.cli(Theory, args=argv, prog=COMMAND, description=__doc__)
+    run(options, console=console(), command=f"{COMMAND} {shlex.join(argv)}".strip())
 
 
 def run(options: Theory, *, console: Console, command: str = COMMAND) -> dict[str, Any]:

@@ -24,7 +24,16 @@ from reds_jax.errors import DataError
 from reds_jax.run import run_nested
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
-from reds_jax.training.inputs import Model, Normalisation, check_inputs, form, in_32_bits, output_shapes, outputs_of, variables_of
+from reds_jax.training.inputs import (
+    Model,
+    Normalisation,
+    check_inputs,
+    form,
+    in_32_bits,
+    output_shapes,
+    outputs_of,
+    variables_of,
+)
 from reds_jax.training.moving import MovingStatistics, filled, pool
 from reds_jax.training.sandwich import widest_first
 from reds_jax.widths import Width, check_widths
