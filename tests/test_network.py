@@ -1,6 +1,7 @@
 """A nested network as a thing: budgets, saving and loading, cutting out."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import flax.linen as nn
@@ -31,7 +32,7 @@ def nested():
     graph = reds_jax.trace(model, variables, x)
     widths = tuple(graph.widths(w) for w in ([2, 1], [3, 4], [6, 4]))
     stats = tuple(jax.tree.map(lambda a, k=k: a + 0.1 * k, variables["batch_stats"]) for k in range(3))
-    network = reds_jax.NestedNetwork(model, variables["params"], stats, widths, tuple(graph.macs(w) for w in widths))
+    network = reds_jax.NestedNetwork(model, variables["params"], stats, widths, tuple(graph.macs(w) for w in widths), x)
     return network, graph, x
 
 
@@ -75,7 +76,7 @@ def test_a_network_of_the_library_is_loaded_by_one_call(tmp_path):
     model, x = models.build("dnn_s", {"classes": 5}), np.ones((2, 250), np.float32)
     variables = model.init(jax.random.key(0), x)
     graph = reds_jax.trace(model, variables, x)
-    network = reds_jax.NestedNetwork(model, variables["params"], ({},), (graph.full_widths,), (graph.macs(),))
+    network = reds_jax.NestedNetwork(model, variables["params"], ({},), (graph.full_widths,), (graph.macs(),), x)
     network.save(tmp_path, architecture={"name": "dnn_s", "arguments": {"classes": 5}})
     np.testing.assert_array_equal(reds_jax.NestedNetwork.load(tmp_path).apply(0, x), network.apply(0, x))
     with pytest.raises(InvalidArgumentError, match="unknown network; got 'dnn_xl'; allowed: dnn_s, dnn_l"):
@@ -97,16 +98,19 @@ def test_a_network_that_was_saved_with_other_rows_is_converted_with_a_message(na
     variables = model.init(jax.random.key(0), x)
     graph = reds_jax.trace(model, variables, x)
     network = reds_jax.NestedNetwork(model, variables["params"], (variables.get("batch_stats", {}),), (graph.full_widths,),
-                                     (graph.macs(),))
+                                     (graph.macs(),), x)
     old = network if layer is None else replace(network, params=as_saved_before(network.params, layer, channels))
     old.save(tmp_path, architecture={"name": name, "arguments": {}})
     description = json.loads((tmp_path / "model.json").read_text())
     for width in description["meta"]["widths"]:
         width |= {"outputs": [], "inputs": []}
+    meta = {name: description["meta"][name] for name in ("architecture", "widths", "macs", "notes")}
+    description = {**description, "format": 1, "meta": meta}
+    del description["digest"]
     (tmp_path / "model.json").write_text(json.dumps(description))
-    if layer is None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         again = reds_jax.NestedNetwork.load(tmp_path)
-    else:
-        with pytest.warns(UserWarning, match=f"the rows of '{layer}' were converted"):
-            again = reds_jax.NestedNetwork.load(tmp_path)
+    expected = ["under no digest"] if layer is None else ["under no digest", f"the rows of '{layer}' were converted"]
+    assert [words in str(w.message) for words, w in zip(expected, told, strict=True)] == [True] * len(expected)
     np.testing.assert_array_equal(again.apply(0, x), network.apply(0, x))

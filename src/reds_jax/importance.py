@@ -15,11 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reds_jax.adapters import adapt
+from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
-from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, pure_model, variables_of
+from reds_jax.training.checks import integer
+from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, trainable, variables_of
 from reds_jax.training.objective import Objective
 
 Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
@@ -66,11 +69,11 @@ def score(
     if method not in METHODS:
         raise InvalidArgumentError("unknown importance", got=method, allowed=", ".join(METHODS))
     if method == "random":
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(integer("seed", seed, 0))
         return {g.name: rng.random(g.size) for g in graph.groups}
     if method in ("l1", "l2"):
         power = jnp.abs if method == "l1" else jnp.square
-        units = unit_scores(jax.tree.map(power, variables["params"]), graph, members=members)
+        units = unit_scores(jax.tree.map(power, adapt(model, variables)[1]["params"]), graph, members=members)
         return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
     saliency = taylor_saliency(method, model, variables, batches, preprocess=preprocess, objective=objective)
     return unit_scores(saliency, graph, members=members)
@@ -109,10 +112,14 @@ def taylor_saliency(
     preprocess: Callable[[Any], Any] | None = None, objective: Objective | None = None,
 ) -> Any:
     """The first-order Taylor saliency of every weight, a tree like ``variables["params"]``; see `score`."""
-    params, frozen = variables["params"], variables.get("batch_stats", {})
-    model = pure_model(model, variables_of(params, frozen))
+    model, variables = adapt(model, variables)
+    params, frozen = trainable(variables["params"]), batch_stats_of(variables)
     total, seen, accumulate = jax.tree.map(jnp.zeros_like, params), 0, None
-    for inputs, targets in batches:
+    for batch in batches:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise InvalidArgumentError("a scoring batch is no pair", got=type(batch).__name__, allowed="(inputs, targets)",
+                                       hint="Pass batches=[(inputs, labels), ...].")
+        inputs, targets = batch
         what = f"targets of scoring batch {seen}"
         inputs = check_inputs(inputs, f"inputs of scoring batch {seen}")
         objective = check_examples(objective, model, variables_of(params, frozen), inputs, targets, preprocess, what)

@@ -38,7 +38,7 @@ class LayerRule:
     @classmethod
     def parse(cls, text: str) -> LayerRule:
         """A rule as it is written on a command line."""
-        pattern, colon, options = text.rpartition(":")
+        pattern, colon, options = text.rpartition(":") if isinstance(text, str) else ("", "", "")
         if not colon or not pattern:
             raise InvalidArgumentError("a rule for layers has no pattern", got=text, allowed=_FORM)
         values: dict[str, float | int | bool] = {}

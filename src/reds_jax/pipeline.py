@@ -40,6 +40,7 @@ from reds_jax.knapsack.exact import explain
 from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
+from reds_jax.several import several
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
 from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.fit import prepare
@@ -81,9 +82,13 @@ class Subnetworks:
     rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.budgets or not all(0 < b <= 1 for b in self.budgets) or list(self.budgets) != sorted(set(self.budgets)):
+        ascending = "distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0"
+        budgets = tuple(number("a budget", b, 0, 1, above=True) for b in several("budgets", self.budgets, ascending))
+        if not budgets or list(budgets) != sorted(set(budgets)):
             raise InvalidArgumentError("the budgets are not ascending fractions of the full MACs", got=self.budgets,
-                                       allowed="distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0")
+                                       allowed=ascending)
+        object.__setattr__(self, "budgets", budgets)
+        object.__setattr__(self, "rules", several("rules", self.rules, "rules for single layers"))
         for name, allowed in (("importance", importance.METHODS), ("value", ("log_retention", "sum")),
                               ("order", ("joint", "bottom_up", "top_down")), ("cost", ("true", "full_fan_in"))):
             one_of(name, getattr(self, name), allowed)
@@ -174,7 +179,8 @@ def nest(
     stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train,
                         key=jax.random.key(config.seed), batch_size=config.batch_size,
                         batches=config.recalibrate_batches or None, normalise=data.normalise)
-    network = NestedNetwork(model, trained.params, stats, tuple(widths), tuple(graph.macs(w) for w in widths))
+    network = NestedNetwork(model, trained.params, stats, tuple(widths), tuple(graph.macs(w) for w in widths), data.example(),
+                            data.normalise, data.class_names if isinstance(data, DataSet) else None)
     result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds)
     observe("metric", result)
     return network, result

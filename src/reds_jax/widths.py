@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reds_jax.errors import WidthError
+from reds_jax.several import several
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,20 @@ def check_width(width: Width) -> Width:
         raise WidthError("a width is out of range", got=width, allowed="a fraction in (0, 1], or Widths",
                          hint="Integers per group go through graph.widths({...}).")
     return width
+
+
+def check_widths(widths: object) -> tuple[Width, ...]:
+    """The widths of several subnetworks, each by `check_width`; one width is that of one subnetwork.
+
+    >>> check_widths(0.5), check_widths([0.5, 1.0])
+    ((0.5,), (0.5, 1.0))
+    """
+    if isinstance(widths, Widths):
+        return (widths,)
+    found = tuple(map(check_width, several("widths", widths, "a width for each subnetwork")))
+    if not found:
+        raise WidthError("there are no widths", allowed="a width for each subnetwork")
+    return found
 
 
 def fraction_of(fraction: float, size: int) -> int:

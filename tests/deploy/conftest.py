@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 from functools import cache
 
 import pytest
@@ -61,9 +60,8 @@ def finished(tmp_path_factory):
     graph = trace(model, variables, x)
     widths = tuple(graph.widths(f) for f in (0.25, 1.0))
     network = NestedNetwork(model, variables["params"], (variables["batch_stats"],) * 2, widths,
-                            tuple(graph.macs(w) for w in widths))
-    network.save(folder / "model", architecture={"name": "cnn_s", "arguments": {"classes": 10}},
-                 notes={"normalise": asdict(images.pixel_scale)})
+                            tuple(graph.macs(w) for w in widths), x, images.normalise)
+    network.save(folder / "model", architecture={"name": "cnn_s", "arguments": {"classes": 10}})
     options = {"data": "synthetic", "resolution": None, "seed": 0, "limit": 40}
     (folder / "config.json").write_text(json.dumps(
         {"task": "fashion_mnist", "options": options, "fingerprint": images.fingerprint}))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from reds_jax.adapters.flags import flag_values, keywords
 from reds_jax.adapters.trees import batch_stats_of
@@ -53,6 +55,17 @@ def dropout_is_on(train: bool, dropout: bool | None) -> bool:
         raise InvalidArgumentError("dropout is on in inference", got={"train": train, "dropout": dropout},
                                    allowed="dropout=True with train=True only")
     return train if dropout is None else dropout
+
+
+def typed_key(key: Any) -> jax.Array:
+    """A key of `jax.random.key`; one of the older ``jax.random.PRNGKey`` [2] is turned into it."""
+    if isinstance(key, (jax.Array, np.ndarray)):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not key.shape:
+            return jnp.asarray(key)
+        if key.dtype == np.uint32 and key.shape == (2,):
+            return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
+    raise InvalidArgumentError("this is no key of jax.random", got=key, allowed="one key",
+                               hint="Pass key=jax.random.key(0).")
 
 
 def cannot_draw(what: str, dropout: bool) -> InvalidArgumentError:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
@@ -59,6 +60,35 @@ def checked_collections(variables: Any) -> dict[str, Any]:
         raise InvalidArgumentError("these are no variables of a model", got=sorted(map(str, names)) or type(variables).__name__,
                                    allowed='{"params": tree, "batch_stats": tree}, the second where there are statistics')
     return dict(variables)
+
+
+def check_arrays(inputs: Any) -> None:
+    """The inputs of a model are arrays of numbers with the examples in front, or shapes of such, one or more.
+
+    Raises:
+        InvalidArgumentError: it names the input.
+    """
+    found = jax.tree_util.tree_leaves_with_path(inputs)
+    for path, leaf in found:
+        is_array = isinstance(leaf, (jax.Array, np.ndarray, jax.ShapeDtypeStruct))
+        if not is_array or not leaf.shape or not (jnp.issubdtype(leaf.dtype, np.number) or leaf.dtype == bool):
+            raise InvalidArgumentError(f"{input_name(path)} is no array of examples",
+                                       got=f"{leaf.dtype} {list(leaf.shape)}" if is_array else type(leaf).__name__,
+                                       allowed="numbers [N, ...], or a tuple or dict of such", hint="See numpy.asarray.")
+    if not found:
+        raise InvalidArgumentError("the model is given no input", got=type(inputs).__name__,
+                                   allowed="an array [N, ...], or a tuple or dict of such")
+
+
+def input_name(path: tuple[Any, ...]) -> str:
+    """One of several inputs by its path; of one alone there is nothing to say."""
+    return f"the input {'/'.join(map(key_name, path))!r}" if path else "the input"
+
+
+def described(arrays: Any) -> str:
+    """Types and shapes of one example: ``"image float32 [28, 28, 1], meta float32 [3]"``."""
+    return ", ".join(" ".join([*map(key_name, path), str(leaf.dtype), str(list(leaf.shape[1:]))])
+                     for path, leaf in jax.tree_util.tree_leaves_with_path(arrays))
 
 
 def check_shapes(variables: Any, needed: Shapes, known: Iterable[tuple[str, tuple[int, ...]]] = ()) -> None:

@@ -1,8 +1,12 @@
 """Images and labels from an .npz file: ``x_train, y_train, x_test, y_test``, or ``x, y`` that are parted by a seed."""
 
+import math
+import os
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -11,10 +15,11 @@ from .parting import split_off
 from .split import Split
 
 FORMS = "x_train, y_train, x_test, y_test (and x_val, y_val if there are), or x, y"
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Every array of the file by name; pickled objects are refused.
+def read_npz(path: str | Path, *, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of the file by name, every one or those of ``only`` that it has; pickled objects are refused.
 
     Raises:
         DataError: the file is missing, is no .npz, is cut short or damaged, or holds Python objects.
@@ -23,10 +28,44 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError("there is no such .npz file", got=str(path))
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            check_sizes(file, _memory())
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files if only is None or name in only}
     except (ValueError, TypeError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as .npz ({error})", hint="Write it again with numpy.savez.") from error
+
+
+def check_sizes(file: BinaryIO, limit: int) -> None:
+    """Before anything of an .npz is unpacked: its arrays need ``limit`` bytes or less, and each is as long as its header says.
+
+    Raises:
+        ValueError: otherwise, or what `zipfile` raises of a damaged file; the file is at its start again.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        total = sum(entry.file_size for entry in entries)
+        if total > limit:
+            raise ValueError(f"it unpacks to {total:,} bytes, and {limit:,} are allowed")
+        for entry in entries:
+            if entry.flag_bits & 1:
+                raise ValueError(f"{entry.filename} is encrypted")
+            with archive.open(entry) as member:
+                version = np.lib.format.read_magic(member)
+                if version not in _HEADERS:
+                    raise ValueError(f"{entry.filename} has a header of version {version}")
+                shape, _, dtype = _HEADERS[version](member)
+                if dtype.hasobject:
+                    raise ValueError(f"{entry.filename} holds Python objects")
+                needed = member.tell() + math.prod(shape) * dtype.itemsize
+                if needed != entry.file_size:
+                    raise ValueError(f"{entry.filename} has {entry.file_size:,} bytes, and its header asks for {needed:,}")
+    file.seek(0)
+
+
+def _memory() -> int:
+    """The bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**36
 
 
 def npz_splits(path: str | Path, *, validation: float, test: float, seed: int) -> tuple[Split, Split, Split]:
@@ -62,5 +101,5 @@ def npz_splits(path: str | Path, *, validation: float, test: float, seed: int) -
 
 def npz_class_names(path: str | Path, default: tuple[str, ...]) -> tuple[str, ...]:
     """The array ``class_names`` of the file if it has one, else ``default``."""
-    with np.load(Path(path).expanduser(), allow_pickle=False) as archive:
-        return tuple(str(name) for name in archive["class_names"]) if "class_names" in archive.files else default
+    arrays = read_npz(path, only=("class_names",))
+    return tuple(str(name) for name in arrays["class_names"]) if arrays else default

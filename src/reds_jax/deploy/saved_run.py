@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reds_jax import data as data_sets
-from reds_jax.data import DataSet, Normalise
+from reds_jax.data import DataSet
 from reds_jax.errors import CheckpointError, DataError, InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
@@ -80,8 +80,8 @@ def read(folder: str | Path, *, data: str | None = None, other_data: bool = Fals
                         hint="Give the data set and the resolution that the run was trained with.")
     if not other_data:
         _check_fingerprint(folder, config, found)
-    if scale := (read_json(folder / "model" / "model.json")["meta"].get("notes") or {}).get("normalise"):
-        found = replace(found, normalise=Normalise(tuple(scale["mean"]), tuple(scale["std"])))
+    if network.normalise is not None:
+        found = replace(found, normalise=network.normalise)
     return SavedRun(network, trace(network.model, network.variables(0), example), found)
 
 

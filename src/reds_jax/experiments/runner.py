@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from reds_jax import data as data_sets
 from reds_jax import models, pipeline, report
 from reds_jax.console import console, guard
 from reds_jax.data import DataSet
+from reds_jax.data.npz import read_npz
 from reds_jax.errors import DataError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.experiments.folder import RunFolder
@@ -110,11 +110,9 @@ def _run(
         say("method", report.LABELS[method])
         network, result = runner.nest(method, variables, say)
         methods.append(result)
-        scale = None if data.pixel_scale is None else asdict(data.pixel_scale)
-        network.save(output / _model_of(method), notes={
-            "data": data.source, "normalise": scale, "metric": metric.name,
-            "test_metric": [s.test_metric for s in result.subnetworks]},
-            architecture={"name": task.architecture, "arguments": dict(task.arguments)})
+        network.save(output / _model_of(method), architecture={"name": task.architecture, "arguments": dict(task.arguments)},
+                     notes={"data": data.source, "metric": metric.name,
+                            "test_metric": [s.test_metric for s in result.subnetworks]})
     graph = say.graph
     assert graph is not None  # the pipeline has run
 
@@ -208,11 +206,7 @@ def _import(task: Task, path: Path, prefix: str) -> Any:
     """Variables from an .npz of a trained network."""
     if task.import_weights is None:
         raise DataError(f"{task.name} has no importer of weights", got=str(path), hint="Leave --pretrained out.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name.removeprefix(prefix).lstrip("/"): file[name] for name in file.files if name.startswith(prefix)}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError("the weights cannot be read", got=str(path), allowed="an .npz file of arrays") from error
+    arrays = {name.removeprefix(prefix).lstrip("/"): a for name, a in read_npz(path).items() if name.startswith(prefix)}
     if not arrays:
         raise DataError(f"no array in {path} starts with {prefix!r}", hint="Give --pretrained-prefix as the file names it.")
     return task.import_weights(arrays)

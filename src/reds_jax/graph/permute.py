@@ -24,14 +24,17 @@ def descending(scores: Scores, graph: ChannelGraph) -> dict[str, np.ndarray]:
 
 def check_scores(scores: Scores, graph: ChannelGraph) -> None:
     """Raise unless there is one finite score for every unit of every group."""
+    if not isinstance(scores, Mapping):
+        raise InvalidArgumentError("the scores are no mapping", got=type(scores).__name__, allowed="{group name: [group size]}",
+                                   hint="See reds_jax.importance.score.")
     for g in graph.groups:
         if g.name not in scores:
             raise InvalidArgumentError(f"there are no scores for group {g.name!r}", got=sorted(scores),
                                        allowed=", ".join(g.name for g in graph.groups))
         values = np.asarray(scores[g.name])
-        if values.shape != (g.size,) or not np.isfinite(values).all():
+        if values.shape != (g.size,) or values.dtype.kind not in "biuf" or not np.isfinite(values).all():
             raise InvalidArgumentError(f"the scores of group {g.name!r} are not one finite number per unit",
-                                       got=values.shape, allowed=f"[{g.size}], finite")
+                                       got=f"{values.dtype} {list(values.shape)}", allowed=f"[{g.size}], finite")
 
 
 def permute(variables: Any, graph: ChannelGraph, scores: Scores) -> Any:

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from reds_jax.adapters import PureModel, adapt
-from reds_jax.errors import InvalidArgumentError
+from reds_jax.adapters.trees import check_arrays, described
+from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.graph.channels import ChannelGraph, Layer, Parameter, Pinned, Size
 from reds_jax.graph.memory import schedule
 from reds_jax.graph.numbering import Numbering
@@ -55,12 +56,14 @@ def trace(model: Any, variables: Any, example_input: Any) -> ChannelGraph:
     >>> # print(trace(model, variables, x).summary())
     """
     pure, variables = adapt(model, variables)
+    check_arrays(example_input)
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[1:]), a.dtype), example_input)
     return traced(pure, variables, one).graph
 
 
 def traced(pure: PureModel, variables: Any, inputs: Any) -> Traced:
     """The programs of a model for inputs of these shapes; only shapes and types of the arguments matter, and are remembered."""
+    check_arrays(inputs)
     if not jax.tree.leaves(variables):
         raise InvalidArgumentError("the model has no parameters", hint="Pass the variables of model.init(...).")
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), a.dtype), (variables, inputs))
@@ -81,7 +84,7 @@ def _traced(pure: PureModel, structure: Hashable, shapes: tuple[tuple[tuple[int,
             break
 
         def call(variables: Any, inputs: Any, key: Any, train: bool = train, dropout: bool = dropout) -> Any:
-            outputs, stats = pure(variables, inputs, train=train, dropout=dropout, key=key if dropout else None)
+            outputs, stats = _called(pure, variables, inputs, train=train, dropout=dropout, key=key if dropout else None)
             return outputs, {"batch_stats": stats} if train and stats else {}
 
         first = max((p.values for p in programs.values()), default=0)
@@ -91,6 +94,19 @@ def _traced(pure: PureModel, structure: Hashable, shapes: tuple[tuple[tuple[int,
     inference = programs[INFERENCE]
     numbering = Numbering(state, inference)
     return Traced(programs, state, numbering, _graph(inference, state, numbering))
+
+
+def _called(pure: PureModel, variables: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
+    """The model at full width; what it says about inputs of a wrong shape becomes one line that names them."""
+    try:
+        return pure(variables, inputs, **options)
+    except (RedsError, jax.errors.JAXTypeError):
+        raise
+    except (TypeError, ValueError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise InvalidArgumentError(f"the model does not run on these inputs ({type(error).__name__}: {first})",
+                                   got=described(inputs), allowed="what it was written for",
+                                   hint="If the shape is right, the error is in the model itself: see above.") from error
 
 
 def _reads_key(program: Program) -> bool:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from reds_jax.adapters import PureModel, Variables, adapt
+from reds_jax.adapters.trees import Shapes, check_shapes, shapes_of
 from reds_jax.graph.channels import Axis, ChannelGraph, WidthLike
 from reds_jax.graph.permute import on_axes
 from reds_jax.graph.trace import traced
@@ -31,9 +32,11 @@ class Subnetwork(PureModel):
     widths: Widths
     structure: Hashable
     shapes: tuple[tuple[tuple[int, ...], Any], ...]  # of the full variables
+    small: Shapes  # of its own
 
     def __call__(self, variables: Variables, inputs: Any, *, train: bool = False, dropout: bool | None = None,
                  key: jax.Array | None = None) -> tuple[Any, Any]:
+        check_shapes(variables, self.small)
         full = jax.tree.unflatten(self.structure, [jax.ShapeDtypeStruct(*s) for s in self.shapes])  # type: ignore[arg-type]
         (result,) = run_traced(traced(self.model, full, inputs), [variables], inputs, [self.widths], train=train,
                                dropout=dropout, key=key)
@@ -65,4 +68,4 @@ def extract(model: Any, variables: Any, graph: ChannelGraph, widths: WidthLike) 
     small = on_axes(variables, graph, kept)
     leaves, structure = jax.tree.flatten(variables)
     shapes = tuple((tuple(np.shape(a)), np.dtype(a.dtype)) for a in leaves)
-    return Subnetwork(pure, graph.widths(integers), structure, shapes), small
+    return Subnetwork(pure, graph.widths(integers), structure, shapes, shapes_of(small)), small

@@ -11,6 +11,8 @@ import numpy as np
 from jax.core import Tracer
 
 from reds_jax.adapters import PureModel, adapt
+from reds_jax.adapters.pure import typed_key
+from reds_jax.adapters.trees import check_arrays, check_shapes, shapes_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
 from reds_jax.lowering import uses_dot
@@ -20,7 +22,7 @@ from reds_jax.run.fuse import fused
 from reds_jax.run.held import Held
 from reds_jax.run.interpreter import Narrow
 from reds_jax.run.sharing import Env, Shared
-from reds_jax.widths import Width
+from reds_jax.widths import Width, check_width, check_widths
 
 
 def run(
@@ -47,6 +49,8 @@ def run(
         InvalidArgumentError: dropout without a key.
     """
     pure, variables = adapt(model, variables)
+    width, key = check_width(width), None if key is None else typed_key(key)
+    check_arrays(inputs)
     if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((variables, inputs, key))):
         return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, dot=uses_dot())
     (result,) = run_nested(pure, variables["params"], [variables.get("batch_stats", {})], inputs, [width], train=train,
@@ -73,12 +77,23 @@ def run_nested(
         batch_stats: the batch statistics of each subnetwork; empty dicts without batch norm.
         share: compute what subnetworks have in common once; the results are the same.
     """
-    if len(batch_stats) != len(widths):
-        raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
-                                   allowed=f"{len(widths)}")
+    widths = check_widths(widths)
+    check_statistics(batch_stats, len(widths))
     trees = [{"params": params, **({"batch_stats": stats} if stats else {})} for stats in batch_stats]
     pure, _ = adapt(model, trees[0])
+    for tree in trees[1:]:
+        check_shapes(tree, shapes_of(trees[0]))
+    key = None if key is None else typed_key(key)
     return run_traced(traced(pure, trees[0], inputs), trees, inputs, widths, train=train, dropout=dropout, key=key, share=share)
+
+
+def check_statistics(batch_stats: Sequence[Any], subnetworks: int) -> None:
+    """There is a tree of batch statistics for each subnetwork, empty without batch norm."""
+    several = isinstance(batch_stats, (list, tuple))
+    if not several or len(batch_stats) != subnetworks:
+        raise InvalidArgumentError("there must be batch statistics for each subnetwork",
+                                   got=len(batch_stats) if several else type(batch_stats).__name__,
+                                   allowed=f"a sequence of {subnetworks}, as there are widths")
 
 
 def run_traced(

@@ -15,8 +15,9 @@ from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, filled, rows, take
-from reds_jax.errors import InvalidArgumentError, MetricError
+from reds_jax.errors import MetricError
 from reds_jax.run import run
+from reds_jax.run.nested import check_statistics
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import Check, read_ahead
 from reds_jax.training.inputs import (
@@ -31,7 +32,7 @@ from reds_jax.training.inputs import (
 )
 from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
-from reds_jax.widths import Width, check_width
+from reds_jax.widths import Width, check_widths
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ def evaluate(
         InvalidArgumentError: no examples, or examples that do not suit model and objective (`check_examples`).
     """
     integer("batch_size", batch_size, 1)
-    if len(batch_stats) != len(widths) or not widths:
-        raise InvalidArgumentError("there must be batch statistics for each subnetwork", got=len(batch_stats),
-                                   allowed=f"{len(widths)}, as there are widths, one or more")
+    widths = check_widths(widths)
+    check_statistics(batch_stats, len(widths))
     model = pure_model(model, variables_of(params, batch_stats[0]))
     if isinstance(inputs, Split):
         inputs, targets = inputs.inputs, inputs.targets
@@ -107,7 +107,6 @@ def measure(
     objective: Objective, normalise: Normalisation | None, batch_size: int,
 ) -> tuple[Evaluation, ...]:
     """`evaluate` of examples that were checked before."""
-    widths = [check_width(width) for width in widths]
     losses, metrics, total = np.zeros(len(widths)), np.zeros(len(widths)), 0
     if isinstance(inputs, Stream):
         check = target_check(objective, model, variables_of(params, batch_stats[0]), inputs.example[0], normalise)

@@ -27,7 +27,7 @@ from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
 from reds_jax.training.progress import Progress, restore
 from reds_jax.training.step import TrainState, step_builder
-from reds_jax.widths import Width
+from reds_jax.widths import Width, check_widths
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def prepare(
         InvalidArgumentError: as `fit`.
     """
     model, variables = adapt(model, variables)
+    widths = check_widths(widths)
     optimizer = config.optimizer.build()
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
@@ -134,7 +135,7 @@ def prepare(
     start = Progress(TrainState.create(variables, optimizer, len(widths), jax.random.key(config.seed)))
     splits = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
     objective = _checked(objective, model, start.state, splits, config, normalise)
-    return Run(model, tuple(widths), config, objective, normalise, build(objective), train, validation), start
+    return Run(model, widths, config, objective, normalise, build(objective), train, validation), start
 
 
 def _result(progress: Progress, objective: Objective) -> FitResult:

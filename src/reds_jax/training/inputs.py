@@ -15,6 +15,7 @@ from reds_jax.data.normalise import read
 from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.lowering import uses_dot
+from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
 from reds_jax.training.objective import Objective, default_objective
 
@@ -65,6 +66,21 @@ def gather(
 def variables_of(params: Any, batch_stats: Any) -> dict[str, Any]:
     """The variables of one subnetwork."""
     return {"params": params, "batch_stats": batch_stats}
+
+
+def in_32_bits(array: Any) -> jax.Array:
+    """On the device; a float of 16 bits becomes one of 32."""
+    array = jnp.asarray(array)
+    return array.astype(jnp.float32) if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize < 4 else array
+
+
+def trainable(params: Any) -> Any:
+    """The parameters on the device, each of 32 bits or more; an `InvalidArgumentError` names one that is no float."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise InvalidArgumentError(f"the parameter {leaf_path(path)!r} cannot be trained", got=str(jnp.result_type(leaf)),
+                                       allowed="floats", hint="What is not trained belongs into batch_stats.")
+    return jax.tree.map(in_32_bits, params)
 
 
 def check_inputs(inputs: Tree, what: str) -> Tree:

@@ -12,21 +12,31 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax.core import unfreeze
 
-from reds_jax.adapters import PureModel
+from reds_jax.adapters import PureModel, adapt
+from reds_jax.adapters.pure import typed_key
+from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
-from reds_jax.errors import DataError, InvalidArgumentError
+from reds_jax.errors import DataError
 from reds_jax.run import run_nested
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
-from reds_jax.training.inputs import Model, Normalisation, check_inputs, form, outputs_of, pure_model, variables_of
+from reds_jax.training.inputs import (
+    Model,
+    Normalisation,
+    check_inputs,
+    form,
+    in_32_bits,
+    output_shapes,
+    outputs_of,
+    variables_of,
+)
 from reds_jax.training.moving import MovingStatistics, filled, pool
 from reds_jax.training.sandwich import widest_first
-from reds_jax.widths import Width
+from reds_jax.widths import Width, check_widths
 
 MANY = 2**30
 """A number of batches after which a moving average is free of where it started, whatever its momentum."""
@@ -72,20 +82,21 @@ def recalibrate(
 
     Source: "post-statistics of batch norm", US-Nets (Yu and Huang 2019, arXiv 1903.05134), with the exact variance.
     """
+    widths = check_widths(widths)
     order = widest_first(widths)
-    if "params" not in variables:
-        raise InvalidArgumentError("the variables have no params", got=sorted(variables))
+    pure, variables = adapt(model, variables)
     integer("batch_size", batch_size, 1)
     if batches is not None:
         integer("batches", batches, 1)
     inputs = inputs.inputs if isinstance(inputs, Split) else inputs
     if not isinstance(inputs, Stream):
         inputs = check_inputs(inputs, "inputs to recalibrate with")
-    given = unfreeze(variables).get("batch_stats", {})
+    params, given = variables["params"], jax.tree.map(in_32_bits, batch_stats_of(variables))
+    chosen = tuple(widths[i] for i in order)
+    output_shapes(pure, variables, inputs.example[0] if isinstance(inputs, Stream) else inputs, normalise)
+    key = typed_key(key)
     if not jax.tree.leaves(given):
         return ({},) * len(widths)
-    params, chosen = unfreeze(variables)["params"], tuple(widths[i] for i in order)
-    pure = pure_model(model, variables_of(params, given))
 
     def observe(stats: Sequence[Any], x: Tree) -> tuple[Any, tuple[Any, ...]]:
         return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, lowering=form())

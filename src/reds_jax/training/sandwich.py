@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.checks import integer
-from reds_jax.widths import Width, Widths, check_width
+from reds_jax.widths import Width, Widths, check_widths
 
 MAX_CHOICES = 32
 """Most sets of subnetworks that the sandwich rule may choose from: each is compiled."""
@@ -23,10 +23,7 @@ def widest_first(widths: Sequence[Width]) -> tuple[int, ...]:
     >>> widest_first([0.25, 1.0, 0.5])
     (1, 2, 0)
     """
-    if not widths:
-        raise InvalidArgumentError("there are no widths", allowed="a width for each subnetwork")
-    for width in widths:
-        check_width(width)
+    widths = check_widths(widths)
     fractions = [w for w in widths if not isinstance(w, Widths) and w != 1]
     if fractions and any(isinstance(w, Widths) for w in widths):
         raise InvalidArgumentError("fractions below 1 and Widths cannot be compared", got=fractions,

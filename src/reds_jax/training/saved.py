@@ -1,21 +1,33 @@
-"""Saved models: arrays in one .npz and a description in JSON, never pickle, whole or not at all, checked when read."""
+"""Saved models: arrays in one .npz and a description in JSON, never pickle, whole or not at all, checked when read.
+
+``model.json`` names the arrays, their digest, the tree that they belong to and the description, and a digest of all of this: a
+change of one character, in the one file or the other, is found. (Nobody is kept from writing both anew: a digest is no
+signature.)
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import uuid
+import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reds_jax.data.npz import check_sizes
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.training.arrays import Arrays, digest, read_json, write_text
 
-FORMAT = 1
+FORMAT = 2
+_FIELDS = {"format", "arrays", "sha256", "tree", "meta"}
+_NAME = re.compile(r"arrays-[0-9a-f]{16}\.npz")
 
 
 def save_model(folder: str | Path, variables: Any, meta: Mapping[str, Any]) -> None:
@@ -33,10 +45,11 @@ def save_model(folder: str | Path, variables: Any, meta: Mapping[str, Any]) -> N
     """
     folder, arrays = Path(folder), {}
     tree = _skeleton(variables, "", arrays)
-    name = f"arrays-{digest(arrays)[:16]}.npz"
+    sha256 = digest(arrays)
+    name = f"arrays-{sha256[:16]}.npz"
     try:
-        text = json.dumps({"format": FORMAT, "arrays": name, "sha256": digest(arrays), "tree": tree, "meta": dict(meta)},
-                          indent=1, allow_nan=False)
+        info = json.loads(json.dumps({"format": FORMAT, "arrays": name, "sha256": sha256, "tree": tree, "meta": dict(meta)},
+                                     allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"the description of the model is not JSON ({error})") from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +62,7 @@ def save_model(folder: str | Path, variables: Any, meta: Mapping[str, Any]) -> N
         os.replace(temporary, folder / name)
     finally:
         temporary.unlink(missing_ok=True)
+    text = json.dumps({**info, "digest": _digest(info)}, indent=1)
     write_text(folder / "model.json", text + "\n")  # the commit: until here the old model is the valid one
     for old in folder.glob("arrays-*.npz"):
         if old.name != name:
@@ -59,23 +73,56 @@ def load_model(folder: str | Path) -> tuple[Any, dict[str, Any]]:
     """The variables (dicts and tuples of NumPy arrays) and the description that `save_model` wrote.
 
     Raises:
-        CheckpointError: there is no model, or it is incomplete or damaged.
+        CheckpointError: there is no model, or it is incomplete, damaged, or edited by hand.
+
+    Warns:
+        UserWarning: a model of the format before, whose description was under no digest.
     """
     folder = Path(folder)
     if not (folder / "model.json").exists():
         raise CheckpointError("there is no saved model in this folder", got=str(folder),
                               allowed="a folder with model.json")
-    info = read_json(folder / "model.json")
-    if info.get("format") != FORMAT or not {"arrays", "sha256", "tree", "meta"} <= set(info):
-        raise CheckpointError("model.json has another format", got=info.get("format"), allowed=str(FORMAT))
+    info = _description(folder / "model.json")
+    path = folder / info["arrays"]
+    names = set(_names(info["tree"]))
     try:
-        with open(folder / info["arrays"], "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{folder / info['arrays']} cannot be read ({type(error).__name__})") from error
+        with open(path, "rb") as raw:
+            check_sizes(raw, os.fstat(raw.fileno()).st_size)  # the arrays are stored as they are: they unpack to no more
+            with np.load(raw, allow_pickle=False) as file:
+                if set(file.files) != names:
+                    raise CheckpointError(f"{path} holds other arrays than model.json names",
+                                          got=sorted(set(file.files) ^ names)[:6])
+                arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
     if digest(arrays) != info["sha256"]:
-        raise CheckpointError(f"{folder / info['arrays']} is damaged: its digest differs from the one in model.json")
+        raise CheckpointError(f"{path} is damaged: its digest differs from the one in model.json")
     return _fill(info["tree"], arrays), info["meta"]
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """What model.json says, if nobody has changed it."""
+    info = read_json(path)
+    given = info.pop("digest", None)
+    if info.get("format") not in (1, FORMAT) or set(info) != _FIELDS:
+        raise CheckpointError("model.json has another format", got=info.get("format"), allowed=f"1, {FORMAT}")
+    if info["format"] == 1:
+        warnings.warn(f"{path} was written when the description of a model was under no digest: an edit of it cannot be found. "
+                      "Save the network again to have it checked.", stacklevel=3)
+    elif given != _digest(info):
+        raise CheckpointError(f"{path} was changed after it was written: its digest is another one",
+                              hint="Take the file as it was saved, or save the network again.")
+    if not isinstance(info["arrays"], str) or not _NAME.fullmatch(info["arrays"]):
+        raise CheckpointError(f"{path} names no file of arrays in its own folder", got=info["arrays"],
+                              allowed="arrays-<16 hexadecimal digits>.npz")
+    if not isinstance(info["meta"], dict):
+        raise CheckpointError(f"the description in {path} is no object", got=type(info["meta"]).__name__)
+    return info
+
+
+def _digest(info: Mapping[str, Any]) -> str:
+    """SHA-256 of a description without its digest, however it is laid out."""
+    return hashlib.sha256(json.dumps(info, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _skeleton(tree: Any, path: str, arrays: Arrays) -> Any:
@@ -90,9 +137,19 @@ def _skeleton(tree: Any, path: str, arrays: Arrays) -> Any:
     array = np.asarray(tree)
     if array.dtype.kind not in "biuf" or array.dtype.isbuiltin != 1:
         raise InvalidArgumentError(f"the array {path!r} cannot be saved", got=str(array.dtype),
-                                   allowed="NumPy's booleans, integers and floats")
+                                   allowed="NumPy's booleans, integers and floats",
+                                   hint="jax.tree.map(lambda a: a.astype('float32'), variables) makes floats that can.")
     arrays[path] = array
     return path
+
+
+def _names(tree: Any) -> list[str]:
+    """The names of the arrays in a tree of JSON."""
+    if isinstance(tree, (dict, list)):
+        return [name for value in (tree.values() if isinstance(tree, dict) else tree) for name in _names(value)]
+    if not isinstance(tree, str):
+        raise CheckpointError("the tree of the saved model has a leaf that names no array", got=tree)
+    return [tree]
 
 
 def _fill(tree: Any, arrays: Arrays) -> Any:

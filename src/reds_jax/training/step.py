@@ -18,6 +18,8 @@ import optax
 from flax.core import unfreeze
 from jax.core import Tracer
 
+from reds_jax.adapters.pure import typed_key
+from reds_jax.adapters.trees import batch_stats_of, checked_collections
 from reds_jax.data.tree import Tree, leaves, rows
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.run import run_nested
@@ -30,13 +32,15 @@ from reds_jax.training.inputs import (
     check_examples,
     check_inputs,
     gather,
+    in_32_bits,
     pure_model,
+    trainable,
     variables_of,
 )
 from reds_jax.training.loss import nested_loss, subnetwork_weights
 from reds_jax.training.objective import Objective, default_objective
 from reds_jax.training.sandwich import sandwich_choices, widest_first
-from reds_jax.widths import Width
+from reds_jax.widths import Width, check_widths
 
 Metrics = dict[str, jax.Array]
 
@@ -67,17 +71,17 @@ class TrainState:
     ) -> TrainState:
         """The state before the first step; every subnetwork begins with the batch statistics in ``variables``.
 
+        Floats of 16 bits become 32: the sums of an optimizer and moving averages need them.
+
         Raises:
-            InvalidArgumentError: ``variables`` has no "params", or collections other than "params" and "batch_stats".
+            InvalidArgumentError: ``variables`` has no "params", or collections other than "params" and "batch_stats", or a
+                parameter that is no float.
         """
-        variables = unfreeze(variables)
-        if "params" not in variables or set(variables) - {"params", "batch_stats"}:
-            raise InvalidArgumentError("the variables of the model have other collections", got=sorted(variables),
-                                       allowed="'params' and, with batch norm, 'batch_stats'")
+        variables = checked_collections(unfreeze(variables))
         integer("the number of subnetworks", subnetworks, 1)
-        params = jax.tree.map(jnp.asarray, variables["params"])
-        stats = jax.tree.map(jnp.asarray, variables.get("batch_stats", {}))
-        return cls(params, (stats,) * subnetworks, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+        params = trainable(variables["params"])
+        stats = jax.tree.map(in_32_bits, batch_stats_of(variables))
+        return cls(params, (stats,) * subnetworks, optimizer.init(params), jnp.zeros((), jnp.int32), typed_key(key))
 
 
 Step = Callable[[TrainState, Tree, Tree, Any], tuple[TrainState, Metrics]]
@@ -155,6 +159,7 @@ def step_builder(
     augment: str | Augmentation, share: bool,
 ) -> Callable[[Objective], Step]:
     """The options of `make_train_step`, checked; the compiled step without a look at the values, for an objective."""
+    widths = check_widths(widths)
     order = widest_first(widths)
     pi = subnetwork_weights(weights, len(widths), sizes=sizes)
     number("distill", distill, 0, 1)
