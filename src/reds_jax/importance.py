@@ -19,7 +19,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
-from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, pure_model, variables_of
+from reds_jax.training.inputs import Model, check_examples, check_finite, gather, pure_model, variables_of
 from reds_jax.training.objective import Objective
 
 Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
@@ -69,6 +69,7 @@ def score(
         rng = np.random.default_rng(seed)
         return {g.name: rng.random(g.size) for g in graph.groups}
     if method in ("l1", "l2"):
+        check_finite(variables)
         power = jnp.abs if method == "l1" else jnp.square
         units = unit_scores(jax.tree.map(power, variables["params"]), graph, members=members)
         return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
@@ -113,9 +114,8 @@ def taylor_saliency(
     model = pure_model(model, variables_of(params, frozen))
     total, seen, accumulate = jax.tree.map(jnp.zeros_like, params), 0, None
     for inputs, targets in batches:
-        what = f"targets of scoring batch {seen}"
-        inputs = check_inputs(inputs, f"inputs of scoring batch {seen}")
-        objective = check_examples(objective, model, variables_of(params, frozen), inputs, targets, preprocess, what)
+        objective, inputs = check_examples(objective, model, variables_of(params, frozen), inputs, targets, preprocess,
+                                           f"{{}} of scoring batch {seen}")
         accumulate = accumulate or _accumulator(method, model, preprocess, objective)
         total, seen = accumulate(total, params, frozen, inputs, targets), seen + 1
     if not seen:

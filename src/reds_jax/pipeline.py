@@ -40,6 +40,7 @@ from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
+from reds_jax.training.inputs import check_split
 
 Scores = dict[str, np.ndarray]
 Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
@@ -135,9 +136,14 @@ def nest(
         folder: for the training's log and checkpoints; a stopped run goes on from there.
         console: where training shows its progress.
         observe: called with (stage, what it found).
+
+    Raises:
+        InvalidArgumentError: examples of any split that do not suit model and objective, before anything is run.
     """
     options = for_method(method, options or Subnetworks())
-    _, variables = adapt(model, variables)
+    pure, variables = adapt(model, variables)
+    for name, split in (("training", data.train), ("validation", data.validation), ("test", data.test)):
+        objective = check_split(objective, pure, variables, split, data.normalise, f"{name} {{}}")
     graph = trace(model, variables, data.example())
     check_rules(graph, options.rules)
     observe("groups", graph)

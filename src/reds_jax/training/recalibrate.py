@@ -23,7 +23,16 @@ from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.run import run_nested
 from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
-from reds_jax.training.inputs import Model, Normalisation, check_inputs, form, outputs_of, pure_model, variables_of
+from reds_jax.training.inputs import (
+    Model,
+    Normalisation,
+    check_finite,
+    check_inputs,
+    form,
+    outputs_of,
+    pure_model,
+    variables_of,
+)
 from reds_jax.training.moving import MovingStatistics, filled, pool
 from reds_jax.training.sandwich import widest_first
 from reds_jax.widths import Width
@@ -68,7 +77,8 @@ def recalibrate(
         For every width the statistics in the form of ``variables["batch_stats"]``; empty dicts without batch norm.
 
     Raises:
-        InvalidArgumentError: no inputs, an option out of range, or a statistic that is no moving average, by its path.
+        InvalidArgumentError: no inputs, an option out of range, a statistic that is no moving average, or parameters or
+            statistics that are not finite, by their path.
 
     Source: "post-statistics of batch norm", US-Nets (Yu and Huang 2019, arXiv 1903.05134), with the exact variance.
     """
@@ -80,7 +90,10 @@ def recalibrate(
         integer("batches", batches, 1)
     inputs = inputs.inputs if isinstance(inputs, Split) else inputs
     if not isinstance(inputs, Stream):
-        inputs = check_inputs(inputs, "inputs to recalibrate with")
+        inputs = check_inputs(inputs, "inputs to recalibrate with", normalise)
+    else:
+        check_inputs(inputs.example[0], f"inputs of the stream {inputs.name!r}", normalise)
+    check_finite({"params": variables["params"]})
     given = unfreeze(variables).get("batch_stats", {})
     if not jax.tree.leaves(given):
         return ({},) * len(widths)
@@ -105,6 +118,7 @@ def recalibrate(
         if not all(np.allclose(p, q, rtol=1e-6) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)):
             given = many
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]
+    check_finite({"batch_stats": tuple(pooled)})
     return tuple(pooled[order.index(i)] for i in range(len(widths)))
 
 
