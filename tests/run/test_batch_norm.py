@@ -14,7 +14,7 @@ from reds_jax.graph.trace import traced
 from reds_jax.program.flat import Operation
 from reds_jax.run import run
 from reds_jax.run.fuse import fused
-from reds_jax.run.normalise import moments, normalise_batch
+from reds_jax.run.normalise import normalise_batch
 from reds_jax.testing import interpret, random_variables
 
 X = np.random.default_rng(0).normal(size=(4, 3, 2, 5)).astype(np.float32)
@@ -66,9 +66,8 @@ def test_the_variance_of_values_far_from_zero(order):
     ones = jnp.ones(4)
     (y, *found), pull = jax.vjp(lambda x, s, b: normalise_batch(x, s, b, axis, 1e-3), jnp.asarray(x), ones, 0 * ones)
     dx, d_scale, _ = pull((jnp.asarray(g), 0 * ones, 0 * ones))
-    for ours, theirs in ((found, (mean, var)), (moments(jnp.asarray(x), axis), (mean, var))):
-        for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(a, b.ravel(), rtol=1e-5)
+    for a, b in zip(found, (mean, var), strict=True):
+        np.testing.assert_allclose(a, b.ravel(), rtol=1e-5)
     np.testing.assert_allclose(y, h, atol=3e-3)
     sums = [(g * v).sum(rest, keepdims=True, dtype=np.float64) for v in (1, h)]
     np.testing.assert_allclose(d_scale, sums[1].ravel(), rtol=1e-3, atol=1e-2)

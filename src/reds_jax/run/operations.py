@@ -227,7 +227,7 @@ def batch_norm(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Hel
 
 def batch_variance(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
     """The variance over all axes but one, found by `reds_jax.run.fuse`."""
-    _, var = moments(ins[0].array, ins[0].axis(op.params["axis"]))
+    var = moments(ins[0].array, ins[0].axis(op.params["axis"]))[2]
     return [Held(var.reshape(cut.shape(op.outputs[0])))]
 
 
