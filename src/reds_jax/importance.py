@@ -22,7 +22,7 @@ from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
 from reds_jax.training.checks import integer
-from reds_jax.training.inputs import Model, check_examples, check_inputs, gather, trainable, variables_of
+from reds_jax.training.inputs import Model, check_examples, check_finite, gather, trainable, variables_of
 from reds_jax.training.objective import Objective
 
 Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
@@ -72,6 +72,7 @@ def score(
         rng = np.random.default_rng(integer("seed", seed, 0))
         return {g.name: rng.random(g.size) for g in graph.groups}
     if method in ("l1", "l2"):
+        check_finite(variables)
         power = jnp.abs if method == "l1" else jnp.square
         units = unit_scores(jax.tree.map(power, adapt(model, variables)[1]["params"]), graph, members=members)
         return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
@@ -119,10 +120,9 @@ def taylor_saliency(
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise InvalidArgumentError("a scoring batch is no pair", got=type(batch).__name__, allowed="(inputs, targets)",
                                        hint="Pass batches=[(inputs, labels), ...].")
-        inputs, targets = batch
-        what = f"targets of scoring batch {seen}"
-        inputs = check_inputs(inputs, f"inputs of scoring batch {seen}")
-        objective = check_examples(objective, model, variables_of(params, frozen), inputs, targets, preprocess, what)
+        objective, inputs = check_examples(objective, model, variables_of(params, frozen), batch[0], batch[1], preprocess,
+                                           f"{{}} of scoring batch {seen}")
+        targets = batch[1]
         accumulate = accumulate or _accumulator(method, model, preprocess, objective)
         total, seen = accumulate(total, params, frozen, inputs, targets), seen + 1
     if not seen:

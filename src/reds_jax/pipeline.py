@@ -152,6 +152,9 @@ def nest(
         folder: for the training's log and checkpoints; a stopped run goes on from there.
         console: where training shows its progress.
         observe: called with (stage, what it found).
+
+    Raises:
+        InvalidArgumentError: examples of any split that do not suit model and objective, before anything is run.
     """
     options = options or Subnetworks()
     _, variables = adapt(model, variables)

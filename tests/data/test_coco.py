@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reds_jax.data.coco import coco_split, has_person, read_annotations
+from reds_jax.data.coco import coco_files, has_person, read_annotations
+from reds_jax.data.photographs import chosen, read_images
 from reds_jax.data.vww import vww_data
 from reds_jax.errors import DataError, InvalidArgumentError, MissingDependencyError
 
@@ -39,19 +40,20 @@ def test_exactly_half_a_percent_is_no_person() -> None:
 
 
 def test_a_folder(coco: Path) -> None:
-    split = coco_split(coco, "train2017", resolution=24, limit=None, seed=0)
+    split, skipped = read_images(coco_files(coco, "train2017"), 24)
+    assert not skipped
     assert split.images.shape == (20, 24, 24, 3)
     assert split.labels.tolist() == [1, 0] * 10
     grey = split.images.reshape(20, -1).mean(1)
     np.testing.assert_allclose(grey, 10 * np.arange(20), atol=2)
-    some = coco_split(coco, "train2017", resolution=24, limit=5, seed=1)
-    assert len(some) == 5
-    np.testing.assert_array_equal(some.images, coco_split(coco, "train2017", resolution=24, limit=5, seed=1).images)
 
 
 def test_a_folder_as_data_set(coco: Path) -> None:
     data = vww_data(f"folder:{coco}", resolution=16, validation=0.2)
-    assert [len(split) for split in data.splits.values()] == [16, 4, 6]
+    assert len(data.train) + len(data.validation) == 20
+    assert 0 < len(data.validation) < 10
+    assert len(data.test) == 6
+    assert "skipped" not in data.source
     assert data.class_names == ("no person", "person")
     assert not data.synthetic
     (coco / "images").mkdir()
@@ -61,17 +63,10 @@ def test_a_folder_as_data_set(coco: Path) -> None:
 
 
 def test_what_is_missing_or_broken_is_named(coco: Path) -> None:
-    def refuse(message: str, **options: int) -> None:
+    def refuse(message: str) -> None:
         with pytest.raises(DataError, match=message):
-            coco_split(coco, "train2017", **{"resolution": 8, "limit": None, "seed": 0, **options})  # type: ignore[arg-type]
+            coco_files(coco, "train2017")
 
-    (coco / "train2017" / "000000000003.jpg").unlink()
-    refuse("000000000003.jpg")
-    cut = coco / "train2017" / "000000000002.jpg"
-    cut.write_bytes(cut.read_bytes()[:300])
-    refuse("000000000002.jpg")
-    cut.write_text("no image")
-    refuse("000000000002.jpg")
     for image in (coco / "train2017").iterdir():
         image.unlink()
     (coco / "train2017").rmdir()
@@ -97,12 +92,65 @@ def test_arguments_that_make_no_sense(coco: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="box, segment"):
         read_annotations(coco / "annotations" / "instances_val2017.json", area="mask")
     with pytest.raises(InvalidArgumentError, match="too small"):
-        coco_split(coco, "val2017", resolution=8, limit=0, seed=0)
+        read_images(coco_files(coco, "val2017"), 0)
     with pytest.raises(InvalidArgumentError, match="folder:DIR"):
         vww_data("folder")
+    with pytest.raises(InvalidArgumentError, match="fraction"):
+        vww_data(f"folder:{coco}", validation=1.0)
+    with pytest.raises(DataError, match="no folder of images"):
+        vww_data("folder:/nowhere")
+
+
+@pytest.mark.parametrize(("gone", "left", "seed"), [("train2017", 6, 3), ("val2017", 20, 3)])
+def test_a_part_alone_is_parted_by_the_names(coco: Path, gone: str, left: int, seed: int) -> None:
+    (coco / "annotations" / f"instances_{gone}.json").unlink()
+    data = vww_data(f"folder:{coco}", resolution=8, seed=seed, validation=0.4)
+    assert sum(len(split) for split in data.splits.values()) == left
+    greys = [grey for split in data.splits.values() for grey in split.images[:, 0, 0, 0]]
+    assert len(set(greys)) == left
+
+
+def test_a_subset_may_keep_the_annotations_of_the_whole(coco: Path) -> None:
+    """One annotation of an image that is not listed is no reason to stop; only such annotations are."""
+    path = coco / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    stranger = {"image_id": 999, "category_id": 1, "bbox": [0, 0, 90, 45], "area": 4000.0}
+    path.write_text(json.dumps({**content, "annotations": [stranger, *content["annotations"]]}))
+    assert [file.label for file in read_annotations(path)] == [1, 0] * 10
+    path.write_text(json.dumps({**content, "annotations": [stranger] * 3}))
+    with pytest.raises(DataError, match="persons, but none in an image that it lists; got '3 annotations'"):
+        read_annotations(path)
+
+
+def test_images_that_cannot_be_read_are_skipped_and_named(coco: Path) -> None:
+    folder = coco / "train2017"
+    whole = vww_data(f"folder:{coco}", resolution=8)
+    (folder / "000000000003.jpg").unlink()
+    cut = folder / "000000000002.jpg"
+    cut.write_bytes(cut.read_bytes()[:300])
+    (folder / "000000000005.jpg").write_text("no image")
+    data = vww_data(f"folder:{coco}", resolution=8)
+    assert len(whole.train) + len(whole.validation) - len(data.train) - len(data.validation) == 3
+    assert "skipped 3 of 26 images: " in data.source
+    for name, why in (("2", "cannot be read"), ("3", "is missing"), ("5", "cannot be read")):
+        assert f"00000000000{name}.jpg (an image {why}" in data.source
+    (folder / "000000000007.jpg").unlink()
+    assert " and 1 more" in vww_data(f"folder:{coco}", resolution=8).source
+    for image in folder.iterdir():
+        image.unlink()
+    with pytest.raises(DataError, match=r"no image can be read.*00000000000\d.jpg \(an image is missing\)"):
+        vww_data(f"folder:{coco}", resolution=8)
+
+
+def test_a_limit_takes_the_same_images_and_more(coco: Path) -> None:
+    files = coco_files(coco, "train2017")
+    few, more = (chosen(files, n, 1) for n in (5, 9))
+    assert (len(few), len(more)) == (5, 9)
+    assert set(few) < set(more)
+    assert few != chosen(files, 5, 2)
 
 
 def test_pillow_that_is_not_installed_says_what_to_install(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingDependencyError, match="pip install pillow"):
-        coco_split(coco, "val2017", resolution=8, limit=None, seed=0)
+        read_images(coco_files(coco, "val2017"), 8)

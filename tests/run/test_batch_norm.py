@@ -51,6 +51,30 @@ def norms(model: object, variables: object = None) -> list[Operation]:
     return [op for op in fused(program) if isinstance(op, Operation) and op.primitive.name == "batch_norm"]
 
 
+FAR = (3000 + np.random.default_rng(2).normal(size=(64, 6, 6, 4))).astype(np.float32)  # mean / std is 3000
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0)], ids=["channels last", "channels first"])
+def test_the_variance_of_values_far_from_zero(order):
+    """E[x^2] - E[x]^2 in float32 has nothing left of it: sums are taken of shifted values, also in the gradient."""
+    x, axis = np.transpose(FAR, order), order.index(3)
+    exact = x.astype(np.float64)
+    rest = tuple(i for i in range(4) if i != axis)
+    mean, var = exact.mean(rest, keepdims=True), exact.var(rest, keepdims=True)
+    h = (exact - mean) / np.sqrt(var + 1e-3)
+    g = 1 + np.random.default_rng(3).normal(size=x.shape).astype(np.float32)
+    ones = jnp.ones(4)
+    (y, *found), pull = jax.vjp(lambda x, s, b: normalise_batch(x, s, b, axis, 1e-3), jnp.asarray(x), ones, 0 * ones)
+    dx, d_scale, _ = pull((jnp.asarray(g), 0 * ones, 0 * ones))
+    for a, b in zip(found, (mean, var), strict=True):
+        np.testing.assert_allclose(a, b.ravel(), rtol=1e-5)
+    np.testing.assert_allclose(y, h, atol=3e-3)
+    sums = [(g * v).sum(rest, keepdims=True, dtype=np.float64) for v in (1, h)]
+    np.testing.assert_allclose(d_scale, sums[1].ravel(), rtol=1e-3, atol=1e-2)
+    n = x.size // 4
+    np.testing.assert_allclose(dx, (g - sums[0] / n - h * sums[1] / n) / np.sqrt(var + 1e-3), atol=1e-3)
+
+
 class Around(nn.Module):
     """Something between two layers."""
 
@@ -152,6 +176,37 @@ def test_the_fused_program_computes_the_same() -> None:
     assert len(ours) == len(theirs) == 1 + len(found.states)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+class Kept(nn.Module):
+    """Batch statistics of the input in many hands: what flax, nnx and users write, all as E[x^2] - E[x]^2."""
+
+    kind: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        norm = nn.BatchNorm(not train, momentum=0.5, dtype=jnp.bfloat16 if self.kind == "bfloat16" else None, name="norm")
+        match self.kind:
+            case "flax" | "bfloat16":
+                y = norm(x)
+            case "by hand":  # that is no batch norm, but a variance
+                mean, square = (v.mean((0, 1, 2), keepdims=True) for v in (x, jnp.square(x)))
+                var = self.variable("batch_stats", "var", lambda: jnp.ones(mean.shape))
+                if train and not self.is_initializing():
+                    var.value = 0.5 * var.value + 0.5 * (square - mean**2)
+                y = x / jnp.sqrt(var.value)
+            case _:
+                raise AssertionError(self.kind)
+        return nn.Dense(2)(y.mean((1, 2)))
+
+
+@pytest.mark.parametrize("kind", ["flax", "bfloat16", "by hand"])
+def test_the_variance_of_a_batch_far_from_zero_is_exact_in_training(kind: str) -> None:
+    net = Kept(kind)
+    variables = jax.tree.map(jnp.zeros_like, net.init(jax.random.key(0), FAR[:1]))
+    stats = run(net, variables, FAR, train=True)[1]
+    var = np.ravel(stats["var"] if kind == "by hand" else stats["norm"]["var"]) / 0.5
+    np.testing.assert_allclose(var, FAR.astype(np.float64).var((0, 1, 2)), rtol=1e-5)
 
 
 class TwoNorms(nn.Module):

@@ -6,16 +6,21 @@ import jax
 import numpy as np
 import optax
 import pytest
-from training_nets import CLASSES, examples, initial, tiny_dnn
+from training_nets import CLASSES, examples, initial, tiny_dnn, tiny_mlp
 
 import reds_jax
 from reds_jax import importance
-from reds_jax.data import Split, Stream
+from reds_jax.data import DataSet, Normalise, Split, Stream
 from reds_jax.errors import DataError, InvalidArgumentError
+from reds_jax.program.flat import leaf_path
 from reds_jax.training import FitConfig, TrainState, binary, evaluate, fit, make_train_step, recalibrate, regression
 
 MODEL, GOOD = tiny_dnn(), examples(40)
 VARIABLES = initial(MODEL)
+NORMED = tiny_mlp()
+NORMED_VARIABLES = initial(NORMED)
+NORMED_GRAPH = reds_jax.trace(NORMED, NORMED_VARIABLES, GOOD.images[:1].astype(np.float32))
+DATA = DataSet("good", GOOD, GOOD, GOOD)
 CONFIG = FitConfig(epochs=1, batch_size=10, steps_per_dispatch=4)
 
 
@@ -27,7 +32,7 @@ def relabelled(label, row=17):
 
 def good(options):
     """Examples that suit the objective."""
-    return Split(GOOD.images, np.zeros((40, CLASSES))) if options else GOOD
+    return Split(GOOD.images, np.zeros((40, CLASSES))) if "objective" in options else GOOD
 
 
 def by_fit(split, **options):
@@ -48,9 +53,9 @@ def by_step(split, **options):
     return make_train_step(MODEL, optimizer, (1.0,), **options)(state, split.inputs, split.targets, np.zeros((1, 4), int))
 
 
-def by_score(split, **options):
+def by_score(split, normalise=None, **options):
     graph = reds_jax.trace(MODEL, VARIABLES, GOOD.images[:1].astype(np.float32))
-    return importance.score("taylor", MODEL, VARIABLES, graph, [(split.inputs, split.targets)], **options)
+    return importance.score("taylor", MODEL, VARIABLES, graph, [(split.inputs, split.targets)], preprocess=normalise, **options)
 
 
 def by_evaluated_stream(split, **options):
@@ -116,12 +121,90 @@ def test_as_many_targets_as_inputs(entrance):
         entrance(SimpleNamespace(inputs=GOOD.images, targets=GOOD.labels[:-1]))
 
 
+def by_recalibrate(split, **options):
+    return recalibrate(NORMED, NORMED_VARIABLES, (1.0,), split.inputs, key=jax.random.key(0), **options)
+
+
 def test_inputs_to_recalibrate_with():
     images = GOOD.images.astype(np.float32)
     images[3] = np.inf
     for bad in (images, jax.numpy.asarray(images)):
-        with pytest.raises(InvalidArgumentError, match="inputs to recalibrate with.*(row 3|not finite)"):
-            recalibrate(MODEL, VARIABLES, (1.0,), bad, key=jax.random.key(0))
+        with pytest.raises(InvalidArgumentError, match="inputs to recalibrate with.*row 3"):
+            by_recalibrate(SimpleNamespace(inputs=bad))
+
+
+@pytest.mark.parametrize("entrance", [*ENTRANCES, by_recalibrate], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("normalise", [Normalise.unit(1), Normalise.standard(GOOD.images)], ids=["unit", "standard"])
+@pytest.mark.parametrize("on_device", [False, True], ids=["host", "device"])
+def test_pixels_that_would_be_divided_by_255_twice_are_refused(entrance, normalise, on_device):
+    inputs = normalise(GOOD.images)
+    split = SimpleNamespace(inputs=jax.numpy.asarray(inputs) if on_device else inputs, targets=GOOD.targets)
+    with pytest.raises(InvalidArgumentError, match=r"inputs.* are normalised already.*; got 'float32 from .*; allowed: pixels"):
+        entrance(split, normalise=normalise)
+
+
+def test_float_pixels_on_the_scale_of_the_normalisation_are_none_of_these():
+    split = Split(GOOD.images.astype(np.float32), GOOD.labels)
+    a, b = (by_evaluate(s, normalise=Normalise.unit(1)) for s in (split, GOOD))
+    assert a == b
+
+
+VARIABLES_ENTRANCES = [
+    lambda v: fit(NORMED, v, (1.0,), GOOD, GOOD, CONFIG),
+    lambda v: evaluate(NORMED, v["params"], [v["batch_stats"]], (1.0,), GOOD),
+    lambda v: make_train_step(NORMED, optax.sgd(0.1), (1.0,))(
+        TrainState.create(v, optax.sgd(0.1), 1, jax.random.key(0)), GOOD.inputs, GOOD.targets, np.zeros((1, 4), int)),
+    lambda v: importance.score("taylor", NORMED, v, NORMED_GRAPH, [(GOOD.inputs, GOOD.targets)]),
+    lambda v: importance.score("l1", NORMED, v, NORMED_GRAPH),
+    lambda v: reds_jax.nest(NORMED, v, DATA, CONFIG),
+]
+
+
+@pytest.mark.parametrize("path", ["params/stem/kernel", "batch_stats/hidden_norm/var"])
+@pytest.mark.parametrize("entrance", VARIABLES_ENTRANCES, ids=["fit", "evaluate", "step", "taylor", "l1", "nest"])
+def test_variables_that_are_not_finite_are_named(entrance, path):
+    with pytest.raises(InvalidArgumentError, match=f"the variable '{path}' has a value that is not finite; got '1 of"):
+        entrance(spoilt(path))
+
+
+def spoilt(path):
+    """The variables with one NaN."""
+    def spoil(place, leaf):
+        return leaf.at[(0,) * leaf.ndim].set(np.nan) if leaf_path(place) == path else leaf
+
+    return jax.tree_util.tree_map_with_path(spoil, NORMED_VARIABLES)
+
+
+def test_the_statistics_of_every_subnetwork_are_looked_at():
+    stats = [NORMED_VARIABLES["batch_stats"], spoilt("batch_stats/stem_norm/mean")["batch_stats"]]
+    with pytest.raises(InvalidArgumentError, match="'batch_stats/0/stem_norm/mean'"):
+        evaluate(NORMED, NORMED_VARIABLES["params"], stats, (1.0, 0.5), GOOD)
+
+
+def test_recalibration_names_parameters_that_are_not_finite():
+    with pytest.raises(InvalidArgumentError, match="'params/stem/bias' has a value that is not finite"):
+        recalibrate(NORMED, spoilt("params/stem/bias"), (1.0,), GOOD, key=jax.random.key(0))
+
+
+@everywhere
+def test_labels_of_a_network_with_one_logit_need_the_binary_objective(entrance, monkeypatch):
+    """With one output a softmax has nothing to choose from, whatever the labels are."""
+    model = tiny_dnn(1)
+    monkeypatch.setattr(f"{__name__}.MODEL", model)
+    monkeypatch.setattr(f"{__name__}.VARIABLES", initial(model))
+    for labels in (GOOD.labels % 2, np.zeros(40, np.int32)):
+        with pytest.raises(InvalidArgumentError, match=r"one output has no classes.*objective=binary\(\)"):
+            entrance(Split(GOOD.images, labels))
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_nest_looks_at_all_splits_before_anything_runs(part):
+    """A label of the test split is not found after the training."""
+    splits = {"train": GOOD, "validation": GOOD, "test": GOOD, part: relabelled(CLASSES)}
+    stages = []
+    with pytest.raises(InvalidArgumentError, match=f"the {part}.* targets have a label that no .* in row 17; got 4"):
+        reds_jax.nest(MODEL, VARIABLES, DataSet("bad", **splits), CONFIG, observe=lambda stage, found: stages.append(stage))
+    assert not stages
 
 
 def test_an_augmentation_that_would_leave_the_targets_behind(quiet):

@@ -126,6 +126,27 @@ def test_a_batch_norm_is_recalibrated_exactly_behind_dropout_too():
     np.testing.assert_allclose(found["last_norm"]["var"], 1, rtol=1e-3)
 
 
+@pytest.mark.parametrize("batch_size", [25, 100])
+def test_the_variance_of_values_far_from_zero_is_exact(batch_size):
+    """At 3000 +- 1, over one batch and over several: against float64."""
+    seen = (3000 + np.random.default_rng(0).normal(size=(100, 6))).astype(np.float32)
+    (found,) = recalibrate(First(), initial_of(First(), seen), (1.0,), seen, key=jax.random.key(0), batch_size=batch_size)
+    np.testing.assert_allclose(found["norm"]["mean"], seen.astype(np.float64).mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found["norm"]["var"], seen.astype(np.float64).var(0), rtol=1e-4)
+
+
+class First(nn.Module):
+    """Batch norm of the inputs themselves."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return nn.Dense(CLASSES)(nn.BatchNorm(not train, name="norm")(x))
+
+
+def initial_of(model, x):
+    return jax.jit(model.init)(jax.random.key(0), x[:1])
+
+
 def test_a_frozen_batch_norm_stays_and_the_layer_behind_it_is_recalibrated():
     variables, found, seen = recalibrated("frozen", examples(100))
     jax.tree.map(np.testing.assert_array_equal, found["norm"], variables["batch_stats"]["norm"])

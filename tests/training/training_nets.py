@@ -57,8 +57,8 @@ def tiny_mlp(outputs=CLASSES):
     return Slimmable(MLP(outputs=outputs))
 
 
-def tiny_dnn():
-    return Slimmable(MLP(norm=False))
+def tiny_dnn(outputs=CLASSES):
+    return Slimmable(MLP(norm=False, outputs=outputs))
 
 
 def examples(n: int, seed: int = 0, noise: float = 60.0) -> Split:

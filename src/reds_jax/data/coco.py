@@ -1,4 +1,4 @@
-"""Visual Wake Words from a COCO folder: annotations parsed with the standard library, images read with Pillow.
+"""Visual Wake Words from a COCO folder: which images there are, and which of them show a person. The standard library alone.
 
 Source: Chowdhery et al., "Visual Wake Words Dataset" (2019), section 3: an image is of class 1 if a box of a person
 is larger than 0.5 % of the image. The program released with the paper compares the area of the segment instead;
@@ -7,27 +7,15 @@ is larger than 0.5 % of the image. The program released with the paper compares 
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import DataError, InvalidArgumentError
-from ..optional import needs
-from .split import Split
+from .photographs import LabelledFile
 
 MIN_AREA = 0.005
 """The share of the image that a person must exceed."""
 AREAS = ("box", "segment")
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """An image of COCO by its file name, with its class: 1 = person."""
-
-    name: str
-    label: int
 
 
 def has_person(boxes: Iterable[tuple[float, float]], width: float, height: float, *,
@@ -38,6 +26,8 @@ def has_person(boxes: Iterable[tuple[float, float]], width: float, height: float
 
 def read_annotations(path: str | Path, *, area: str = "box") -> list[LabelledFile]:
     """Every image of an ``instances_*.json`` in the order of its id, with its class.
+
+    Annotations of images that are not listed are left out, so that a subset may keep the annotations of the whole.
 
     Args:
         path: the file.
@@ -58,9 +48,13 @@ def read_annotations(path: str | Path, *, area: str = "box") -> list[LabelledFil
     try:
         person = {c["id"] for c in content["categories"] if c["name"] == "person"}
         boxes: dict[int, list[tuple[float, float]]] = {image["id"]: [] for image in content["images"]}
+        strangers = 0
         for annotation in content["annotations"]:
             if annotation["category_id"] in person:
-                boxes[annotation["image_id"]].append(_size(annotation, area))
+                size, of = _size(annotation, area), boxes.get(annotation["image_id"])
+                strangers += of is None
+                if of is not None:
+                    of.append(size)
         files = [
             LabelledFile(image["file_name"], int(has_person(boxes[image["id"]], image["width"], image["height"])))
             for image in sorted(content["images"], key=lambda image: image["id"])
@@ -71,6 +65,9 @@ def read_annotations(path: str | Path, *, area: str = "box") -> list[LabelledFil
                                 "annotations with image_id, category_id, bbox and area") from error
     if not person or not files:
         raise DataError(f"{path} has no images, or no category named person", got=(len(files), sorted(person)))
+    if strangers and not any(boxes.values()):
+        raise DataError(f"{path} has persons, but none in an image that it lists", got=f"{strangers} annotations",
+                        hint="Are images and annotations of the same set?")
     return files
 
 
@@ -82,51 +79,28 @@ def _size(annotation: Mapping[str, Any], area: str) -> tuple[float, float]:
     return float(width), float(height)
 
 
-def read_image(path: Path, resolution: int) -> np.ndarray:
-    """An image file as uint8 [R, R, 3]: RGB, squashed bilinearly (anti-aliased) to a square.
-
-    Raises:
-        DataError: the file is missing or no image. MissingDependencyError: Pillow is not installed.
-    """
-    with needs("PIL", "reading image files"):
-        from PIL import Image
-    try:
-        with Image.open(path) as image:
-            small = image.convert("RGB").resize((resolution, resolution), Image.Resampling.BILINEAR)
-    except FileNotFoundError:
-        raise DataError("an image that the annotations name is missing", got=str(path),
-                        hint="Unpack the images beside the annotations, or give a limit.") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"an image cannot be read ({error})", got=str(path), hint="Fetch it again.") from error
-    return np.asarray(small, np.uint8)
-
-
-def coco_split(folder: str | Path, part: str, *, resolution: int, limit: int | None, seed: int,
-               area: str = "box") -> Split:
-    """One part ("train2017" or "val2017") of a COCO folder as images uint8 [N, R, R, 3] with person / no person.
+def coco_files(folder: str | Path, part: str, *, area: str = "box") -> list[LabelledFile]:
+    """The images of one part ("train2017" or "val2017") of a COCO folder, with person / no person.
 
     Args:
-        folder: has ``annotations/instances_{part}.json`` and ``{part}/`` or ``images/{part}/`` with the images.
+        folder: has ``annotations/instances_{part}.json`` and ``{part}/``, ``images/{part}/`` or ``images/`` with the images.
         part: the name of the part.
-        resolution: pixels a side.
-        limit: at most so many images, drawn by ``seed``; None takes all (27 kB of memory each at 96 pixels).
-        seed: a non-negative integer.
         area: see ``read_annotations``.
+
+    Raises:
+        DataError: annotations or images are missing, or damaged.
     """
     folder = Path(folder).expanduser()
-    if resolution < 1 or (limit is not None and limit < 1):
-        raise InvalidArgumentError("the resolution or the limit is too small", got=(resolution, limit),
-                                   allowed="1 and up")
     files = read_annotations(folder / "annotations" / f"instances_{part}.json", area=area)
     places = [folder / "images" / part, folder / part, folder / "images"]
     place = next((p for p in places if p.is_dir()), None)
     if place is None:
         raise DataError(f"there is no folder with the images of {part}", got=str(folder),
                         allowed=" or ".join(str(p) for p in places))
-    if limit is not None and limit < len(files):
-        chosen = np.argsort(np.random.default_rng(seed).random(len(files)), kind="stable")[:limit]
-        files = [files[k] for k in sorted(chosen)]
-    images = np.empty((len(files), resolution, resolution, 3), np.uint8)
-    for k, file in enumerate(files):
-        images[k] = read_image(place / file.name, resolution)
-    return Split.of_images(images, np.array([file.label for file in files], np.int32))
+    return [LabelledFile(file.name, file.label, place) for file in files]
+
+
+def coco_parts(folder: Path) -> dict[str, list[LabelledFile]]:
+    """The images of the parts that have annotations, "train" and "test"; empty for another folder."""
+    return {name: coco_files(folder, part) for name, part in (("train", "train2017"), ("test", "val2017"))
+            if (folder / "annotations" / f"instances_{part}.json").is_file()}

@@ -1,12 +1,16 @@
 """Visual Wake Words, person or no person: rendered scenes, a COCO folder, an .npz, or Wake Vision through TFDS."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ..errors import DataError, InvalidArgumentError
-from .coco import coco_split
+from .class_folders import class_folders
+from .coco import coco_parts
 from .images import normalisation, parse_spec
 from .npz import npz_splits
-from .parting import at_most, split_off
+from .parting import at_most
+from .photographs import chosen, named, parted, read_images
 from .resize import resize
 from .scenes import render_scenes
 from .source import DataSet
@@ -27,7 +31,10 @@ def vww_data(spec: str | None = None, *, resolution: int | None = None, seed: in
     Args:
         spec: where the images come from:
             ``synthetic`` (the default): scenes rendered from the seed, see ``scenes``; nothing is read.
-            ``folder:DIR``: a COCO folder, train2017 parted into train and validation, val2017 as test, see ``coco``.
+            ``folder:DIR``: a COCO folder, train2017 and val2017 (the test) or one of them, see ``coco``; or folders by class,
+                ``person`` and ``no_person``, at once or in ``train``, ``val``, ``test``. What is not there is parted off by
+                the hash of the names (of what is one part, 20 % test); a file that cannot be read is skipped and named in
+                the source.
             ``npz:FILE``: see ``npz``; ``x, y`` are parted 20 % test, ``validation`` of the rest.
             ``tfds[:DIR]``: Wake Vision as prepared by TFDS (train_quality, validation, test).
         resolution: pixels a side, 96 by default; images of files are squashed to it.
@@ -55,8 +62,7 @@ def vww_data(spec: str | None = None, *, resolution: int | None = None, seed: in
         train, held, test = _wake_vision(path, side, limit)
         source = f"Wake Vision, train_quality, TFDS in {path or '~/tensorflow_datasets'}"
     else:
-        train, held, test = _coco(path, side, seed, limit, validation)
-        source = f"Visual Wake Words by the 0.5 % rule from COCO 2017 in {path}"
+        (train, held, test), source = _photographs(path, side, seed, limit, validation)
     return DataSet("vww", train, held, test, CLASS_NAMES, normalisation(normalise, train), source, kind == "synthetic")
 
 
@@ -77,13 +83,35 @@ def _at(split: Split, side: int) -> Split:
     return Split.of_images(resize(split.images, side, method="bilinear"), split.labels)
 
 
-def _coco(path: str | None, side: int, seed: int, limit: int | None, validation: float) -> tuple[Split, Split, Split]:
-    """train2017 in two parts, and val2017."""
+def _photographs(
+    path: str | None, side: int, seed: int, limit: int | None, validation: float
+) -> tuple[tuple[Split, Split, Split], str]:
+    """Train, validation and test of a folder, and what the report says of it."""
     if path is None:
-        raise InvalidArgumentError("the COCO folder is not named", got="folder", allowed="folder:DIR")
-    total = None if limit is None else int(np.ceil(limit / (1 - validation)))
-    train, held = split_off(coco_split(path, "train2017", resolution=side, limit=total, seed=seed), validation, seed)
-    return train, held, coco_split(path, "val2017", resolution=side, limit=limit, seed=seed)
+        raise InvalidArgumentError("the folder of images is not named", got="folder", allowed="folder:DIR")
+    if not 0 < validation < 1:
+        raise InvalidArgumentError("the fraction to split off is out of range", got=validation, allowed="in (0, 1)")
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise DataError("there is no folder of images", got=str(folder))
+    parts = coco_parts(folder)
+    source = f"Visual Wake Words by the 0.5 % rule from COCO 2017 in {path}" if parts else f"person / no person from {path}"
+    parts = parts or class_folders(folder)
+    if len(parts) == 1:
+        (files,) = parts.values()
+        groups = parted(files, (0.8 * (1 - validation), 0.8 * validation, 0.2), seed)
+    elif len(parts) == 2:
+        test = parts["test" if "test" in parts else "validation"]
+        rest = parts["train" if "train" in parts else "validation"]
+        groups = [*parted(rest, (1 - validation, validation), seed), test]
+    else:
+        groups = [parts[name] for name in ("train", "validation", "test")]
+    read = [read_images(chosen(group, limit, seed), side) for group in groups]
+    skipped = [line for _, lines in read for line in lines]
+    if skipped:
+        source += f"; skipped {len(skipped)} of {len(skipped) + sum(len(s) for s, _ in read)} images: {named(skipped)}"
+    train, held, test = (split for split, _ in read)
+    return (train, held, test), source
 
 
 def _wake_vision(data_dir: str | None, side: int, limit: int | None) -> tuple[Split, Split, Split]:

@@ -2,6 +2,7 @@
 
 Frameworks write it as sums, squares, a reciprocal root and products (Ioffe and Szegedy 2015, section 3); differentiated one by
 one these keep several arrays of the input's size, and the one operation keeps the input alone (`reds_jax.run.normalise`).
+A variance that is written as E[x^2] - E[x]^2 is computed from shifted values in float32, also where the rest is no batch norm.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from reds_jax.program.rules.shapes import VIEWS
 
 BATCH_NORM = core.Primitive("batch_norm")
 BATCH_NORM.multiple_results = True
+BATCH_VARIANCE = core.Primitive("batch_variance")
 
 
 def fused(program: Program) -> list[Item]:
@@ -27,9 +29,12 @@ def fused(program: Program) -> list[Item]:
     for op in program.items:
         if isinstance(op, Operation) and op.primitive.name == "sub" and (norm := _Norm.read(op, makers, program.items)):
             norms[norm.operation.outputs[0].number] = norm.operation
+    made = {v.number for norm in norms.values() for v in norm.outputs}
+    for op in program.items:
+        if isinstance(op, Operation) and op.outputs and op.outputs[0].number not in made and (found := _variance(op, makers)):
+            norms[op.outputs[0].number] = found
     if not norms:
         return program.items
-    made = {v.number for norm in norms.values() for v in norm.outputs}
     items: list[Item] = []
     for item in program.items:
         mine = isinstance(item, Operation) and item.outputs and item.outputs[0].number
@@ -38,6 +43,17 @@ def fused(program: Program) -> list[Item]:
         elif mine not in made:
             items.append(item)
     return needed(_in_order(items, program), (*program.outputs, *program.states.values()))
+
+
+def _variance(op: Operation, makers: dict[int, Operation]) -> Operation | None:
+    """The variance over a batch in place of ``E[x^2] - E[x]^2``, if this operation is that difference."""
+    find = _Finder(makers)
+    found = find.difference(op.outputs[0])
+    if found is None or np.dtype(found[0].dtype) != np.float32:
+        return None
+    x, mean = found
+    axis = find.channel_axis(mean, x)
+    return None if axis is None else Operation(BATCH_VARIANCE, (x,), op.outputs, {"axis": axis}, op.module, op.line)
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,7 @@ class _Finder:
         quotient = self.maker(mean, "div")
         if quotient is None or not isinstance(quotient.inputs[1], Constant):
             return None
-        total = self.maker(quotient.inputs[0], "reduce_sum")
+        total = self.maker(self.behind_views(quotient.inputs[0]), "reduce_sum")
         if total is None or total.inputs[0] is not x:
             return None
         terms = int(np.prod([x.shape[i] for i in total.params["axes"]]))
@@ -138,16 +154,21 @@ class _Finder:
         zero = None if top is None else next((v for v in top.inputs if isinstance(v, Constant)), None)
         if top is None or zero is None or np.any(np.asarray(zero.value) != 0):
             return False
-        difference = self.maker(next(v for v in top.inputs if v is not zero), "sub")
-        if difference is None:
-            return False
-        square, of_mean = self.square_of_mean(difference.inputs[0]), self.squared(difference.inputs[1])
-        return square is x and of_mean is mean
+        found = self.difference(next(v for v in top.inputs if v is not zero))
+        return found is not None and found[0] is x and found[1] is mean
+
+    def difference(self, var: Atom) -> tuple[Value, Value] | None:
+        """x and its mean, if ``var = E[x^2] - mean^2``."""
+        op = self.maker(var, "sub")
+        if op is None:
+            return None
+        x, mean = self.square_of_mean(op.inputs[0]), self.squared(op.inputs[1])
+        return (x, mean) if isinstance(x, Value) and isinstance(mean, Value) and self.mean_of(mean, x) is not None else None
 
     def square_of_mean(self, x: Atom) -> Atom | None:
         """What ``E[v^2]`` is the second moment of."""
         quotient = self.maker(x, "div")
-        total = None if quotient is None else self.maker(quotient.inputs[0], "reduce_sum")
+        total = None if quotient is None else self.maker(self.behind_views(quotient.inputs[0]), "reduce_sum")
         if total is None or not isinstance(total.inputs[0], Value) or self.mean_of(x, total.inputs[0]) is None:
             return None
         return self.squared(total.inputs[0])

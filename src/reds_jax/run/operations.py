@@ -19,7 +19,7 @@ from reds_jax.program.flat import Atom, Operation
 from reds_jax.program.rules.elementwise import ELEMENTWISE
 from reds_jax.run import channel_first as cf
 from reds_jax.run.held import Held, Order, held
-from reds_jax.run.normalise import normalise_batch
+from reds_jax.run.normalise import moments, normalise_batch
 
 
 class Cutting(Protocol):
@@ -221,8 +221,14 @@ def batch_norm(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Hel
     scale = ins[1].plain().reshape(n) if op.params["scale"] else ones
     bias = ins[-1].plain().reshape(n) if op.params["bias"] else 0 * ones
     y, mean, var = normalise_batch(x.array, scale, bias, where, op.params["epsilon"])
-    moments = [Held(v.reshape(cut.shape(value))) for v, value in zip((mean, var), op.outputs[1:], strict=True)]
-    return [Held(y, x.order), *moments]
+    vectors = [Held(v.reshape(cut.shape(value))) for v, value in zip((mean, var), op.outputs[1:], strict=True)]
+    return [Held(y, x.order), *vectors]
+
+
+def batch_variance(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
+    """The variance over all axes but one, found by `reds_jax.run.fuse`."""
+    var = moments(ins[0].array, ins[0].axis(op.params["axis"]))[2]
+    return [Held(var.reshape(cut.shape(op.outputs[0])))]
 
 
 _REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor")
@@ -231,7 +237,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, reduce), "broadcast_in_dim": broadcast_in_dim, "dot_general": dot_general,
     "reshape": reshape, "transpose": transpose, "slice": slice_, "split": split, "concatenate": concatenate, "pad": pad,
     "gather": gather, "dynamic_slice": dynamic_slice, "dynamic_update_slice": dynamic_update_slice,
-    "conv_general_dilated": conv, "batch_norm": batch_norm,
+    "conv_general_dilated": conv, "batch_norm": batch_norm, "batch_variance": batch_variance,
 }
 
 

@@ -24,7 +24,8 @@ from reds_jax.training.inputs import (
     Model,
     Normalisation,
     check_examples,
-    check_inputs,
+    check_finite,
+    check_split,
     form,
     pure_model,
     target_check,
@@ -93,12 +94,12 @@ def evaluate(
     model = pure_model(model, variables_of(params, batch_stats[0]))
     if isinstance(inputs, Split):
         inputs, targets = inputs.inputs, inputs.targets
+    variables = variables_of(params, batch_stats[0])
+    check_finite({"batch_stats": tuple(batch_stats[1:])})
     if isinstance(inputs, Stream):
-        first, what = inputs.example, "targets of the stream"
+        found = check_split(objective, model, variables, inputs, normalise, "{} of the stream")
     else:
-        inputs, what = check_inputs(inputs, "inputs"), "targets"
-        first = inputs, targets
-    found = check_examples(objective, model, variables_of(params, batch_stats[0]), *first, normalise, what)
+        found, inputs = check_examples(objective, model, variables, inputs, targets, normalise, "{}")
     return measure(model, params, batch_stats, widths, inputs, targets, found, normalise, batch_size)
 
 

@@ -20,7 +20,7 @@ from reds_jax.errors import InvalidArgumentError, MetricError
 from reds_jax.training.arrays import digest, flatten
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
-from reds_jax.training.inputs import Examples, Model, Normalisation, check_examples, check_inputs, variables_of
+from reds_jax.training.inputs import Examples, Model, Normalisation, check_split, variables_of
 from reds_jax.training.log import Record
 from reds_jax.training.loop import Run
 from reds_jax.training.metric import Metric
@@ -150,20 +150,18 @@ def _checked(
     config: FitConfig, normalise: Normalisation | None,
 ) -> Objective:
     """The objective, if all examples (of a stream the first batch) suit it and the model."""
+    variables = variables_of(state.params, state.batch_stats[0])
     for name, split in splits.items():
-        if isinstance(split, Stream):
-            inputs, targets = split.example
-            if name == "training" and rows(inputs) != config.batch_size:
-                raise InvalidArgumentError("the batches of the stream have another size than the configuration says",
-                                           got=rows(inputs), allowed=f"batch_size={config.batch_size}",
-                                           hint=f"Give FitConfig(batch_size={rows(inputs)}).")
-        else:
-            inputs, targets = check_inputs(split.inputs, f"{name} inputs"), split.targets
-            if name == "training" and rows(inputs) < config.batch_size:
-                raise InvalidArgumentError("the training split is smaller than a batch", got=rows(inputs),
-                                           allowed=f"{config.batch_size} examples or more")
-        objective = check_examples(objective, model, variables_of(state.params, state.batch_stats[0]), inputs, targets,
-                                   normalise, f"{name} targets")
+        objective = check_split(objective, model, variables, split, normalise, f"{name} {{}}")
+    train = splits["training"]
+    if isinstance(train, Stream):
+        if train.batch_size != config.batch_size:
+            raise InvalidArgumentError("the batches of the stream have another size than the configuration says",
+                                       got=train.batch_size, allowed=f"batch_size={config.batch_size}",
+                                       hint=f"Give FitConfig(batch_size={train.batch_size}).")
+    elif rows(train.inputs) < config.batch_size:
+        raise InvalidArgumentError("the training split is smaller than a batch", got=rows(train.inputs),
+                                   allowed=f"{config.batch_size} examples or more")
     assert objective is not None
     return objective
 

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from reds_jax.adapters import PureModel, adapt
-from reds_jax.data.normalise import read
+from reds_jax.data.normalise import Normalise, read
+from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.lowering import uses_dot
@@ -83,42 +85,65 @@ def trainable(params: Any) -> Any:
     return jax.tree.map(in_32_bits, params)
 
 
-def check_inputs(inputs: Tree, what: str) -> Tree:
+def check_inputs(inputs: Tree, what: str, normalise: Normalisation | None = None) -> Tree:
     """The inputs, if they are numbers [N, ...] with the same N everywhere, all finite; a device array stays where it is.
 
     Raises:
-        InvalidArgumentError: otherwise; the message names the array and the row.
+        InvalidArgumentError: otherwise, or floats that are no pixels (0 to 1, or below 0) under a `Normalise`, which would
+            divide them by 255 once more; the message names the array and the row.
     """
     on_device = all(isinstance(array, jax.Array) for _, array in leaves(inputs))
     try:
-        if not on_device:
-            return checked(inputs, what)
-        checked(map_tree(lambda path, array: np.zeros(array.shape[:1], bool), inputs), what)  # the numbers of examples
+        found = checked(map_tree(lambda path, array: np.zeros(array.shape[:1], bool), inputs) if on_device else inputs, what)
     except DataError as error:
         raise InvalidArgumentError(str(error).rstrip(".")) from error
+    inputs = inputs if on_device else found
     for path, array in leaves(inputs):
-        if jnp.issubdtype(array.dtype, jnp.floating) and not bool(jnp.isfinite(array).all()):
-            raise InvalidArgumentError(f"the {what} have a value that is not finite", got=path or str(array.dtype))
+        name = f"{what}[{path}]" if path else what
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            continue
+        if on_device and not bool((finite := jnp.isfinite(array)).all()):
+            row = int(jnp.argmin(finite.reshape(len(array), -1).all(1)))
+            raise InvalidArgumentError(f"the {name} have a value that is not finite in row {row}", got=str(array.dtype))
+        if isinstance(normalise, Normalise) and ((low := float(array.min())) < 0 or float(array.max()) <= 1):
+            raise InvalidArgumentError(
+                f"the {name} are normalised already, and Normalise would divide them by 255 once more",
+                got=f"{array.dtype} from {low:.4g} to {float(array.max()):.4g}", allowed="pixels from 0 to 255",
+                hint="Give the pixels, or leave the normalisation out (normalise=None).")
     return inputs
+
+
+def check_finite(variables: Any) -> None:
+    """An `InvalidArgumentError` that names the first array of the variables with a value that is not finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        if isinstance(leaf, Tracer) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            continue
+        if (bad := ~np.isfinite(np.asarray(leaf))).any():
+            raise InvalidArgumentError(
+                f"the variable {leaf_path(path)!r} has a value that is not finite", got=f"{int(bad.sum())} of {bad.size}",
+                hint="Did a training before diverge? Start from variables that are finite.")
 
 
 def check_examples(
     objective: Objective | None, model: PureModel, variables: Any, inputs: Tree, targets: Tree, normalise: Normalisation | None,
     what: str,
-) -> Objective:
-    """The objective, by default that of the targets, if outputs and targets suit it. Every entrance asks this, once.
+) -> tuple[Objective, Tree]:
+    """The objective, by default that of the targets, and the inputs, if all suit each other. Every entrance asks this, once.
 
     Args:
         objective: None: `default_objective`.
         model, variables: the network; its outputs at full width are looked at as shapes, nothing is run.
         inputs, targets: of all examples.
         normalise: as in training.
-        what: of the examples, for the message: "training targets".
+        what: of the examples, for the message, with {} for their part: "training {}".
 
     Raises:
-        InvalidArgumentError: numbers that differ, shapes that do not belong together (nothing is broadcast), a label that no
-            output stands for, a target that is not finite. The message names the value, its row, and what is allowed.
+        InvalidArgumentError: inputs that `check_inputs` refuses, variables that are not finite, numbers that differ, shapes
+            that do not belong together (nothing is broadcast), a label that no output stands for, a target that is not
+            finite. The message names the value, its row, and what is allowed.
     """
+    inputs, what = check_inputs(inputs, what.format("inputs"), normalise), what.format("targets")
+    check_finite(variables)
     try:
         targets = None if targets is None else checked(targets, what)
     except DataError as error:
@@ -134,7 +159,16 @@ def check_examples(
         raise InvalidArgumentError(f"{what}: {error.what}", got=error.got, allowed=error.allowed, hint=error.hint) from error
     if objective.check is not None and targets is not None:
         objective.check.values(outputs, targets, what)
-    return objective
+    return objective, inputs
+
+
+def check_split(
+    objective: Objective | None, model: PureModel, variables: Any, split: Examples | Stream, normalise: Normalisation | None,
+    what: str,
+) -> Objective:
+    """`check_examples` of a split, or of the first batch of a stream."""
+    inputs, targets = split.example if isinstance(split, Stream) else (split.inputs, split.targets)
+    return check_examples(objective, model, variables, inputs, targets, normalise, what)[0]
 
 
 def target_check(

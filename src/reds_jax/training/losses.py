@@ -119,6 +119,9 @@ class ClassLabels:
                 got=(list(outputs.shape), f"{targets.dtype} {list(targets.shape)}"),
                 allowed="outputs [N, ..., classes] with integer labels [N, ...]",
                 hint="Numbers are learnt by regression(), one logit by binary().")
+        if outputs.shape[-1] == 1:
+            raise InvalidArgumentError("a network with one output has no classes to choose from", got=list(outputs.shape),
+                                       allowed="an output for each class", hint="One logit is trained with objective=binary().")
         if self.classes is not None and outputs.shape[-1] != self.classes:
             raise InvalidArgumentError("the network has another number of outputs than there are classes",
                                        got=outputs.shape[-1], allowed=f"{self.classes}")
@@ -130,8 +133,7 @@ class ClassLabels:
             label, where = _first(bad, targets)
             raise InvalidArgumentError(
                 f"the {what} have a label that no output stands for in {where}", got=label,
-                allowed=f"0 to {classes - 1}, as the network has {classes} outputs" if classes > 1 else "0",
-                hint="A network with one logit is trained with objective=binary()." if classes == 1 else "")
+                allowed=f"0 to {classes - 1}, as the network has {classes} outputs")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from reds_jax.training.feed import read_ahead
 from reds_jax.training.inputs import (
     Model,
     Normalisation,
+    check_finite,
     check_inputs,
     form,
     in_32_bits,
@@ -78,7 +79,8 @@ def recalibrate(
         For every width the statistics in the form of ``variables["batch_stats"]``; empty dicts without batch norm.
 
     Raises:
-        InvalidArgumentError: no inputs, an option out of range, or a statistic that is no moving average, by its path.
+        InvalidArgumentError: no inputs, an option out of range, a statistic that is no moving average, or parameters or
+            statistics that are not finite, by their path.
 
     Source: "post-statistics of batch norm", US-Nets (Yu and Huang 2019, arXiv 1903.05134), with the exact variance.
     """
@@ -90,8 +92,11 @@ def recalibrate(
         integer("batches", batches, 1)
     inputs = inputs.inputs if isinstance(inputs, Split) else inputs
     if not isinstance(inputs, Stream):
-        inputs = check_inputs(inputs, "inputs to recalibrate with")
+        inputs = check_inputs(inputs, "inputs to recalibrate with", normalise)
+    else:
+        check_inputs(inputs.example[0], f"inputs of the stream {inputs.name!r}", normalise)
     params, given = variables["params"], jax.tree.map(in_32_bits, batch_stats_of(variables))
+    check_finite({"params": params})
     chosen = tuple(widths[i] for i in order)
     output_shapes(pure, variables, inputs.example[0] if isinstance(inputs, Stream) else inputs, normalise)
     key = typed_key(key)
@@ -116,6 +121,7 @@ def recalibrate(
         if not all(np.allclose(p, q, rtol=1e-6) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)):
             given = many
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]
+    check_finite({"batch_stats": tuple(pooled)})
     return tuple(pooled[order.index(i)] for i in range(len(widths)))
 
 

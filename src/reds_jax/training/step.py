@@ -30,7 +30,6 @@ from reds_jax.training.inputs import (
     Model,
     Normalisation,
     check_examples,
-    check_inputs,
     gather,
     in_32_bits,
     pure_model,
@@ -128,8 +127,8 @@ def make_train_step(
         share: compute what subnetworks have in common once; the result is the same.
 
     Raises:
-        InvalidArgumentError: an option that is not allowed; in the first call with new arrays, examples that do not suit the
-            model and the objective (`check_examples`).
+        InvalidArgumentError: an option that is not allowed; in the first call, examples that do not suit the model and the
+            objective (`check_examples`).
 
     Source: REDS (Corti et al. 2023), section 1.5; the sandwich rule and distillation, Yu and Huang 2019, arXiv 1903.05134.
     """
@@ -144,10 +143,9 @@ def make_train_step(
         if step is None:
             if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, targets))):  # there are no values yet
                 return build(default_objective(targets) if objective is None else objective)(state, inputs, targets, indices)
-            check_inputs(inputs, "training inputs")
             variables = variables_of(state.params, state.batch_stats[0])
             step = build(check_examples(objective, pure_model(model, variables), variables, inputs, targets, normalise,
-                                        "training targets"))
+                                        "training {}")[0])
         return step(state, inputs, targets, indices)
 
     return train_step

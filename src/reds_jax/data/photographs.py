@@ -1,0 +1,122 @@
+"""Photographs in files: read with Pillow as a viewer shows them, skips counted and named, parted by the hash of their names."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, InvalidArgumentError
+from ..optional import needs
+from .split import Split
+
+SHOWN = 3
+"""How many of the files that were skipped are named."""
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """An image file by its name, with its class: 1 = person.
+
+    Args:
+        name: below ``place``; what its part of the data is drawn by.
+        label: the class.
+        place: the folder.
+    """
+
+    name: str
+    label: int
+    place: Path = Path()
+
+    def share(self, seed: int) -> float:
+        """A number in [0, 1) of name and seed alone, so that an image stays in its part whatever others there are."""
+        digest = hashlib.sha256(f"{seed}:{Path(self.name).name}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def read_image(path: Path, resolution: int) -> np.ndarray:
+    """An image file as uint8 [R, R, 3]: RGB as a viewer shows it, squashed bilinearly (anti-aliased) to a square.
+
+    It is turned as its EXIF data say; 16 bits become 8 (``v / 257``); what is transparent is seen on white.
+
+    Raises:
+        DataError: the file is missing, no image, or one of numbers without a scale (32 bits); the message names it.
+        MissingDependencyError: Pillow is not installed.
+    """
+    with needs("PIL", "reading image files"):
+        from PIL import Image, ImageOps
+    try:
+        with Image.open(path) as image:
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I;16"):
+                turned = Image.fromarray(np.round(np.asarray(turned, np.float64) / 257).astype(np.uint8))
+            if turned.mode[:1] in "IF":
+                raise DataError("an image has numbers without a scale, so it is not known what is white", got=str(path),
+                                allowed="8 or 16 bits a channel", hint=f"Its mode is {turned.mode}: convert it.")
+            if turned.has_transparency_data:
+                turned = turned.convert("RGBA")
+                turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned)
+            small = turned.convert("RGB").resize((resolution, resolution), Image.Resampling.BILINEAR)
+    except FileNotFoundError:
+        raise DataError("an image is missing", got=str(path), hint="Unpack the images beside the annotations.") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"an image cannot be read ({error})", got=str(path), hint="Fetch it again.") from error
+    return np.asarray(small, np.uint8)
+
+
+def chosen(files: Sequence[LabelledFile], limit: int | None, seed: int) -> list[LabelledFile]:
+    """At most ``limit`` of the files, by the hash of their names, in the order given; a larger limit takes these and more."""
+    if limit is None or limit >= len(files):
+        return list(files)
+    first = set(sorted(range(len(files)), key=lambda k: files[k].share(~seed))[:limit])
+    return [file for k, file in enumerate(files) if k in first]
+
+
+def parted(files: Sequence[LabelledFile], shares: Sequence[float], seed: int) -> list[list[LabelledFile]]:
+    """The files in as many parts as there are shares (of sum 1), by the hash of name and seed.
+
+    Raises:
+        DataError: a part gets no file, or not both classes.
+    """
+    ends = np.cumsum(shares)[:-1]
+    parts: list[list[LabelledFile]] = [[] for _ in shares]
+    for file in files:
+        parts[int(np.searchsorted(ends, file.share(seed), side="right"))].append(file)
+    if not all(parts):
+        raise DataError("there are too few images to part them", got=f"{len(files)}, parted {[len(part) for part in parts]}",
+                        hint="Give more images, or another seed.")
+    return parts
+
+
+def read_images(files: Sequence[LabelledFile], resolution: int) -> tuple[Split, list[str]]:
+    """The files that can be read as uint8 [N, R, R, 3] with their classes, and a line for each that cannot.
+
+    Raises:
+        DataError: none of them can be read.
+    """
+    if resolution < 1:
+        raise InvalidArgumentError("the resolution is too small", got=resolution, allowed="1 and up")
+    images = np.empty((len(files), resolution, resolution, 3), np.uint8)
+    labels, skipped = [], []
+    for file in files:
+        try:
+            images[len(labels)] = read_image(file.place / file.name, resolution)
+        except DataError as error:
+            skipped.append(f"{file.name} ({error.what})")
+        else:
+            labels.append(file.label)
+    if not labels:
+        raise DataError("no image can be read", got=f"{len(files)} files: {named(skipped)}",
+                        hint="Unpack the images beside the annotations.")
+    return Split.of_images(images[: len(labels)], np.array(labels, np.int32)), skipped
+
+
+def named(skipped: Sequence[str]) -> str:
+    """The first of the files, and how many more there are.
+
+    >>> named(["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    'a.jpg, b.jpg, c.jpg and 1 more'
+    """
+    more = f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
+    return ", ".join(skipped[:SHOWN]) + more
