@@ -263,7 +263,8 @@ def test_the_command_writes_a_table(small, tmp_path, monkeypatch):
     shown = console.export_text()
     assert all(op.name in shown for op in table.operations)
     (tmp_path / "mine.json").write_text("{}")
-    for taken, message in (("nowhere/table.json", "no such folder"), ("table.txt", "cannot be written"), ("mine.json", "did not write")):
+    for taken, message in {"nowhere/table.json": "no such folder", "table.txt": "cannot be written",
+                           "mine.json": "did not write"}.items():
         with pytest.raises(InvalidArgumentError, match=message):
             Latency(tmp_path, tmp_path / taken)(console, "")
     Latency(tmp_path, tmp_path / "table.json", points=2, passes=1)(console, "again")  # its own table it replaces
