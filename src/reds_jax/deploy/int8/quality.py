@@ -65,7 +65,8 @@ class Quality:
             below = [pair for pair in known if pair[1] < SQNR_BOUND]
             if not below and (agreement is None or agreement >= AGREEMENT_BOUND):
                 continue
-            what = [f"{name!r} has a signal-to-noise ratio of {value:.1f} dB (bound {SQNR_BOUND:g})" for name, value in below[:1]]
+            what = [f"{name!r} has a signal-to-noise ratio of {value:.1f} dB (bound {SQNR_BOUND:g})"
+                    for name, value in below[:1]]
             if agreement is not None:
                 what.append(f"{agreement:.1%} of the answers are those of the float network (bound {AGREEMENT_BOUND:.0%})")
             found.append(f"subnetwork {k} in int8: {'; '.join(what)}. {_HINT}")
