@@ -64,9 +64,9 @@ def whole_path(folder: Path) -> None:
     measured = evaluate(model, params, stats, widths, held_out, normalise=read)
     print("trained:", *(f"{e.metric:.2f} at {graph.macs(w)} MACs" for e, w in zip(measured, widths, strict=True)))
 
-    network = NestedNetwork(model, params, stats, widths, tuple(map(graph.macs, widths)))
+    network = NestedNetwork(model, params, stats, widths, tuple(map(graph.macs, widths)), inputs, read)
     network.save(folder / "model")
-    loaded = NestedNetwork.load(folder / "model", model=model)
+    loaded = NestedNetwork.load(folder / "model", model=model, normalise=read)
     for k in range(len(network)):
         np.testing.assert_array_equal(loaded.apply(k, inputs), network.apply(k, inputs))
 

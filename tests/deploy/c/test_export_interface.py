@@ -190,9 +190,26 @@ def test_the_network_of_the_host(small) -> None:
     assert one.active == two.active == len(one) - 1 == 1
     one.adapt(0)
     assert (one.active, two.active) == (0, 1)
-    for wrong in (np.zeros((1, 63), np.float32), np.zeros((1, 62), np.int8)):
-        with pytest.raises(InvalidArgumentError, match="these are no inputs of the network"):
+    eight = np.zeros(63, np.int8)
+    for wrong in (np.zeros((1, 63), np.float32), eight[None, :62], eight.reshape(1, 7, 9), eight):
+        with pytest.raises(InvalidArgumentError, match="these are no inputs of the network; got .*; allowed: int8 .N, 63."):
             one.invoke(wrong)
+    for wrong in (np.zeros((1, 62), np.float32), np.zeros((1, 63)), np.zeros((1, 9, 7), np.float32)):
+        with pytest.raises(InvalidArgumentError, match="these are no inputs of the network"):
+            one.quantize(wrong)  # C would read beyond their end
+    with pytest.raises(InvalidArgumentError, match="has another name; got 'net'"):
+        HostNetwork(made.folder, name="net")
+
+
+def test_a_budget_of_more_than_32_bits_is_no_small_one(small) -> None:
+    _, network = small
+    for budget, k in ((2**32 + 1, 1), (2**40, 1)):
+        network.adapt(0)
+        assert network.adapt_to_budget(budget)
+        assert network.active == k
+    assert not network.adapt_to_budget(-1)
+    assert not any(network.adapt(k) for k in (-1, 2**32, 2**32 + 1))
+    assert network.active == 1
 
 
 def test_a_compiler_that_is_missing_or_fails(small, tmp_path) -> None:
@@ -216,7 +233,11 @@ def test_pixels_of_a_camera_become_the_inputs_of_training(compiler, tmp_path):
     for dtype in ("float32", "int8"):
         exported = export(model, variables, graph, [0.5, 1.0], tmp_path / dtype, dtype, calibration=[x], normalise=normalise)
         expected = x if exported.quantized is None else exported.quantized.input_scale.quantize(x)
-        np.testing.assert_array_equal(HostNetwork(tmp_path / dtype).from_pixels(pixels), expected)
+        host = HostNetwork(tmp_path / dtype)
+        np.testing.assert_array_equal(host.from_pixels(pixels), expected)
+        for wrong in (pixels.transpose(0, 2, 1, 3), pixels.astype(np.float32), pixels[0]):
+            with pytest.raises(InvalidArgumentError, match="allowed: uint8 .N, 6, 5, 3."):
+                host.from_pixels(wrong)
         assert exported.facts["normalise"]["mean"] == normalise.mean
     with pytest.raises(InvalidArgumentError, match="other channels"):
         export(model, variables, graph, [1.0], tmp_path / "n", normalise=data.Normalise.unit(1))

@@ -69,8 +69,8 @@ def calibrate(
       smallest (Banner et al. 2019, arXiv 1810.05723, choose a clip this way); one value far outside is worth more to it than
       all others, and the logits are not clipped;
     - ``"percentile"`` covers :math:`[v_{1+m}, v_{n-m}]`, :math:`m = \lfloor n (1 - p/100) / 2 \rfloor`, p the percentage:
-      at each end it leaves out half of the rest, however far out that is, of the logits too (Krishnamoorthi 2018,
-      arXiv 1806.08342, 3.1; Wu et al. 2020, arXiv 2004.09602, 4.2).
+      at each end it leaves out half of the rest, however far out that is, of the logits too (Wu et al. 2020,
+      arXiv 2004.09602). The inputs come first: all other tensors are seen behind clipped inputs, as on the device.
 
     Args:
         batches: inputs [N, ...] as the network gets them in use; a few hundred examples of the training data. Labels are not
@@ -88,6 +88,10 @@ def calibrate(
     if not 50 < percentage <= 100:
         raise InvalidArgumentError("the percentage of the values that ranges cover is out of range", got=percentage,
                                    allowed="above 50, up to 100")
+    batches = [floats(batch, program.input_shape, "the calibration examples") for batch in batches if len(batch)]
+    if rule == "percentile" and batches:
+        values = np.concatenate([batch.ravel() for batch in batches])
+        batches = [np.clip(batch, *_inner(values, values.min(), values.max(), percentage)) for batch in batches]
     k_count, t_count = program.subnetworks, len(program.tensors)
     low = np.full((k_count, t_count), np.inf)
     high = np.full((k_count, t_count), -np.inf)
@@ -95,9 +99,6 @@ def calibrate(
     rng = np.random.default_rng(seed)
     runs = [simulate(program, k) for k in range(k_count)]
     for batch in batches:
-        if not len(batch):
-            continue
-        batch = floats(batch, program.input_shape, "the calibration examples")
         for k, run in enumerate(runs):
             for t, value in enumerate(run(jnp.asarray(batch))):
                 value = np.asarray(value).ravel()
@@ -108,7 +109,7 @@ def calibrate(
                                    hint="Pass a few hundred training examples; check the model for NaN and infinity.")
     if rule == "percentile":
         for k in range(k_count):
-            for t in range(t_count):
+            for t in range(1, t_count):
                 low[k, t], high[k, t] = _inner(np.concatenate(samples[k][t]), low[k, t], high[k, t], percentage)
     elif rule == "mse":
         logits = {program.output, program.without_softmax().output}  # clipping these would tie the best classes
@@ -121,7 +122,9 @@ def calibrate(
 
 def _inner(sample: np.ndarray, low: float, high: float, percentage: float) -> tuple[float, float]:
     """The range of all values but the outermost ones; of an array that is nearly all zeros, the range of all."""
-    left_out = int(len(sample) * (1 - percentage / 100) / 2)
+    left_out = int(len(sample) * (100 - percentage) / 200 + 1e-9)
+    if not left_out:
+        return low, high
     ends = np.partition(sample, [left_out, len(sample) - 1 - left_out])
     found = float(ends[left_out]), float(ends[len(sample) - 1 - left_out])
     return found if any(found) else (low, high)

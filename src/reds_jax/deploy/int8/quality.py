@@ -20,6 +20,7 @@ import numpy as np
 
 from reds_jax.deploy.int8.quantize import QuantizedProgram
 from reds_jax.deploy.int8.simulate import simulate_int8
+from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.simulate import simulate
 
 SQNR_BOUND = 15.0
@@ -64,7 +65,8 @@ class Quality:
             below = [pair for pair in known if pair[1] < SQNR_BOUND]
             if not below and (agreement is None or agreement >= AGREEMENT_BOUND):
                 continue
-            what = [f"{below[0][0]!r} has a signal-to-noise ratio of {below[0][1]:.1f} dB (bound {SQNR_BOUND:g})"] * bool(below)
+            what = [f"{name!r} has a signal-to-noise ratio of {value:.1f} dB (bound {SQNR_BOUND:g})"
+                    for name, value in below[:1]]
             if agreement is not None:
                 what.append(f"{agreement:.1%} of the answers are those of the float network (bound {AGREEMENT_BOUND:.0%})")
             found.append(f"subnetwork {k} in int8: {'; '.join(what)}. {_HINT}")
@@ -75,7 +77,7 @@ def compare(quantized: QuantizedProgram, batches: Sequence[np.ndarray]) -> Quali
     """Run both forms of every subnetwork on inputs [N, ...] in floats."""
     program = quantized.program
     shown = [(0, "input"), *((op.output, op.name) for op in program.operations if op.kind not in ("max_pool", "channel_first"))]
-    batches = [batch for batch in batches if len(batch)]
+    batches = [floats(batch, program.input_shape, "the examples") for batch in batches if len(batch)]
     sqnr, agreement = [], []
     for k in range(program.subnetworks):
         real, eight = simulate(program, k), simulate_int8(quantized, k)

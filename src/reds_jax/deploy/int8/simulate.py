@@ -7,6 +7,7 @@ The formulas are those of c/runtime/reds_kernels.h. Sums of products are compute
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from reds_jax.deploy.lowering.simulate import image, linear, pool
 _EXACT = 1 << 24
 
 
+@lru_cache(maxsize=16)
 def simulate_int8(quantized: QuantizedProgram, k: int) -> Callable[[jax.Array], list[jax.Array]]:
     """A compiled function from int8 inputs [N, ...] to all tensors of subnetwork k (int8; [N, C, H, W])."""
 

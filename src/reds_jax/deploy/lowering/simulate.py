@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from reds_jax.deploy.lowering.examples import check_shape, floats
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Window
 
 
+@lru_cache(maxsize=16)  # a few subnetworks: calibration, the report and the recorded answers run the same
 def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]:
     """A compiled function from inputs [N, H, W, C] (or [N, C]) to all tensors of subnetwork k, in the order of ``tensors``.
 
