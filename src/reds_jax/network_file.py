@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def described_module(digest: str, pure: PureModel) -> dict[str, Any]:
     framework = {"linen": "flax", "nnx": "flax", "equinox": "equinox", "keras": "keras"}
     found = framework.get(type(pure).__module__.rpartition(".")[2])
     names = ["reds_jax", "jax", *([found] if found else [])]
-    return {"digest": digest, "versions": {name: version(name) for name in names}, "x64": jax.config.values["jax_enable_x64"]}
+    return {"digest": digest, "versions": {name: metadata.version(name) for name in names},
+            "x64": jax.config.values["jax_enable_x64"]}
 
 
 def check_module(saved: dict[str, Any], digest: str, folder: str, strict: bool) -> None:
@@ -59,7 +60,7 @@ def check_module(saved: dict[str, Any], digest: str, folder: str, strict: bool) 
     if saved["digest"] == digest:
         return
     others: dict[str, tuple[Any, Any]] = {
-        name: (before, now) for name, before in saved["versions"].items() if (now := version(name)) != before}
+        name: (before, now) for name, before in saved["versions"].items() if (now := metadata.version(name)) != before}
     if saved["x64"] != jax.config.values["jax_enable_x64"]:
         others["JAX_ENABLE_X64"] = (saved["x64"], not saved["x64"])
     what = f"the module computes something else than the one that was saved in {folder!r}, from the same variables"

@@ -49,7 +49,14 @@ class Normalise:
         return cls(tuple(mean), tuple(s if s > 0 else 1.0 for s in std))
 
     def __call__(self, images: Any) -> Any:
-        """uint8 [..., C] to float32 [..., C]; NumPy in, NumPy out; a device array stays on its device."""
+        """uint8 [..., C] to float32 [..., C]; NumPy in, NumPy out; a device array stays on its device.
+
+        Raises:
+            InvalidArgumentError: another number of channels, which would be broadcast.
+        """
+        if np.shape(images)[-1:] != (len(self.mean),):
+            raise InvalidArgumentError("the images have another number of channels than the normalisation",
+                                       got=list(np.shape(images)), allowed=f"[..., {len(self.mean)}]")
         scaled = images.astype(np.float32) / np.float32(255)
         return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 

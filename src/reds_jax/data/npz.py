@@ -101,5 +101,7 @@ def npz_splits(path: str | Path, *, validation: float, test: float, seed: int) -
 
 def npz_class_names(path: str | Path, default: tuple[str, ...]) -> tuple[str, ...]:
     """The array ``class_names`` of the file if it has one, else ``default``."""
-    arrays = read_npz(path, only=("class_names",))
-    return tuple(str(name) for name in arrays["class_names"]) if arrays else default
+    names = read_npz(path, only=("class_names",)).get("class_names")
+    if names is not None and names.ndim != 1:
+        raise DataError(f"class_names in {path} are no list of names", got=list(names.shape), allowed="[classes]")
+    return default if names is None else tuple(map(str, names))
