@@ -12,7 +12,7 @@ from user_nets import built, conv
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import trace
-from reds_jax.testing import assert_prefix_is_mask, interpret, random_variables
+from reds_jax.testing import assert_counts, assert_prefix_is_mask, interpret, random_variables
 
 
 def over_channels(x: jax.Array) -> jax.Array:
@@ -127,3 +127,35 @@ def test_a_model_without_parameters_is_an_error() -> None:
 
     with pytest.raises(InvalidArgumentError, match="no parameters"):
         trace(Empty(), {"params": {}}, np.zeros((1, 2), np.float32))
+
+
+class MadeKernel(nn.Module):
+    """A convolution whose kernel is computed from the example."""
+
+    groups: int
+    transposed: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.relu(nn.Conv(4, (1, 1), name="first")(x))
+        kernels = nn.Dense(9 * (4 // self.groups) * 4, name="maker")(x.mean((1, 2))).reshape(-1, 3, 3, 4 // self.groups, 4)
+
+        def one(x: jax.Array, kernel: jax.Array) -> jax.Array:
+            return jax.lax.conv_general_dilated(
+                x[None], kernel, (1, 1), [(1, 1), (1, 1)], lhs_dilation=(2, 2) if self.transposed else (1, 1),
+                feature_group_count=self.groups, dimension_numbers=("NHWC", "HWIO", "NHWC"))[0]
+
+        return nn.Dense(2, name="logits")(nn.relu(nn.Dense(6, name="hidden")(jax.vmap(one)(x, kernels).mean((1, 2)))))
+
+
+@pytest.mark.parametrize(("groups", "transposed"), [(1, False), (2, False), (4, False), (1, True)])
+def test_a_convolution_of_two_activations_stays_and_is_counted(groups: int, transposed: bool) -> None:
+    """Its MACs belong to those of the network, as the products of an attention do."""
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 3)).astype(np.float32)
+    net = MadeKernel(groups, transposed)
+    variables = random_variables(net, x)
+    graph = trace(net, variables, x)
+    kernel = 9 * (4 // groups) * 4
+    assert graph.macs() == 25 * 3 * 4 + 4 * kernel + 25 * kernel + 4 * 6 + 6 * 2
+    assert_counts(net, variables, x, 0.5, graph=graph)
+    assert any("is not a convolution of an activation with a parameter" in p.reason for p in graph.pinned)

@@ -201,6 +201,17 @@ def test_certificate_of_logarithms_is_a_ratio_of_geometric_means():
     assert answer.certificate == pytest.approx(math.sqrt(kept[0] * kept[1] / (could[0] * could[1])))
 
 
+def test_certificates_of_logarithms_below_one():
+    """One nat lost by the second of two subnetworks of two groups: e^(-1/2) of its own mean, e^(-1/4) of that of both."""
+    problem = WidthProblem(
+        ("a", "b"), ((1, 2), (1, 2)), (Table(("a", "b"), [[0, 6], [5, 5]]),), {"macs": (Table("b", [1, 2]),)}, log_values=True
+    )  # fmt: skip
+    answer = solve_nested(problem, [1, 2])
+    assert (answer.values, [o.bound for o in answer.optima]) == ((5, 5), [5, 6])
+    assert answer.certificates == pytest.approx((1, math.exp(-1 / 2)))
+    assert answer.certificate == pytest.approx(math.exp(-1 / 4))
+
+
 def test_capacities_that_pull_apart():
     """One resource grows while the other shrinks: each subnetwork must meet the capacities of those that contain it."""
     problem = WidthProblem.chain(

@@ -195,6 +195,11 @@ def test_every_assumption_of_the_bilinear_bound_is_needed(assumption):
     assert found.j >= 1
 
 
+def test_top_down_over_several_capacities_is_the_product_of_the_steps():
+    """ceil(5 / 2) = ceil(11 / 5) = 3 and ceil(15 / 11) = 2; the last stage is the optimum."""
+    assert bilinear_ratios((2, 5, 11, 15), "top_down") == (Fraction(1, 18), Fraction(1, 6), Fraction(1, 2), 1)
+
+
 def test_errors():
     with pytest.raises(InvalidArgumentError, match="no widths fit the smallest capacity; got 0"):
         bilinear_ratios((Fraction(1, 2), 4))

@@ -10,7 +10,7 @@ from flax import nnx
 
 from reds_jax import Slimmable
 from reds_jax.adapters import adapt
-from reds_jax.graph.trace import traced
+from reds_jax.graph.trace import trace, traced
 from reds_jax.program.flat import Operation
 from reds_jax.run import run
 from reds_jax.run.fuse import fused
@@ -233,3 +233,34 @@ def test_slimmable_writes_the_statistics_that_a_run_returns() -> None:
     jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], expected)
     moved = np.asarray(changed["batch_stats"]["BatchNorm_0"]["mean"] != variables["batch_stats"]["BatchNorm_0"]["mean"])
     assert moved.tolist() == [True] * 3 + [False] * 3
+
+
+class Joined(nn.Module):
+    """Two layers side by side, with a bias and a batch norm over both: what is kept of them is no prefix."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        y = jnp.concatenate([nn.Dense(4, name="left")(x), nn.Dense(6, name="right")(x)], -1)
+        y = y + self.param("bias", nn.initializers.normal(), (10,))
+        return nn.Dense(3, name="logits")(nn.relu(nn.BatchNorm(not train, momentum=0.75, name="norm")(y)))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_biases_and_batch_norm_behind_a_concatenation_are_read_at_the_kept_positions(train: bool) -> None:
+    """In training, too, in plain NumPy: the bias of the layer, and scale, bias and new statistics of the batch norm."""
+    x = np.random.default_rng(5).normal(size=(16, 5)).astype(np.float32)
+    variables = random_variables(Joined(), x)
+    graph = trace(Joined(), variables, x)
+    widths = tuple({4: 2, 6: 3}[g.size] for g in graph.groups)
+    kept = np.array([0, 1, 4, 5, 6])
+    p, stats = (jax.tree.map(lambda a: np.asarray(a, np.float64), variables[name]) for name in ("params", "batch_stats"))
+    y = np.concatenate([x @ p[name]["kernel"] + p[name]["bias"] for name in ("left", "right")], -1)[:, kept] + p["bias"][kept]
+    mean, var = (y.mean(0), y.var(0)) if train else (stats["norm"][s][kept] for s in ("mean", "var"))
+    z = (y - mean) / np.sqrt(var + 1e-5) * p["norm"]["scale"][kept] + p["norm"]["bias"][kept]
+    expected = np.maximum(z, 0) @ p["logits"]["kernel"][kept] + p["logits"]["bias"]
+    found, new = run(Joined(), variables, x, graph.widths(widths), train=train)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for name, batch in (("mean", mean), ("var", var)):
+        moved = stats["norm"][name].copy()
+        moved[kept] = 0.75 * moved[kept] + 0.25 * batch if train else moved[kept]
+        np.testing.assert_allclose(new["norm"][name], moved, rtol=1e-4, atol=1e-6)

@@ -22,6 +22,7 @@ from reds_jax.testing import (
     assert_counts,
     assert_permutation_invariant,
     assert_prefix_is_mask,
+    assertions,
     interpret,
     masked_apply,
     random_variables,
@@ -100,6 +101,40 @@ def test_what_is_not_a_number_is_no_proof(small) -> None:
     for check in ALL[:2]:
         with pytest.raises(AssertionError, match="not finite"):
             check(net, bad, x)
+
+
+def test_a_computation_that_is_not_a_number_differs(small) -> None:
+    """NaN compares with nothing: it is not equal, whichever side has it."""
+    a, bad = np.ones(3), np.array([1, np.nan, 1])
+    assert _difference([a], [bad]) == _difference([bad], [a]) == _difference([a, a], [a, bad]) == np.inf
+    net, variables, x, _ = small
+    calls = []
+
+    def spoilt(apply, variables, x):
+        calls.append(apply)
+        outputs = interpret(apply, variables, x)
+        return [np.full_like(y, np.nan) for y in outputs] if len(calls) == 2 else outputs
+
+    for check in (assert_permutation_invariant, assert_prefix_is_mask):
+        calls.clear()
+        with pytest.raises(AssertionError, match="by inf"):
+            check(net, variables, x, evaluate=spoilt, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("path", ["conv/bias", "norm/scale", "logits/kernel"])
+def test_what_is_cut_out_wrongly_is_caught(small, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """`run` is right, and the variables that `extract` gives are not."""
+    net, variables, x, graph = small
+
+    def wrong(*arguments):
+        subnetwork, cut = extract(*arguments)
+        layer, name = path.split("/")
+        other = {**cut["params"][layer], name: 1 + np.asarray(cut["params"][layer][name])}
+        return subnetwork, {**cut, "params": {**cut["params"], layer: other}}
+
+    monkeypatch.setattr(assertions, "extract", wrong)
+    with pytest.raises(AssertionError, match="the extracted subnetwork differs from the masked network"):
+        assert_prefix_is_mask(net, variables, x, graph=graph, widths=[(3,)], **EXACT)
 
 
 def test_the_first_that_differs_ends_the_check(small, monkeypatch: pytest.MonkeyPatch) -> None:

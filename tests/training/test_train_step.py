@@ -10,7 +10,7 @@ from conftest import LOSS, WIDTHS
 from training_nets import examples, initial, tiny_dnn
 
 from reds_jax.errors import InvalidArgumentError, WidthError
-from reds_jax.training import TrainState, make_train_step, nested_loss, subnetwork_weights
+from reds_jax.training import Objective, TrainState, make_train_step, nested_loss, subnetwork_weights
 from reds_jax.training.sandwich import sandwich_choices, widest_first
 from reds_jax.widths import Widths
 
@@ -219,6 +219,21 @@ def test_a_loss_that_is_not_finite_is_reported(bench):
     state = bench.state()
     bad = jax.tree.map(lambda x: x.at[...].set(jnp.nan), state.params["logits"])
     state = replace(state, params={**state.params, "logits": bad})
+    bench.run(ROWS)  # the first call refuses such parameters
     _, metrics = bench.step()(state, bench.data.inputs, bench.data.targets, ROWS)
     assert np.isnan(metrics["objective"]).all()
+    assert not bool(metrics["finite"])
+
+
+def test_a_loss_that_is_not_finite_is_reported_where_its_gradient_is():
+    """The parameters stay finite, and the step was none that was asked for."""
+    def loss(y, t):
+        return (y**2).mean(1) + jax.lax.stop_gradient(jnp.log(-jnp.ones(len(y))))
+
+    model, data = tiny_dnn(), examples(8)
+    objective, optimizer = Objective("log of a negative", loss, loss, "loss"), optax.sgd(0.1)
+    state = TrainState.create(initial(model), optimizer, 1, jax.random.key(0))
+    step = make_train_step(model, optimizer, (1.0,), objective=objective)
+    state, metrics = step(state, data.inputs, data.targets, np.arange(8).reshape(1, 8))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     assert not bool(metrics["finite"])

@@ -108,7 +108,7 @@ def make_train_step(
     are read); indices [steps, batch], of which rows of -1 at the end are skipped, so that a shorter rest needs no compilation.
     Its metrics: ``loss`` [subnetworks] (of the objective, without distillation) and ``metric`` [subnetworks], both means over
     the steps in which the subnetwork took part (NaN if in none); ``objective`` [steps] and ``grad_norm`` [steps] (0 in skipped
-    rows); ``finite`` [], whether the new parameters are.
+    rows); ``finite`` [], whether every loss and gradient and the new parameters are.
 
     Args:
         model: the network.
@@ -219,7 +219,7 @@ def step_builder(
             nothing = jnp.zeros(len(indices))
             carry = (state, nothing, nothing, jnp.zeros((3, len(widths))))
             state, totals, grad_norm, (losses, metric, count) = jax.lax.fori_loop(0, steps, body, carry)
-            finite = jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]))
+            finite = jnp.all(jnp.stack([jnp.isfinite(a).all() for a in (totals, grad_norm, *jax.tree.leaves(state.params))]))
             return state, {"loss": losses / count, "metric": metric / count, "objective": totals, "grad_norm": grad_norm,
                            "finite": finite}
 

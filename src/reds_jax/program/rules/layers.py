@@ -73,24 +73,30 @@ def _product(
 
 
 def _record_product(state: Walk, operation: Operation, reads: Sequence[Sized], others: Sequence[Sized]) -> None:
-    record(state, operation, "product", 1, reads, (), f"params/{operation.module or 'top'}/product", others)
+    record(state, operation, "product", 1, reads, (), _product_of(operation), others)
+
+
+def _product_of(operation: Operation) -> str:
+    return f"params/{operation.module or 'top'}/product"
 
 
 def conv(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     p, (x, kernel) = operation.params, operation.inputs
     numbers, groups = p["dimension_numbers"], p["feature_group_count"]
     a, k, shape = state.of(x), state.of(kernel), operation.outputs[0].shape
+    transposed = set(p["lhs_dilation"]) != {1}
+    over = [x.shape[i] for i in numbers.lhs_spec[2:]] if transposed else [shape[i] for i in numbers.out_spec[2:]]
     if p["batch_group_count"] != 1 or state.is_active(kernel) or not state.is_active(x):
         for labels in (*a, *k):
             state.pin(labels, operation, "is not a convolution of an activation with a parameter")
+        if state.is_active(kernel) or state.is_active(x):
+            record(state, operation, "product", math.prod(over) * math.prod(kernel.shape), (), (), _product_of(operation))
         return [tuple(None if n == 1 else np.full(n, FIXED) for n in shape)]
     (batch, channel, *spatial), (out_axis, in_axis, *window) = numbers.lhs_spec, numbers.rhs_spec
     for labels in (a[batch], *(a[i] for i in spatial), *(k[i] for i in window)):
         state.pin(labels, operation, "slides over channels")
     inputs, outputs, per_group = x.shape[channel], kernel.shape[out_axis], kernel.shape[in_axis]
     makes, read = _filled(k[out_axis], outputs), _filled(a[channel], inputs)
-    transposed = set(p["lhs_dilation"]) != {1}
-    over = [x.shape[i] for i in spatial] if transposed else [shape[i] for i in numbers.out_spec[2:]]
     taps = math.prod(over) * math.prod(kernel.shape[i] for i in window)
     path = parameter_of(state, operation, kernel)
     if groups == 1:
