@@ -1,10 +1,18 @@
 """The documentation site: ``make docs``. Its source is the repository itself, so that pages and files keep their links."""
 
+import importlib
+import inspect
+import pkgutil
+import re
 import sys
 from pathlib import Path
 
 from sphinx import addnodes
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+from sphinx.util.nodes import make_refnode
 
+logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
@@ -21,7 +29,7 @@ html_extra_path = ["site"]
 bibtex_bibfiles = ["references.bib"]
 
 nitpicky = True
-nitpick_ignore_regex = [("py:class", ".*"), ("py:obj", ".*")]
+nitpick_ignore_regex = [("py:class", ".*"), ("py:obj", r"typing\..*")]  # annotations: pyright knows better
 default_role = "py:obj"
 suppress_warnings = ["ref.python"]  # one name in several places, as `widths`
 autodoc_typehints_format = "short"
@@ -36,6 +44,11 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_execution_show_tb = True
 
+logger = logging.getLogger(__name__)
+PACKAGES = ("reds_jax", *(m.name for m in pkgutil.walk_packages([str(ROOT / "src/reds_jax")], "reds_jax.") if m.ispkg))
+PUBLIC = {f"{package}.{name}": getattr(module, name) for package in PACKAGES  # also imports what is imported when asked for
+          for module in [importlib.import_module(package)] for name in getattr(module, "__all__", ())}
+
 
 def files_beside_the_pages(app, doctree):
     """A link to a file that is no page (a test, a source, a table) gives the file; MyST takes every .py and .md for a page."""
@@ -48,5 +61,47 @@ def files_beside_the_pages(app, doctree):
                     "", "", *link.children, reftarget=f"/{link['reftarget']}{suffix}", refdoc=app.env.docname))
 
 
+def names_without_their_module(app, env, node, contnode):
+    """A docstring says `Split`, wherever it stands: the one entry of that name; and it may name a module that has no page."""
+    if node.get("refdomain") != "py" or node.get("reftype") not in ("obj", "exc"):
+        return None
+    target = node["reftarget"].removesuffix("()")
+    domain = env.get_domain("py")
+    found = {entry.node_id: (name, entry) for name, entry in domain.objects.items()
+             if name.endswith(f".{target}") and not entry.aliased}
+    if len(found) == 1:
+        (name, entry), = found.values()
+        return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
+    inside = importlib.import_module(node.get("py:module") or "reds_jax")
+    return contnode if hasattr(inside, target) or exists(target) or exists(f"{inside.__name__}.{target}") else None
+
+
+def exists(path):
+    try:
+        pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return True
+
+
+def every_public_name_has_an_entry(app, env):
+    """A name that two packages offer has one entry; `autodoc` records under which module it is at home."""
+    documented = {name for name, *_ in env.get_domain("py").get_objects()}
+    for name, value in PUBLIC.items():
+        home = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        if not inspect.ismodule(value) and name not in documented and home not in documented:
+            logger.warning("the public name %s has no entry under docs/reference", name)
+
+
+def readable_offline(app, error):
+    """No page loads a script, a style, a font or a picture from elsewhere."""
+    for page in () if error else Path(app.outdir).rglob("*.html"):
+        if found := re.search(r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["']?(?:https?:)?//[^"'> ]+""", page.read_text("utf-8")):
+            raise ExtensionError(f"{page} loads {found[0]}")
+
+
 def setup(app):
+    app.connect("missing-reference", names_without_their_module)
+    app.connect("env-check-consistency", every_public_name_has_an_entry)
+    app.connect("build-finished", readable_offline)
     app.connect("doctree-read", files_beside_the_pages, priority=100)

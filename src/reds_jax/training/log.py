@@ -83,7 +83,7 @@ class Display:
     """A bar with loss, metric and time left on a terminal; elsewhere one line an epoch.
 
     Args:
-        console: where to write; a `rich.console.Console(quiet=True)` is silent.
+        console: where to write; a ``rich.console.Console(quiet=True)`` is silent.
         metric: what is reported.
         steps: of the whole run; None if that is not known yet.
         done: steps made before (a resumed run).

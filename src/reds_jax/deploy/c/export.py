@@ -72,7 +72,7 @@ def export(
         examples: a few inputs [n, ...] that the exported folder checks itself with; by default the first of the calibration,
             or random ones.
         calibration: batches of training inputs, as the network gets them in use (normalised); needed for int8.
-        rule: how ranges are chosen from the calibration, see `calibrate`.
+        rule: how ranges are chosen from the calibration, see `reds_jax.deploy.int8.calibrate.calibrate`.
         normalise: what training did to 8-bit pixels; the C code then has a function that does the same.
         name: prefix of the C identifiers and files, so that several networks fit one program.
 
