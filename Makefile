@@ -35,7 +35,8 @@ notebooks: install  ## the notebooks with their outputs, in build/notebooks
 	$(BIN)/python docs/notebooks/execute.py --to build/notebooks
 
 docs: install  ## the site, with the notebooks executed, in build/site/index.html; every warning is an error
-	$(BIN)/python docs/build.py
+	$(BIN)/python docs/teaching/build.py --to build/class/docs/teaching
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -20,12 +20,12 @@ project, author, copyright = "reds_jax", "the authors of reds_jax", "the authors
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "docs/**.md", "docs/notebooks/*.py", "proofs/*.md", "proofs/coq/README.md",
                     "proofs/evidence/*.md", "experiments/README.md"]
-exclude_patterns = ["docs/notebooks/execute.py"]
+exclude_patterns = ["docs/notebooks/execute.py", "docs/teaching/slides.md"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinxcontrib.bibtex"]
 
 html_theme = "furo"
 html_title = "reds_jax"
-html_extra_path = ["site"]
+html_extra_path = ["site", "../build/class"]  # the start page; what docs/teaching/build.py made
 bibtex_bibfiles = ["references.bib"]
 
 nitpicky = True
@@ -39,7 +39,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(ROOT / "build/notebooks")
+nb_execution_cache_path = str(ROOT / "build/executed")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_execution_show_tb = True

@@ -1,5 +1,6 @@
 """What the documentation says is run: its Python blocks in order, its links, the doctests of the package."""
 
+import ast
 import doctest
 import importlib
 import pkgutil
@@ -12,15 +13,15 @@ import pytest
 import reds_jax
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*.md"),
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").glob("*.md"),
                 *(ROOT / "proofs").glob("*.md")])
 MODULES = [m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.")]
 
 
 @pytest.mark.parametrize(("page", "least"), [("your_own_model", 6), ("data_and_objectives", 7), ("property_tests", 5),
-                                             ("deploy", 3)])
+                                             ("deploy", 3), ("tutorial", 5), ("extending", 7)])
 def test_the_blocks_of_a_page_run(page, least, tmp_path, monkeypatch):
-    if page == "deploy" and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+    if page in ("deploy", "extending") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("no C compiler is installed")
     monkeypatch.chdir(tmp_path)  # a page may write files
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
@@ -64,3 +65,23 @@ def test_no_page_on_the_proofs_has_a_block_that_is_not_run():
 def test_doctests(name):
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0
+
+
+def test_every_message_on_the_page_of_symptoms_is_in_the_source():
+    """The first column quotes messages, with … for what is filled in: each piece is a string constant of the package."""
+    constants = [node.value for path in (ROOT / "src/reds_jax").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    quoted = re.findall(r"(?m)^\| `([^`]+)` \|", (ROOT / "docs/symptoms.md").read_text())
+    assert len(quoted) > 30
+    missing = [(message, piece) for message in quoted for piece in message.split("…")
+               if not any(piece.strip(" ()") in constant for constant in constants)]
+    assert not missing
+
+
+def test_every_paper_that_is_cited_is_among_the_references():
+    """By its arXiv number, on the pages and in the docstrings."""
+    known = re.findall(r"eprint = \{([\d.]+)\}", (ROOT / "docs/references.bib").read_text())
+    assert len(known) == len(set(known))
+    sources = [*PAGES, *(ROOT / "docs/notebooks").glob("*.py"), *(ROOT / "src").rglob("*.py")]
+    cited = {number for path in sources for number in re.findall(r"\b\d{4}\.\d{5}\b", path.read_text())}
+    assert cited - set(known) == set()
