@@ -6,6 +6,7 @@ import pkgutil
 import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 from sphinx import addnodes
 from sphinx.errors import ExtensionError
@@ -94,10 +95,15 @@ def every_public_name_has_an_entry(app, env):
 
 
 def readable_offline(app, error):
-    """No page loads a script, a style, a font or a picture from elsewhere."""
+    """No page loads a script, a style, a font or a picture from elsewhere, and every link leads to a file that is there."""
+    elsewhere = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["']?(?:https?:)?//[^"'> ]+""")
     for page in () if error else Path(app.outdir).rglob("*.html"):
-        if found := re.search(r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["']?(?:https?:)?//[^"'> ]+""", page.read_text("utf-8")):
+        text = page.read_text("utf-8")
+        if found := elsewhere.search(text):
             raise ExtensionError(f"{page} loads {found[0]}")
+        for link in re.findall(r"""<(?:a|img|script|link)\b[^>]*?(?:href|src)=["']((?![a-z]+:)[^"'#?]+)""", text):
+            if not (page.parent / unquote(link)).exists() and page.parent.name != "_modules":  # whose index is Sphinx's own
+                raise ExtensionError(f"{page} links to {link}, which is not there")
 
 
 def setup(app):

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shutil
@@ -85,3 +86,35 @@ def test_every_paper_that_is_cited_is_among_the_references():
     sources = [*PAGES, *(ROOT / "docs/notebooks").glob("*.py"), *(ROOT / "src").rglob("*.py")]
     cited = {number for path in sources for number in re.findall(r"\b\d{4}\.\d{5}\b", path.read_text())}
     assert cited - set(known) == set()
+
+
+PACKAGES = ["reds_jax", *(m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.") if m.ispkg)]
+PUBLIC = [(package, name) for package in PACKAGES for name in getattr(importlib.import_module(package), "__all__", ())]
+REFERENCE = "\n".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+
+
+def test_every_package_and_every_module_that_a_page_imports_from_is_in_the_reference():
+    """`sphinx` makes the entries from the names that a module offers; what is no class has a line of its own."""
+    documented = set(re.findall(r"automodule:: (\S+)", REFERENCE))
+    assert {package for package, _ in PUBLIC} <= documented
+    pages = [*PAGES, *(ROOT / "docs/notebooks").glob("*.py")]
+    imported = {name for page in pages if page.name != "extending.md"  # which changes what is not public
+                for name in re.findall(r"(?m)^(?:    >>> )?from (reds_jax\S*) import", page.read_text())}
+    assert {"reds_jax.cost", "reds_jax.training"} <= imported
+    packages_of_modules = {"reds_jax.deploy.phone": {"reds_jax.deploy.phone.onnx", "reds_jax.deploy.phone.litert"}}
+    for module in imported:
+        assert packages_of_modules.get(module, {module}) <= documented, module
+
+
+@pytest.mark.parametrize(("package", "name"), PUBLIC)
+def test_a_public_name_says_what_it_is_and_what_it_takes(package, name):
+    value = getattr(importlib.import_module(package), name)
+    if not (inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value)):
+        assert f"py:data:: {name}\n" in REFERENCE
+        return
+    text = value.__doc__ or ""
+    assert re.match(r"[^\n]+[.:]", text.lstrip()), "a first line that is a sentence"
+    if inspect.ismodule(value) or (inspect.isclass(value) and value.__init__ in (object.__init__, AssertionError.__init__)):
+        return
+    takes = [p for p in inspect.signature(value).parameters if p not in ("self", "parent", "name")]
+    assert not takes or "Args:" in text or "Attributes:" in text, f"{name} takes {takes}"

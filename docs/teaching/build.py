@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 import jupytext
 import nbformat
 from markdown_it import MarkdownIt
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 from questions import GAP, KNAPSACK, QUESTIONS, SORTED
 
+HERE = Path(__file__).parent
 FORMS = {(q.notebook, q.exercise): q.form for q in QUESTIONS}
 START = """# Exercises
 

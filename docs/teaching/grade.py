@@ -1,7 +1,7 @@
 """Check the answers of a student: ``python docs/teaching/grade.py exercises.py``.
 
-The file is run as it is, so grade what you would run. Every question is right, not answered yet, or wrong with a hint; no solution is
-printed. The exit code is 0 if all are right.
+The file is run as it is, so grade what you would run. Every question is right, not answered yet, or wrong with a hint; no
+solution is printed. The exit code is 0 if all are right.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
 from questions import QUESTIONS, Question, WrongAnswer
 
 from reds_jax.errors import RedsError
@@ -25,7 +24,7 @@ def verdict(question: Question, answers: dict[str, Any]) -> str:
         return "not answered yet"
     try:
         question.check(*given)
-    except (WrongAnswer, RedsError, TypeError, ValueError, ZeroDivisionError) as hint:  # an answer of another form is a wrong one
+    except (WrongAnswer, RedsError, TypeError, ValueError, ZeroDivisionError) as hint:  # also of another form
         return f"not yet: {hint}"
     return "right"
 

@@ -80,8 +80,8 @@ def normalisation(normalise: Any) -> None:
         full = normalise(x)
         need(len(full) == len(x), "as many numbers come out as go in")
         need(normalise(x[::-1]) == full[::-1], "(a) another order of the channels must give the same numbers in that order")
-        need(normalise(x[:3] + [Fraction(0)] * 2)[:3] == normalise(x[:3]), "(b) a zero must count as little as a channel that is "
-             "not there: a mean divides by how many there are")
+        need(normalise(x[:3] + [Fraction(0)] * 2)[:3] == normalise(x[:3]),
+             "(b) a zero must count as little as a channel that is not there: a mean divides by how many there are")
         alone &= normalise([x[0]])[0] == full[0]
     need(not alone, "(c) it must look at the other channels too")
 
@@ -199,7 +199,7 @@ def half(units: Any) -> None:
 
 QUESTIONS = (
     Question(SORTED, 1, "orders = ...\n", count),
-    Question(SORTED, 3, "harmless = ...  # the set of those beta from -3 to 3 for which the early mask does no harm, with relu\n",
+    Question(SORTED, 3, "harmless = ...  # the set of those beta from -3 to 3 for which the early mask is harmless\n",
              early_mask),
     Question(SORTED, 5, "normalise = ...  # a function: list of Fractions -> list of as many\n", normalisation),
     Question(KNAPSACK, 1, "optima = ...  # at 4 and at 8: a pair\nbottom_up_values = ...  # a pair\n"

@@ -45,6 +45,12 @@ def build(folder: Path, output: Path, *flags: str, cc: str | None = None, main: 
 class HostNetwork:
     """An exported network, compiled and loaded. Its state is its own: a folder that is loaded twice is two networks.
 
+    Args:
+        folder: what `reds_jax.deploy.export` wrote.
+        flags: options of the compiler, -O2 by default.
+        cc: the compiler; by default the first that is installed.
+        name: the prefix that the export was given.
+
     >>> # network = HostNetwork("exported"); network.adapt(0); y = network.invoke(x)
     """
 

@@ -40,7 +40,14 @@ Dtype = Literal["float32", "int8"]
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What `export` wrote: the folder, the program in floats, its int8 form (for int8 only), the facts of model.json."""
+    """What `export` wrote: the folder, the program in floats, its int8 form (for int8 only), the facts of model.json.
+
+    Args:
+        folder: with the C files.
+        program: in floats.
+        quantized: for int8 only, else None.
+        facts: what model.json holds: bytes of weights, tables and arena, MACs, ...
+    """
 
     folder: Path
     program: Program

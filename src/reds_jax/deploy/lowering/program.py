@@ -106,6 +106,13 @@ class Program:
 
     ``macs`` counts the multiply-accumulates of the subnetworks; ``argmax`` says that the model ends in the class with the
     largest output, which the caller takes from the result.
+
+    Args:
+        tensors: the arrays; 0 is the input.
+        operations: in the order of execution.
+        output: index of the tensor that is the result.
+        macs: of each subnetwork, for one example.
+        argmax: whether the model ends in the class with the largest output.
     """
 
     tensors: tuple[Tensor, ...]
