@@ -20,7 +20,8 @@ MODULES = [m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.")
 
 
 @pytest.mark.parametrize(("page", "least"), [("your_own_model", 6), ("data_and_objectives", 7), ("property_tests", 5),
-                                             ("deploy", 3), ("tutorial", 5), ("extending", 7)])
+                                             ("deploy", 3), ("extending", 7),
+                                             pytest.param("tutorial", 5, marks=pytest.mark.slow)])
 def test_the_blocks_of_a_page_run(page, least, tmp_path, monkeypatch):
     if page in ("deploy", "extending") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("no C compiler is installed")
