@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Exact versions are tested on Python 3.11; other Pythons take what the ranges of pyproject.toml allow.
 PINS   := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
 
-.PHONY: vww test install lint proofs device notebooks clean
+.PHONY: vww test install lint proofs device notebooks docs clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,10 @@ device: install  ## networks of the literature on emulated Cortex-M (Debian: apt
 
 notebooks: install  ## the notebooks with their outputs, in build/notebooks
 	$(BIN)/python docs/notebooks/execute.py --to build/notebooks
+
+docs: install  ## the site, with the notebooks executed, in build/site/index.html; every warning is an error
+	$(BIN)/python docs/teaching/build.py --to build/class/docs/teaching
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,7 +1,9 @@
 """What the documentation says is run: its Python blocks in order, its links, the doctests of the package."""
 
+import ast
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shutil
@@ -12,15 +14,16 @@ import pytest
 import reds_jax
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*.md"),
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").glob("*.md"),
                 *(ROOT / "proofs").glob("*.md")])
 MODULES = [m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.")]
 
 
 @pytest.mark.parametrize(("page", "least"), [("your_own_model", 6), ("data_and_objectives", 7), ("property_tests", 5),
-                                             ("deploy", 3)])
+                                             ("deploy", 3), ("extending", 7),
+                                             pytest.param("tutorial", 5, marks=pytest.mark.slow)])
 def test_the_blocks_of_a_page_run(page, least, tmp_path, monkeypatch):
-    if page == "deploy" and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+    if page in ("deploy", "extending") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("no C compiler is installed")
     monkeypatch.chdir(tmp_path)  # a page may write files
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
@@ -64,3 +67,55 @@ def test_no_page_on_the_proofs_has_a_block_that_is_not_run():
 def test_doctests(name):
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0
+
+
+def test_every_message_on_the_page_of_symptoms_is_in_the_source():
+    """The first column quotes messages, with … for what is filled in: each piece is a string constant of the package."""
+    constants = [node.value for path in (ROOT / "src/reds_jax").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    quoted = re.findall(r"(?m)^\| `([^`]+)` \|", (ROOT / "docs/symptoms.md").read_text())
+    assert len(quoted) > 30
+    missing = [(message, piece) for message in quoted for piece in message.split("…")
+               if not any(piece.strip(" ()") in constant for constant in constants)]
+    assert not missing
+
+
+def test_every_paper_that_is_cited_is_among_the_references():
+    """By its arXiv number, on the pages and in the docstrings."""
+    known = re.findall(r"eprint = \{([\d.]+)\}", (ROOT / "docs/references.bib").read_text())
+    assert len(known) == len(set(known))
+    sources = [*PAGES, *(ROOT / "docs/notebooks").glob("*.py"), *(ROOT / "src").rglob("*.py")]
+    cited = {number for path in sources for number in re.findall(r"\b\d{4}\.\d{5}\b", path.read_text())}
+    assert cited - set(known) == set()
+
+
+PACKAGES = ["reds_jax", *(m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.") if m.ispkg)]
+PUBLIC = [(package, name) for package in PACKAGES for name in getattr(importlib.import_module(package), "__all__", ())]
+REFERENCE = "\n".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+
+
+def test_every_package_and_every_module_that_a_page_imports_from_is_in_the_reference():
+    """`sphinx` makes the entries from the names that a module offers; what is no class has a line of its own."""
+    documented = set(re.findall(r"automodule:: (\S+)", REFERENCE))
+    assert {package for package, _ in PUBLIC} <= documented
+    pages = [*PAGES, *(ROOT / "docs/notebooks").glob("*.py")]
+    imported = {name for page in pages if page.name != "extending.md"  # which changes what is not public
+                for name in re.findall(r"(?m)^(?:    >>> )?from (reds_jax\S*) import", page.read_text())}
+    assert {"reds_jax.cost", "reds_jax.training"} <= imported
+    packages_of_modules = {"reds_jax.deploy.phone": {"reds_jax.deploy.phone.onnx", "reds_jax.deploy.phone.litert"}}
+    for module in imported:
+        assert packages_of_modules.get(module, {module}) <= documented, module
+
+
+@pytest.mark.parametrize(("package", "name"), PUBLIC)
+def test_a_public_name_says_what_it_is_and_what_it_takes(package, name):
+    value = getattr(importlib.import_module(package), name)
+    if not (inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value)):
+        assert f"py:data:: {name}\n" in REFERENCE
+        return
+    text = value.__doc__ or ""
+    assert re.match(r"[^\n]+[.:]", text.lstrip()), "a first line that is a sentence"
+    if inspect.ismodule(value) or (inspect.isclass(value) and value.__init__ in (object.__init__, AssertionError.__init__)):
+        return
+    takes = [p for p in inspect.signature(value).parameters if p not in ("self", "parent", "name")]
+    assert not takes or "Args:" in text or "Attributes:" in text, f"{name} takes {takes}"

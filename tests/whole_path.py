@@ -66,7 +66,7 @@ def whole_path(folder: Path) -> None:
 
     network = NestedNetwork(model, params, stats, widths, tuple(map(graph.macs, widths)), inputs, read)
     network.save(folder / "model")
-    loaded = NestedNetwork.load(folder / "model", model=model, normalise=read)
+    loaded = NestedNetwork.load(folder / "model", model=model)
     for k in range(len(network)):
         np.testing.assert_array_equal(loaded.apply(k, inputs), network.apply(k, inputs))
 

@@ -489,7 +489,7 @@ print("total:", answer.total_ratio)
 assert all(reached >= promised for reached, promised in zip(answer.ratios, answer.guarantees, strict=True))
 assert answer.total_ratio <= 1
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ## Exercises
 #
 # They grow harder. Each has its solution below it; the code of the solutions runs with the notebook.
@@ -499,7 +499,7 @@ assert answer.total_ratio <= 1
 # Items (weight, profit): (4, 7), (3, 5), (3, 5), (2, 3); capacities 4 and 8. Find the two optima, the bottom-up pair and the
 # top-down pair on paper. Which order has the better total? Is there a better nested pair?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 1
 #
 # <details><summary>In words</summary>
@@ -509,20 +509,20 @@ assert answer.total_ratio <= 1
 # then 13. Totals 19 and 18. Enumeration shows that 19 is the best of all nested pairs.
 # </details>
 
-# %%
+# %% tags=["solution"]
 one = Instance.of((4, 7), (3, 5), (3, 5), (2, 3))
 assert [optimum(one, c).value for c in (4, 8)] == [7, 13]
 assert bottom_up(one, (4, 8)).values == (7, 12)
 assert top_down(one, (4, 8)).values == (5, 13)
 assert joint_optimum(one, (4, 8)).total == 19
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 2. The assumption is needed
 #
 # Drop the assumption that every item fits c1. Find an instance on which bottom-up keeps less than a thousandth of OPT(c2), and
 # one on which top-down keeps *nothing* of OPT(c1). Where do the proofs break?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 2
 #
 # <details><summary>In words</summary>
@@ -534,7 +534,7 @@ assert joint_optimum(one, (4, 8)).total == 19
 # [`test_light_items_are_needed`](../../tests/property/test_bounds_are_sharp.py).
 # </details>
 
-# %%
+# %% tags=["solution"]
 from reds_jax.errors import InvalidArgumentError
 
 M = 2000
@@ -548,13 +548,13 @@ except InvalidArgumentError as refusal:
 else:
     raise AssertionError("the library must not promise anything here")
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 3. Ties
 #
 # Items (3, 1) and three times (2, 1), capacities 3 and 6. List all values that bottom-up can end with, depending on which of
 # the equally good sets the first stage takes. Which of them does T1 speak of?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 3
 #
 # <details><summary>In words</summary>
@@ -564,7 +564,7 @@ else:
 # against P makes the bad choice strict.
 # </details>
 
-# %%
+# %% tags=["solution"]
 from reds_jax.theory import every_chain
 
 ties = Instance.of((3, 1), (2, 1), (2, 1), (2, 1))
@@ -572,13 +572,13 @@ values = {chain.values for chain in every_chain(ties, (3, 6), "bottom_up")}
 assert values == {(1, 2), (1, 3)}
 assert min(last for _, last in values) == bounds.bottom_up_ratio((3, 6)) * optimum(ties, 6).value
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 4. The smallest counterexamples
 #
 # Is a bound of 7/10 for c2 = 2 c1 refuted by an instance with at most four items, weights at most 3 and profits at most 4?
 # Search *all* of them. (The order of the items does not matter. That is what makes it feasible.)
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 4
 #
 # <details><summary>In words</summary>
@@ -589,7 +589,7 @@ assert min(last for _, last in values) == bounds.bottom_up_ratio((3, 6)) * optim
 # family of T1 has (2P + 1)/(3P), which is below 7/10 only for P > 10.
 # </details>
 
-# %%
+# %% tags=["solution"]
 from itertools import combinations_with_replacement, product
 
 kinds = list(product((1, 2, 3), (1, 2, 3, 4)))
@@ -609,13 +609,13 @@ assert worst("kind")[0] == Fraction(3, 4) > Fraction(7, 10)
 refuting = [P for P in range(2, 20) if bottom_up_share(tight_instance("T1", profit=P).instance, (3, 6)) < Fraction(7, 10)]
 assert refuting == list(range(11, 20))
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 5. A greedy solver under the theorems
 #
 # Many programs take the items by profit per weight as long as they fit. Put such a solver under T1 with
 # `reds_jax.testing.assert_nested_guarantee`, which plays all tight families with noise against it. What do you expect?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 5
 #
 # <details><summary>In words</summary>
@@ -626,7 +626,7 @@ assert refuting == list(range(11, 20))
 # </details>
 
 
-# %%
+# %% tags=["solution"]
 from reds_jax.testing import assert_nested_guarantee
 
 
@@ -649,14 +649,14 @@ except AssertionError as broken:
 else:
     raise AssertionError("greedy cannot keep this promise")
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 6. Start in the middle
 #
 # With three capacities there is a third order: take the optimum at c2, grow it to c3 and shrink it to c1. Write it. Find an
 # instance on which it has a larger total than both bottom-up and top-down, and one on which it has a smaller total than the
 # better of them. What can you prove for its three stages?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 6
 #
 # <details><summary>In words</summary>
@@ -667,7 +667,7 @@ else:
 # </details>
 
 
-# %%
+# %% tags=["solution"]
 def from_the_middle(items, capacities):
     c1, c2, c3 = capacities
     middle = optimum(items, c2).items

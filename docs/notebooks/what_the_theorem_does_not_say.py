@@ -467,7 +467,7 @@ for name, problem in problems.items():
     assert all(macs_by_hand(widths) <= c for widths, c in zip(uniform, capacities, strict=True))
     assert all(share <= 1 for share in shares)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # One thing no certificate says, and no theorem on these pages: that a subnetwork with a larger sum of importance is more
 # *accurate*. That is experience, not mathematics; see [what is open](../../proofs/what_is_open.md).
 #
@@ -480,7 +480,7 @@ for name, problem in problems.items():
 # In the family of section 4 with j = 2, how many units K does layer 1 need before bottom-up can fall below 2/3 at all? And for
 # that K, how large must P be?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 1
 #
 # <details><summary>In words</summary>
@@ -489,17 +489,17 @@ for name, problem in problems.items():
 # 6 < 4K + 2, so K > 4: five units. With K = 5 it is (7P+5)/(11P+1) < 2/3, that is 21P + 15 < 22P + 2, so P > 13.
 # </details>
 
-# %%
+# %% tags=["solution"]
 below = Fraction(2, 3)
 assert all(family(2, 4, P) > below for P in (1, 10, 1000, 10**6))
 assert [P for P in range(1, 30) if family(2, 5, P) < below] == list(range(14, 30))
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 2. Empty layers
 #
 # The instance of section 2 demands a, b >= 1. What do bottom-up and the optimum do if a layer may be empty?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 2
 #
 # <details><summary>In words</summary>
@@ -508,19 +508,19 @@ assert [P for P in range(1, 30) if family(2, 5, P) < below] == list(range(14, 30
 # optimum. So the condition is essential, and it is not a trick: a network with an empty layer computes nothing.
 # </details>
 
-# %%
+# %% tags=["solution"]
 free = {c: [(a, b) for a in range(6) for b in range(11) if a * b <= c] for c in (5, 10)}
 start = max(free[5], key=lambda pair: worth(V1, V2, pair))
 end = max((p for p in free[10] if p[0] >= start[0] and p[1] >= start[1]), key=lambda pair: worth(V1, V2, pair))
 assert start == (0, 10)
 assert end == (1, 10)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 3. As close to a half as you like
 #
 # With K = P and j = 2, how large must K be for a ratio below 0.51? Compute it, then confirm it by running the stages.
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 3
 #
 # <details><summary>In words</summary>
@@ -528,18 +528,18 @@ assert end == (1, 10)
 # (K(K+1) + 2K)/(2K² + K + 1) < 51/100 is 100K² + 300K < 102K² + 51K + 51, that is 2K² - 249K + 51 > 0: K >= 125.
 # </details>
 
-# %%
+# %% tags=["solution"]
 needed = next(K for K in range(3, 1000) if 2 * K * K - 249 * K + 51 > 0)
 assert needed == 125
 assert family(2, 125, 125) < Fraction(51, 100) <= family(2, 124, 124)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 4. Top-down
 #
 # Let D be optimal at jK, and TD the value of the best widths inside D that fit K. Show that OPT(K) <= j * TD. Check it on
 # random problems.
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 4
 #
 # <details><summary>In words</summary>
@@ -550,7 +550,7 @@ assert family(2, 125, 125) < Fraction(51, 100) <= family(2, 124, 124)
 # [`test_bilinear_top_down`](../../tests/property/test_bilinear.py).
 # </details>
 
-# %%
+# %% tags=["solution"]
 for _ in range(3000):
     v1, v2 = prefix_sums(random_scores()), prefix_sums(random_scores())
     j, K = rng.randint(2, 4), rng.randint(1, 9)
@@ -558,7 +558,7 @@ for _ in range(3000):
     inner = best_widths(v1, v2, K, high=outer)
     assert j * worth(v1, v2, inner) >= worth(v1, v2, outer) >= worth(v1, v2, best_widths(v1, v2, K))
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 5. Sorting, and floors
 #
 # (a) Section 5 needs *sorted* units. Find two layers with units that are not sorted, on which bottom-up keeps less than a
@@ -566,7 +566,7 @@ for _ in range(3000):
 # Show that *any* nested choice, however bad, then keeps at least f of OPT at every stage, for any number of stages and any
 # cost. Does this contradict the families?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 5
 #
 # <details><summary>In words</summary>
@@ -578,7 +578,7 @@ for _ in range(3000):
 # network keeps one unit of a layer, a fraction 1/K or 1/(jK), which tends to 0.
 # </details>
 
-# %%
+# %% tags=["solution"]
 M = 10_000
 hidden, plain = prefix_sums([1, 0, M]), prefix_sums([1, 1])
 grown = best_widths(hidden, plain, 4, low=best_widths(hidden, plain, 2))
@@ -595,14 +595,14 @@ for _ in range(1000):
 for problem in problems.values():
     assert problem.evaluate(problem.smallest_widths) >= f * problem.evaluate(problem.full_widths)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 6. Below 0.640
 #
 # Keep the capacities 5 and 10, but allow any numbers of units and any sorted profits. How small can bottom-up's share get?
 # First find the infimum of those instances where the first stage ends at (5, 1) and the optimum at 10 is (1, 10). Then search
 # for something worse.
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 6
 #
 # <details><summary>In words</summary>
@@ -616,7 +616,7 @@ for problem in problems.values():
 # nothing smaller; we have no proof for all these cases on this page.
 # </details>
 
-# %%
+# %% tags=["solution"]
 assert Fraction(7, 11) < family(2, 5, 10**6) < Fraction(7, 11) + Fraction(1, 10**6)
 
 

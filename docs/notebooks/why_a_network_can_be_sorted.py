@@ -504,7 +504,7 @@ print(found.summary())
 assert found.groups == ()
 assert "reduces over channels" in next(p.reason for p in found.pinned if p.path == "hidden")
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ## Exercises
 #
 # They grow harder. Each has its solution below it; the code of the solutions runs with the notebook.
@@ -514,7 +514,7 @@ assert "reduces over channels" in next(p.reason for p in found.pinned if p.path 
 # A network has hidden layers of 3 and 2 units. How many of the sets of weights that arise by reordering are there, if no two
 # units are equal? With relu there are further sets of weights with the same function: find a family with infinitely many.
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 1
 #
 # <details><summary>In words</summary>
@@ -523,7 +523,7 @@ assert "reduces over channels" in next(p.reason for p in found.pinned if p.path 
 # outgoing weights by c. (So the size of the weights alone says little about importance.)
 # </details>
 
-# %%
+# %% tags=["solution"]
 U, V, W = fractions(2, 3), fractions(3, 2), fractions(2, 1)
 
 
@@ -544,13 +544,13 @@ c = Fraction(7, 3)
 scale = np.array([c, 1, 1], dtype=object)
 assert (three_layers(x, U * scale, V / scale[:, None], W) == three_layers(x, U, V, W)).all()
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 2. A subnetwork of a subnetwork
 #
 # Show that cutting to m units and then to n <= m is cutting to n. Then the less obvious direction: is *masking* to m and then
 # cutting to n the same as well?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 2
 #
 # <details><summary>In words</summary>
@@ -560,7 +560,7 @@ assert (three_layers(x, U * scale, V / scale[:, None], W) == three_layers(x, U, 
 # [`network_prefix_composes`, `network_masks_compose`](../../proofs/coq/Network.v).
 # </details>
 
-# %%
+# %% tags=["solution"]
 x = fractions(5, 3)
 for m in range(1, 5):
     keep = np.array([1 if i < m else 0 for i in range(4)])
@@ -569,13 +569,13 @@ for m in range(1, 5):
         assert (two_layers(x, W1[:, :m][:, :n], b[:m][:n], W2[:m][:n]) == directly).all()
         assert ((np.maximum(x @ W1 + b, 0) * keep)[:, :n] @ W2[:n] == directly).all()
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 3. When is the early mask harmless?
 #
 # A unit computes act(gamma * z + beta), and the mask sits on z. For which activations and beta does this early mask give the
 # cut network, whatever the outgoing weights are?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 3
 #
 # <details><summary>In words</summary>
@@ -585,19 +585,19 @@ for m in range(1, 5):
 # are 0, as they are before training, and fail afterwards.
 # </details>
 
-# %%
+# %% tags=["solution"]
 betas = range(-3, 4)
 harmless = [beta for beta in betas if all(out * relu(4 * (z * 0) + beta) == 0 for out in (-1, 1) for z in betas)]
 assert harmless == [-3, -2, -1, 0] == [beta for beta in betas if relu(beta) == 0]
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 4. Why a residual ties
 #
 # y = u + v, where u and v are the outputs of two layers of two units each, and the next layer reads y with the weights (1, 3).
 # Find numbers where reordering u alone (and the next layer with it) changes the output. Which single permutation for u, v and
 # the next layer is allowed?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 4
 #
 # <details><summary>In words</summary>
@@ -607,7 +607,7 @@ assert harmless == [-3, -2, -1, 0] == [beta for beta in betas if relu(beta) == 0
 # addition share a group, and the library keeps the *same* channels of both.
 # </details>
 
-# %%
+# %% tags=["solution"]
 u, v, reads = np.array([1, 0]), np.array([0, 10]), np.array([1, 3])
 s = [1, 0]
 original = (u + v) @ reads
@@ -626,14 +626,14 @@ tied = reds_jax.trace(Residual(), random_variables(Residual(), x6), x6)
 print("one group:", [(group.name, group.size) for group in tied.groups])
 assert [group.size for group in tied.groups] == [5]
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 5. A normalisation that can be nested
 #
 # Layer norm fails because a mean counts the channels. Find a normalisation over channels that (a) can be permuted, (b) treats a
 # prefix like a mask, and (c) is not just a step for each channel alone. Then state which reductions over channels are allowed
 # in general.
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 5
 #
 # <details><summary>In words</summary>
@@ -646,7 +646,7 @@ assert [group.size for group in tied.groups] == [5]
 # </details>
 
 
-# %%
+# %% tags=["solution"]
 def by_the_sum(channels):
     return [Fraction(c, 1 + sum(d * d for d in channels)) for c in channels]
 
@@ -660,14 +660,14 @@ for _ in range(200):
         assert masked[:n] == by_the_sum(channels[:n])
         assert masked[n:] == [0] * (5 - n)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 6. Your own module
 #
 # A *gate* multiplies each channel by a number between 0 and 1 that is computed from all of them: g = sigmoid(V relu(U x)), the
 # output is g * x. Is it permutation invariant? Is a prefix a mask? Predict, then ask the library. What would happen with a bias
 # in U?
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # #### Solution 6
 #
 # <details><summary>In words</summary>
@@ -679,7 +679,7 @@ for _ in range(200):
 # </details>
 
 
-# %%
+# %% tags=["solution"]
 class Gated(nn.Module):
     bias: bool
 

@@ -47,6 +47,11 @@ def split_off(split: Split, fraction: float, seed: int, *, stratify: bool | None
 def at_most(split: Split, limit: int | None, seed: int) -> Split:
     """The split, or ``limit`` of its examples chosen by ``seed`` with every class in its share; None takes all.
 
+    Args:
+        split: any examples.
+        limit: at least 1, or None.
+        seed: of the choice.
+
     Raises:
         InvalidArgumentError: the limit is below 1.
     """

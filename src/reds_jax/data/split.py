@@ -20,6 +20,10 @@ class Split:
     outputs: a tuple is passed as ``f(*inputs)``, a dict as ``f(**inputs)``. Arrays of 64 bits become 32, labels [N] int32; all
     are read-only.
 
+    Args:
+        inputs: an array [N, ...], or a tuple or dict of arrays.
+        targets: the same, or None.
+
     Raises:
         DataError: an array is no number [N, ...], has a value that is not finite, or the numbers of examples differ; N = 0.
     """

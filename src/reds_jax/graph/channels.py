@@ -24,7 +24,11 @@ WidthLike = Width | Mapping[str, int] | Sequence[int]
 
 @dataclass(frozen=True)
 class Size:
-    """A linear form ``constant + sum_g multiplicity_g * width_g``: the length of an axis, or bytes alive."""
+    """A linear form ``constant + sum_g multiplicity_g * width_g``: the length of an axis, or bytes alive.
+
+    Args:
+        constant, terms: what no width changes, and pairs (group index, multiplicity), ascending.
+    """
 
     constant: int
     terms: tuple[tuple[int, int], ...] = ()  # (group index, multiplicity), ascending
@@ -65,7 +69,14 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """An array of the variables: its path (``params/conv/kernel``), shape, and the axes that carry units (or None)."""
+    """An array of the variables: its path (``params/conv/kernel``), shape, and the axes that carry units (or None).
+
+    Args:
+        path: ``params/conv/kernel``.
+        shape: at full width.
+        itemsize: bytes of an entry.
+        axes: the units along each axis, None where there are none.
+    """
 
     path: str
     shape: tuple[int, ...]
@@ -85,6 +96,11 @@ class Layer:
     """A layer, or a product of two activations: ``macs = factor * product of sizes(widths)``, one input of one example.
 
     ``sizes`` is (width in, width out, ...); for a depthwise convolution it is (width,).
+
+    Args:
+        path, kind: of the module, and as in `reds_jax.program.walk.LayerUse`.
+        factor: MACs are this times the product of the sizes.
+        sizes: (width in, width out, ...); for a depthwise convolution (width,).
     """
 
     path: str
@@ -98,7 +114,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Group:
-    """A channel group: named like the layer that makes it first, how many units it has, and all layers that make it."""
+    """A channel group: named like the layer that makes it first, how many units it has, and all layers that make it.
+
+    Args:
+        name: the path of the layer that makes it first.
+        size: its number of units.
+        layers: paths of all layers that make it.
+    """
 
     name: str
     size: int
@@ -125,7 +147,11 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the schedule: its name and the bytes that are alive while it runs, for one example."""
+    """One step of the schedule: its name and the bytes that are alive while it runs, for one example.
+
+    Args:
+        name, alive_bytes: of the operation, and for one example.
+    """
 
     name: str
     alive_bytes: Size
@@ -133,7 +159,16 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class ChannelGraph:
-    """What `reds_jax.trace` finds: groups, parameters, layers in the order of execution, and the memory schedule."""
+    """What `reds_jax.trace` finds: groups, parameters, layers in the order of execution, and the memory schedule.
+
+    Args:
+        groups: what can be cut, in the order of the layers that make them.
+        parameters: every array of the variables, with the axes that carry units.
+        layers: the products that cost MACs, in the order of execution.
+        schedule: the bytes alive at every step, for the peak memory.
+        pinned: what stays at full width, and why.
+        input_shapes, input_types: of one example, an entry for every input array.
+    """
 
     groups: tuple[Group, ...]
     parameters: tuple[Parameter, ...]

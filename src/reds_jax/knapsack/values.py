@@ -85,6 +85,10 @@ def as_exact(array: np.ndarray, what: str) -> np.ndarray:
 def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
     """The importance of each prefix: S(n) = sum_{j <= n} score_j, for n in ``widths`` (default 1 .. U).
 
+    Args:
+        scores: of the units of one group, descending.
+        widths: at which widths; 1 to U by default.
+
     Source: the paper's objective, restricted to prefixes.
 
     >>> prefix_sum([5, 3, 1]).tolist()
@@ -107,6 +111,10 @@ def log_retention(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | 
     It ignores the scale of a group's scores and punishes starving a group. A group whose scores are all zero has
     the value 0 at every width. A prefix that keeps nothing of a positive total (possible only where a score underflows)
     has the value ``LOG_FLOOR``, about -708, never minus infinity.
+
+    Args:
+        scores: of the units of one group, descending.
+        widths: at which widths; 1 to U by default.
 
     Raises:
         InvalidArgumentError: for a negative score, besides the errors of ``sorted_scores``.

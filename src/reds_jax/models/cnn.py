@@ -10,7 +10,14 @@ from reds_jax.slimmable import Slimmable
 
 
 class CNN(nn.Module):
-    """Images [N, H, W, I] -> logits [N, classes]; batch norm and ReLU behind all but ``linear``."""
+    """Images [N, H, W, I] -> logits [N, classes]; batch norm and ReLU behind all but ``linear``.
+
+    Args:
+        classes: outputs.
+        convolutions: channels of the two convolutions.
+        linear: units of the layer without activation behind the flatten.
+        hidden: units of the last hidden layer.
+    """
 
     classes: int
     convolutions: tuple[int, int]
@@ -29,10 +36,18 @@ class CNN(nn.Module):
 
 
 def cnn_s(classes: int = 12) -> Slimmable:
-    """CNN S for keyword spotting on 49 x 10 MFCC."""
+    """CNN S for keyword spotting on 49 x 10 MFCC.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(CNN(classes, (28, 30), 16))
 
 
 def cnn_l(classes: int = 12) -> Slimmable:
-    """CNN L for keyword spotting on 49 x 10 MFCC."""
+    """CNN L for keyword spotting on 49 x 10 MFCC.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(CNN(classes, (60, 76), 58))

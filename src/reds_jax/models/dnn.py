@@ -9,7 +9,12 @@ from reds_jax.slimmable import Slimmable
 
 
 class DNN(nn.Module):
-    """Features [N, I] or images [N, H, W, 1] -> logits [N, classes]; ReLU behind every layer but the last."""
+    """Features [N, I] or images [N, H, W, 1] -> logits [N, classes]; ReLU behind every layer but the last.
+
+    Args:
+        classes: outputs.
+        features: units of the hidden layers.
+    """
 
     classes: int
     features: tuple[int, ...]
@@ -23,10 +28,18 @@ class DNN(nn.Module):
 
 
 def dnn_s(classes: int = 12) -> Slimmable:
-    """DNN S for keyword spotting on 25 x 10 MFCC."""
+    """DNN S for keyword spotting on 25 x 10 MFCC.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(DNN(classes, (144,) * 3))
 
 
 def dnn_l(classes: int = 12) -> Slimmable:
-    """DNN L for keyword spotting on 25 x 10 MFCC."""
+    """DNN L for keyword spotting on 25 x 10 MFCC.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(DNN(classes, (436,) * 3))

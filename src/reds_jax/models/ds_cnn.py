@@ -12,7 +12,17 @@ from reds_jax.slimmable import Slimmable
 
 
 class DSCNN(nn.Module):
-    """Images [N, H, W, I] -> logits [N, classes]; every layer but the last has batch norm and an activation."""
+    """Images [N, H, W, I] -> logits [N, classes]; every layer but the last has batch norm and an activation.
+
+    Args:
+        classes: outputs.
+        features: channels of every layer.
+        kernel_size: of the first convolution.
+        strides: of the first convolution.
+        depthwise_strides: of every block.
+        pool: window of the average behind the blocks; None: over all positions.
+        activation: behind every batch norm.
+    """
 
     classes: int
     features: int
@@ -37,15 +47,28 @@ class DSCNN(nn.Module):
 
 
 def ds_cnn_s(classes: int = 12) -> Slimmable:
-    """DS-CNN S for keyword spotting on 49 x 10 MFCC."""
+    """DS-CNN S for keyword spotting on 49 x 10 MFCC.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(DSCNN(classes, 64, (10, 4), (2, 2), ((1, 1),) * 4))
 
 
 def ds_cnn_l(classes: int = 12) -> Slimmable:
-    """DS-CNN L for keyword spotting on 49 x 10 MFCC."""
+    """DS-CNN L for keyword spotting on 49 x 10 MFCC.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(DSCNN(classes, 276, (10, 4), (2, 1), ((2, 2), *((1, 1),) * 4)))
 
 
 def vision_ds_cnn_s(classes: int = 10, *, pool: tuple[int, int] = (13, 5)) -> Slimmable:
-    """DS-CNN S for images: Fashion-MNIST (28 x 28, pool 13 x 5) and CIFAR-10 (32 x 32, pool 16 x 5)."""
+    """DS-CNN S for images: Fashion-MNIST (28 x 28, pool 13 x 5) and CIFAR-10 (32 x 32, pool 16 x 5).
+
+    Args:
+        classes: outputs.
+        pool: window of the average behind the blocks.
+    """
     return Slimmable(DSCNN(classes, 64, (3, 3), (2, 2), ((1, 1),) * 4, pool, leaky_relu))

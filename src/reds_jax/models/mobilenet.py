@@ -19,6 +19,12 @@ class MobileNetV1(nn.Module):
     """Images [N, H, W, 3] -> logits [N, classes]; every layer but the last has batch norm and an activation.
 
     The convolutions have no bias: batch norm would take it away again.
+
+    Args:
+        classes: outputs.
+        stem: channels of the first convolution.
+        blocks: pairs (channels, stride).
+        activation: behind every batch norm.
     """
 
     classes: int
@@ -42,7 +48,13 @@ class MobileNetV1(nn.Module):
 def mobilenet_v1(
     classes: int = 2, alpha: float = 0.25, *, activation: Callable[[jax.Array], jax.Array] = leaky_relu
 ) -> Slimmable:
-    """MobileNetV1 whose layers have ``floor(alpha * c)`` of the original channels; RGB images from 32 x 32 up."""
+    """MobileNetV1 whose layers have ``floor(alpha * c)`` of the original channels; RGB images from 32 x 32 up.
+
+    Args:
+        classes: outputs.
+        alpha: the width multiplier.
+        activation: behind every batch norm.
+    """
     if int(32 * alpha) < 1:
         raise InvalidArgumentError("a width multiplier leaves the first layer empty", got=alpha, allowed="1/32 or more")
     blocks = tuple((int(c * alpha), s) for c, s in BLOCKS)

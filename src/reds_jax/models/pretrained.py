@@ -82,6 +82,9 @@ def load_mlperf_mobilenet(weights: Weights) -> Variables:
     """Variables of ``mobilenet_v1(2, 0.25, activation=relu)`` from MLPerf Tiny's visual wake words net; pixels / 255.
 
     Its convolutions have biases, ours do not: each goes into the mean that batch norm subtracts, ``mean - bias``.
+
+    Args:
+        weights: the Keras arrays by name.
     """
     variables = _separable(weights)
     for name, statistics in variables["batch_stats"].items():
@@ -90,12 +93,20 @@ def load_mlperf_mobilenet(weights: Weights) -> Variables:
 
 
 def load_ds_cnn(weights: Weights) -> Variables:
-    """Variables of a `DSCNN` from a Keras DS-CNN of the same sizes."""
+    """Variables of a `DSCNN` from a Keras DS-CNN of the same sizes.
+
+    Args:
+        weights: the Keras arrays by name.
+    """
     return _separable(weights)
 
 
 def load_mlperf_resnet8(weights: Weights) -> Variables:
-    """Variables of ``resnet8()`` from MLPerf Tiny's image classification net; pixels 0 to 255, unscaled."""
+    """Variables of ``resnet8()`` from MLPerf Tiny's image classification net; pixels 0 to 255, unscaled.
+
+    Args:
+        weights: the Keras arrays by name.
+    """
     keras = _Keras(weights)
     keras.conv("conv", 0)
     keras.norm("conv_norm", 0)

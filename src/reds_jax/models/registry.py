@@ -23,6 +23,13 @@ NETWORKS: dict[str, Callable[..., Slimmable]] = {
 def build(name: str, arguments: Mapping[str, Any] | None = None) -> Slimmable:
     """The network ``name``; lists become tuples, and an ``activation`` is given by its name.
 
+    Args:
+        name: of a function of `reds_jax.models`.
+        arguments: what it takes, as JSON has it.
+
+    Raises:
+        InvalidArgumentError: there is no such network or activation.
+
     >>> build("mobilenet_v1", {"alpha": 0.25, "activation": "relu"}).model.stem
     8
     """

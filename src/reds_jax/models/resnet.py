@@ -13,6 +13,10 @@ class ResNet(nn.Module):
     """Images [N, H, W, 3] -> logits [N, classes]; one residual block a stage, a 1 x 1 convolution where shapes differ.
 
     The outputs of both branches of a block share one width: what is added must match.
+
+    Args:
+        classes: outputs.
+        features: channels of every stage.
     """
 
     classes: int
@@ -35,5 +39,9 @@ class ResNet(nn.Module):
 
 
 def resnet8(classes: int = 10) -> Slimmable:
-    """ResNet-8 for 32 x 32 images."""
+    """ResNet-8 for 32 x 32 images.
+
+    Args:
+        classes: outputs.
+    """
     return Slimmable(ResNet(classes))

@@ -24,6 +24,12 @@ class Subnetwork(PureModel):
 
     It is a model like any other: it can be trained, traced and cut again.
 
+    Args:
+        model: the model at full width.
+        widths: what it is cut to.
+        structure: the tree of the full variables.
+        shapes: of the full variables.
+
     >>> # subnetwork, small = extract(model, variables, graph, widths)
     >>> # subnetwork.apply(small, x)  equals  run(model, variables, x, widths)[0]
     """

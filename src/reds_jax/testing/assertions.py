@@ -28,7 +28,13 @@ class NothingChecked(AssertionError):
 
 
 def in_jax(apply: Apply, variables: Any, x: Any) -> list[np.ndarray]:
-    """The leaves of ``apply(variables, x)``, as JAX computes them, compiled."""
+    """The leaves of ``apply(variables, x)``, as JAX computes them, compiled.
+
+    Args:
+        apply: a function of (variables, x).
+        variables: its variables.
+        x: inputs [N, ...].
+    """
     return [np.asarray(leaf) for leaf in jax.tree.leaves(jax.jit(apply)(variables, x))]
 
 

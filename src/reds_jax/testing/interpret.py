@@ -24,6 +24,11 @@ Hook = Callable[[Value, np.ndarray], np.ndarray]
 def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> list[np.ndarray]:
     """The leaves of ``function(variables, x)`` in float64, computed by NumPy; ``x`` is an array [N, ...].
 
+    Args:
+        function: of (variables, x).
+        variables: a tree of arrays.
+        x: an array [N, ...].
+
     >>> interpret(lambda w, x: x @ w, np.array([[2.0], [3.0]]), np.array([[10.0, 1.0]]))
     [array([[23.]])]
     """

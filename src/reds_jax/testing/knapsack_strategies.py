@@ -161,6 +161,13 @@ def check_nested_guarantee(
 ) -> Certificate:
     """The same for one chain.
 
+    Args:
+        chain: the sets, from the smallest capacity to the largest, as indices of items.
+        instance: the items.
+        capacities: ascending.
+        promise: see `assert_nested_guarantee`.
+        approximate: e, if every stage is within (1 - e) of what it could gain.
+
     Raises:
         AssertionError: if the chain is not nested, does not fit, or does not keep the promise.
     """

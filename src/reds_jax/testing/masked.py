@@ -43,6 +43,14 @@ def masked_run(
     """`masked_apply` in training too: the outputs, and the new batch statistics by path (at full size).
 
     ``watch`` sees every masked value before it is used.
+
+    Args:
+        model, variables, x, graph, widths: as for `masked_apply`.
+        train: whether batch norm takes the statistics of the batch.
+        dropout: as for `reds_jax.run.run`.
+        key: for dropout.
+        skip: names of groups that are not masked.
+        watch: sees every masked value before it is used.
     """
     pure, variables = adapt(model, variables)
     found = traced(pure, variables, x)

@@ -59,6 +59,13 @@ class RandomNet(nn.Module):
 
     Its kernels start at zero, which is quick to trace: the variables come from `random_variables`. ``normalise`` is a mean and
     a deviation for every channel of the input; ``ending`` is softmax or argmax, behind every head.
+
+    Args:
+        trunk: layers that all heads share.
+        heads: layers of each head.
+        outputs: of each head.
+        normalise: mean and deviation for every channel of the input.
+        ending: "none", "softmax" or "argmax".
     """
 
     trunk: tuple[LayerSpec, ...]
@@ -152,6 +159,12 @@ def random_variables(model: nn.Module, x: Any, *, seed: int = 0, integers: bool 
     Scales and biases have both signs; the variances lie in [0.3, 2]. With ``integers`` all weights are -1, 0 or 1, scales and
     means small integers and variances 1 - 1e-3, which an epsilon of 1e-3 completes to 1: every value of a network of ReLUs is
     an integer up to rounding of that one sum, and exact without batch norm.
+
+    Args:
+        model: a flax.linen module.
+        x: an input [N, ...].
+        seed: of all values.
+        integers: as above.
     """
     args, kwargs = ((x,), {}) if isinstance(model, Slimmable) else arguments(x)
     shapes = jax.eval_shape(model.init, jax.random.key(0), *args, **kwargs)

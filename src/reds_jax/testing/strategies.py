@@ -205,5 +205,5 @@ def nested_widths(draw: st.DrawFn, graph: ChannelGraph, max_count: int = 3) -> l
 
 
 def permutations(graph: ChannelGraph) -> st.SearchStrategy[dict[str, np.ndarray]]:
-    """An order of the units of every channel group, as `reds_jax.graph.reorder` takes it."""
+    """An order of the units of every channel group, as `reds_jax.graph.permute.reorder` takes it."""
     return st.fixed_dictionaries({g.name: st.permutations(range(g.size)).map(np.array) for g in graph.groups})

@@ -67,7 +67,9 @@ def top_down(
 ) -> Chain:
     """The chain that shrinks: D_N is optimal for c_N, D_i = a best part of D_{i+1} within c_i.
 
-    Arguments and errors are those of ``bottom_up``; a stage may return any set worth at least (1 - e) of its best.
+    Args:
+        instance, capacities, ties, approximate, method: as for `bottom_up`; a stage may return any set worth at least
+            (1 - e) of its best. The errors are the same.
 
     Source: the paper, appendix (arXiv 2311.13349), for two stages. Guarantees: ``bounds.top_down_ratio`` and others.
 
@@ -86,6 +88,10 @@ def every_chain(
     method: Method = "auto",
 ) -> Iterator[Chain]:
     """Every chain that the order can give, whatever sets its stages return. There may be exponentially many.
+
+    Args:
+        instance, capacities, approximate, method: as for `bottom_up`.
+        order: "bottom_up" or "top_down".
 
     >>> instance = Instance.of((3, 1), (2, 1), (2, 1), (2, 1))
     >>> sorted({chain.values for chain in every_chain(instance, (3, 6), "bottom_up")})
@@ -113,6 +119,10 @@ def best_of_both(
     method: Method = "auto",
 ) -> Chain:
     """The better of the bottom-up and the top-down chain, by the total profit or by min_i p(A_i) / OPT(c_i).
+
+    Args:
+        instance, capacities, ties, approximate, method: as for `bottom_up`.
+        by: "total", or "min_ratio".
 
     Guarantees: ``bounds.nesting_ratio`` for the total, ``bounds.min_ratio`` for the least ratio.
 

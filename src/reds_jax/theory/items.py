@@ -18,7 +18,13 @@ Items = tuple[int, ...]
 
 
 class Selection(NamedTuple):
-    """A set of items with its profit and its weight."""
+    """A set of items with its profit and its weight.
+
+    Args:
+        items: indices of the instance.
+        value: the sum of their profits.
+        weight: the sum of their weights.
+    """
 
     items: Items
     value: Number

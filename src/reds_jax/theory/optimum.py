@@ -30,6 +30,11 @@ def optimum(instance: Instance, capacity: Number, *, method: Method = "auto") ->
 def optimal_sets(instance: Instance, capacity: Number, *, method: Method = "auto") -> Iterator[Items]:
     """Every optimal set for one capacity, each once. There may be exponentially many.
 
+    Args:
+        instance: the items.
+        capacity: an exact number.
+        method: as for `optimum`.
+
     >>> sorted(optimal_sets(Instance.of((2, 1), (2, 1), (3, 1)), 3))
     [(0,), (1,), (2,)]
     """

@@ -17,7 +17,13 @@ from reds_jax.theory.items import Instance, Items, Number, check_capacities
 
 
 class Parts(NamedTuple):
-    """O = ``before`` + {``split``} + ``after``: b, s and f of the lemma, as items of the instance."""
+    """O = ``before`` + {``split``} + ``after``: b, s and f of the lemma, as items of the instance.
+
+    Args:
+        before: b.
+        split: s.
+        after: f.
+    """
 
     before: Items
     split: int

@@ -16,6 +16,11 @@ class Quadratic:
 
     x = a - q and y = b sqrt(d) decide a + b sqrt(d) > q: their signs, and if these differ, x^2 against b^2 d.
 
+    Args:
+        a: rational.
+        b: rational.
+        d: an integer >= 0.
+
     Raises:
         InvalidArgumentError: if d is not an integer >= 0, or a or b is not rational.
 

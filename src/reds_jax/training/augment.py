@@ -105,6 +105,12 @@ PRESETS = ("none", "flip", "flip_shift", "flip_shift_rotate")
 def augmentation(name: str) -> Augment | None:
     """The preset of that name: "none" (returns None), "flip", "flip_shift" (2 pixels), "flip_shift_rotate" (0.2 rad).
 
+    Args:
+        name: of the preset.
+
+    Raises:
+        InvalidArgumentError: there is no such preset.
+
     >>> augmentation("flip_shift")
     Augment(flips=True, max_shift=2, max_angle=0.0)
     """

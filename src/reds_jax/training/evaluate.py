@@ -86,7 +86,8 @@ def evaluate(
         batch_size: examples a batch; it does not change the result (but for the rounding of the sums).
 
     Raises:
-        InvalidArgumentError: no examples, or examples that do not suit model and objective (`check_examples`).
+        InvalidArgumentError: no examples, or examples that do not suit model and objective
+            (`reds_jax.training.inputs.check_examples`).
     """
     integer("batch_size", batch_size, 1)
     widths = check_widths(widths)

@@ -89,11 +89,11 @@ def fit(
         folder: for config.json, metrics.jsonl and checkpoints; None: nothing is written.
         resume: continue the run in ``folder``, if there is one; otherwise that is an error. A run on a stream goes on at the
             same batch if the source can tell its state or is deterministic; otherwise its epoch starts again, which is said.
-        console: where to show progress; `rich.console.Console(quiet=True)` is silent.
+        console: where to show progress; ``rich.console.Console(quiet=True)`` is silent.
 
     Raises:
         InvalidArgumentError: an option that is not allowed, fewer examples than one batch, or examples that do not suit model
-            and objective (`check_examples`).
+            and objective (`reds_jax.training.inputs.check_examples`).
         DataError: a batch of a stream that cannot be used.
         DivergedError: the loss, its gradient or a parameter is not finite; the last checkpoint is from before that.
         CheckpointError: the folder holds a run with another configuration, or a damaged one, or another process writes to it.

@@ -108,7 +108,7 @@ class Display:
     """A bar with loss, metric and time left on a terminal; elsewhere a line an epoch, and one when 30 s were silent.
 
     Args:
-        console: where to write; a `rich.console.Console(quiet=True)` is silent.
+        console: where to write; a ``rich.console.Console(quiet=True)`` is silent.
         metric: what is reported.
         steps: of the whole run; None if that is not known yet.
         done: steps made before (a resumed run).

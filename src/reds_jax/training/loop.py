@@ -43,7 +43,13 @@ from reds_jax.widths import Width
 
 
 class DivergedError(RedsError, ArithmeticError):
-    """The loss or its gradient is not finite; ``step`` is the first such step."""
+    """The loss or its gradient is not finite; ``step`` is the first such step.
+
+    Args:
+        what: what was wrong.
+        step: the first such step.
+        kwargs: as for `RedsError`.
+    """
 
     def __init__(self, what: str, *, step: int, **kwargs: Any) -> None:
         super().__init__(what, **kwargs)

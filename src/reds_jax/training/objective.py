@@ -136,7 +136,12 @@ def regression(loss: Literal["mse", "mae", "huber"] = "mse", *, unit: str = "") 
 
 
 def reconstruction(loss: Literal["mse", "mae", "huber"] = "mse", *, unit: str = "") -> Objective:
-    """`regression` on the inputs as the network reads them (a Split without targets), or on what they shall become."""
+    """`regression` on the inputs as the network reads them (a Split without targets), or on what they shall become.
+
+    Args:
+        loss: as for `regression`.
+        unit: of the outputs, for the report.
+    """
     base = regression(loss, unit=unit)
     return Objective("reconstruction", base.loss, base.metric, base.metric_name, unit, False, base.distill, base.check)
 

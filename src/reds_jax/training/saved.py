@@ -72,6 +72,9 @@ def save_model(folder: str | Path, variables: Any, meta: Mapping[str, Any]) -> N
 def load_model(folder: str | Path) -> tuple[Any, dict[str, Any]]:
     """The variables (dicts and tuples of NumPy arrays) and the description that `save_model` wrote.
 
+    Args:
+        folder: what `save_model` wrote.
+
     Raises:
         CheckpointError: there is no model, or it is incomplete, damaged, or edited by hand.
 

@@ -146,6 +146,10 @@ def _sgd(learning_rate: Any, momentum: float | None, nesterov: bool) -> optax.Gr
 
 
 def learning_rate_of(opt_state: Any) -> float | None:
-    """The learning rate of the last update, read from the state of an `Optimizer`; None for any other optimizer."""
+    """The learning rate of the last update, read from the state of an `Optimizer`; None for any other optimizer.
+
+    Args:
+        opt_state: of any optimizer of optax.
+    """
     hyperparams = getattr(opt_state, "hyperparams", {})
     return float(hyperparams["learning_rate"]) if "learning_rate" in hyperparams else None

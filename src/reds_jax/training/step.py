@@ -128,7 +128,7 @@ def make_train_step(
 
     Raises:
         InvalidArgumentError: an option that is not allowed; in the first call, examples that do not suit the model and the
-            objective (`check_examples`).
+            objective (`reds_jax.training.inputs.check_examples`).
 
     Source: REDS (Corti et al. 2023), section 1.5; the sandwich rule and distillation, Yu and Huang 2019, arXiv 1903.05134.
     """

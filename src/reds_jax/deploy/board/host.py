@@ -51,6 +51,12 @@ def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[s
 class HostNetwork:
     """An exported network, compiled and loaded. Its state is its own: a folder that is loaded twice is two networks.
 
+    Args:
+        folder: what `reds_jax.deploy.export` wrote.
+        flags: options of the compiler, -O2 by default.
+        cc: the compiler; by default the first that is installed.
+        name: the prefix that the export was given.
+
     >>> # network = HostNetwork("exported"); network.adapt(0); y = network.invoke(x)
     """
 

@@ -41,7 +41,15 @@ Dtype = Literal["float32", "int8"]
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What `export` wrote: the folder, the program in floats, the facts of model.json; for int8 that form and its quality."""
+    """What `export` wrote.
+
+    Args:
+        folder: with the C files.
+        program: in floats.
+        quantized: for int8 only, else None.
+        facts: what model.json holds: bytes of weights, tables and arena, MACs, ...
+        quality: of int8, for each subnetwork, else None.
+    """
 
     folder: Path
     program: Program
@@ -74,7 +82,7 @@ def export(
         examples: a few inputs [n, ...] that the exported folder checks itself with; by default the first of the calibration,
             or random ones.
         calibration: batches of training inputs, as the network gets them in use (normalised); needed for int8.
-        rule, percentage: how ranges are chosen from the calibration, see `calibrate`.
+        rule, percentage: how ranges are chosen from the calibration, see `reds_jax.deploy.int8.calibrate.calibrate`.
         normalise: what training did to 8-bit pixels; the C code then has a function that does the same.
         name: prefix of the C identifiers and files, so that several networks fit one program.
 

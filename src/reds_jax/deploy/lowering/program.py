@@ -102,10 +102,15 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """The operations in the order of execution. Tensor 0 is the input; ``output`` is the result.
+    """The operations in the order of execution, and the arrays that they read and write.
 
-    ``macs`` counts the multiply-accumulates of the subnetworks; ``argmax`` says that the model ends in the class with the
-    largest output, which the caller takes from the result; ``input_shape`` is that of one example, (H, W, C) or (C,).
+    Args:
+        tensors: the arrays; 0 is the input.
+        operations: in the order of execution.
+        output: index of the tensor that is the result.
+        macs: of each subnetwork, for one example.
+        argmax: whether the model ends in the class with the largest output, which the caller takes from the result.
+        input_shape: that of one example, (H, W, C) or (C,).
     """
 
     tensors: tuple[Tensor, ...]

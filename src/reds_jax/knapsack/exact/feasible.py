@@ -13,7 +13,13 @@ from reds_jax.knapsack.table import Table
 
 
 def smallest_cost(problem: WidthProblem, name: str, capacities: Mapping[str, float]) -> int | float | None:
-    """The smallest cost of a resource or peak while the OTHER capacities are met; None if they cannot be."""
+    """The smallest cost of a resource or peak while the OTHER capacities are met; None if they cannot be.
+
+    Args:
+        problem: the width problem.
+        name: of a resource or peak.
+        capacities: name -> limit; that of ``name`` is not looked at.
+    """
     others = {other: limit for other, limit in capacities.items() if other != name}
     if name in problem.resources:
         cheap = _with_values(problem, tuple(Table(t.groups, -t.array) for t in problem.resources[name]))
@@ -38,6 +44,10 @@ def explain(problem: WidthProblem, capacities: Mapping[str, float]) -> Infeasibl
 
     First comes a resource that cannot be met even alone. If each could alone, it is the first one whose capacity would be
     enough to change, the others as given.
+
+    Args:
+        problem: the width problem.
+        capacities: name -> limit, which no widths meet.
     """
     blamed = None
     for name, limit in capacities.items():

@@ -29,6 +29,11 @@ def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_
     3. A last pass over the arcs that may beat the path found proves it best, or finds the best.
 
     Every step uses integers for values and costs, and allows for the rounding of the floats in its bounds.
+
+    Args:
+        problem: the width problem.
+        capacities: name -> limit.
+        time_limit: seconds; None for as long as it takes.
     """
     deadline = None if time_limit is None else time.monotonic() + time_limit
     graph = DenseGraph(problem, capacities)

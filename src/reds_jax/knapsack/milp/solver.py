@@ -47,6 +47,13 @@ def solve_milp(
 
     Widths are rounded from the binaries, and their costs re-evaluated from the tables; widths over a capacity (which the
     solver's tolerance may let through) are cut off, and the program is solved again.
+
+    Args:
+        problem: the width problem.
+        limits: name -> limit.
+        time_limit: seconds; None for as long as it takes.
+        constraints: as for `reds_jax.knapsack.solve`.
+        form: "flow", "bits", or None.
     """
     deadline = None if time_limit is None else time.monotonic() + time_limit
     if form is None:

@@ -13,7 +13,11 @@ RULES: dict[str, Rule] = {**elementwise.RULES, **shapes.RULES, **reductions.RULE
 
 
 def walk(*programs: Program) -> Walk:
-    """Pass units through the programs of one model with the rules of this package; see `reds_jax.program.walk`."""
+    """Pass units through the programs of one model with the rules of this package; see `reds_jax.program.walk`.
+
+    Args:
+        programs: inference first, then training.
+    """
     return _walk(programs, RULES)
 
 
