@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Num
 
+from reds_jax.array_types import Array, Bool, Float, Int, Num
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.checks import integer, number, one_of
 

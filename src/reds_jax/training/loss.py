@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
+from reds_jax.array_types import Array, Float
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.objective import Objective, default_objective
