@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ Scores = Mapping[str, np.ndarray]
 KernelScores = Mapping[tuple[str, str], np.ndarray]
 
 
+@runtime_checkable
 class MeasuredCost(Protocol):
     """What makes tables of a cost for any allowed widths, such as `reds_jax.deploy.latency.LatencyTable`."""
 

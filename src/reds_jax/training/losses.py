@@ -7,7 +7,7 @@ not belong together are an error, and so is a label that no output stands for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import optax
 from reds_jax.errors import InvalidArgumentError
 
 
+@runtime_checkable
 class Check(Protocol):
     """What an objective asks: of the shapes, when it is traced; of the values, once before anything runs."""
 
