@@ -35,7 +35,7 @@ def width_problem(
     graph: ChannelGraph,
     scores: Scores,
     *,
-    value: Literal["log_retention", "sum"] | Mapping[str, Sequence[float]] = "log_retention",
+    value: Literal["log_retention", "sum"] | Mapping[str, Sequence[float] | np.ndarray] = "log_retention",
     step: int = 1,
     floor: float | int | Mapping[str, int] = 0.25,
     resources: Sequence[str] = ("macs",),

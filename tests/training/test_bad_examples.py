@@ -14,6 +14,8 @@ from reds_jax.data import Split, Stream
 from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.training import FitConfig, TrainState, binary, evaluate, fit, make_train_step, recalibrate, regression
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 MODEL, GOOD = tiny_dnn(), examples(40)
 VARIABLES = initial(MODEL)
 CONFIG = FitConfig(epochs=1, batch_size=10, steps_per_dispatch=4)

@@ -82,7 +82,7 @@ def as_exact(array: np.ndarray, what: str) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
+def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """The importance of each prefix: S(n) = sum_{j <= n} score_j, for n in ``widths`` (default 1 .. U).
 
     Source: the paper's objective, restricted to prefixes.
@@ -101,7 +101,7 @@ def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | Non
     return _pick(np.cumsum(array), widths)
 
 
-def log_retention(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
+def log_retention(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """The logarithm of the importance that a prefix keeps: log(S(n) / S(U)), 0 at full width, negative below.
 
     It ignores the scale of a group's scores and punishes starving a group. A group whose scores are all zero has
@@ -130,8 +130,8 @@ def pair_sum(
     kernel_scores: np.ndarray,
     *,
     kernel_score: Literal["first", "best"] = "first",
-    previous_widths: Sequence[int] | None = None,
-    widths: Sequence[int] | None = None,
+    previous_widths: Sequence[int] | np.ndarray | None = None,
+    widths: Sequence[int] | np.ndarray | None = None,
 ) -> np.ndarray:
     """The value of b filters with a kernels each: V(a, b) = sum_{j <= b} sum of a kernel scores of filter j.
 
@@ -170,7 +170,7 @@ def pair_sum(
     return _pick(_pick(table, previous_widths).T, widths).T
 
 
-def _pick(table: np.ndarray, widths: Sequence[int] | None) -> np.ndarray:
+def _pick(table: np.ndarray, widths: Sequence[int] | np.ndarray | None) -> np.ndarray:
     """Rows of a table over the widths 1 .. U."""
     if widths is None:
         return table

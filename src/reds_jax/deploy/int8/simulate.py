@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
+from reds_jax.array_types import Array, Int8, Int32, Shaped
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
 from reds_jax.deploy.lowering.simulate import image, linear, pool
@@ -56,13 +58,13 @@ def _constants(quantized: QuantizedProgram, i: int, k: int) -> Constants:
     return (step.multiplier, step.offset, *parts)
 
 
-def outputs_int8(quantized: QuantizedProgram, k: int, x: np.ndarray) -> np.ndarray:
+def outputs_int8(quantized: QuantizedProgram, k: int, x: Shaped[np.ndarray, "batch ..."]) -> Int8[np.ndarray, "batch outputs"]:
     """The int8 outputs [N, classes] of subnetwork k for float inputs, which are put on the input's grid first."""
     tensors = simulate_int8(quantized, k)(jnp.asarray(quantized.input_scale.quantize(x)))
     return np.asarray(tensors[quantized.program.output]).reshape(len(x), -1)
 
 
-def mulhi(a: jax.Array, b: jax.Array) -> jax.Array:
+def mulhi(a: ArrayLike, b: ArrayLike) -> Int32[Array, "..."]:
     """``(a * b + 2^31) >> 32`` of 32-bit integers, from 16-bit halves: no intermediate leaves 32 bits.
 
     With a = 2^16 p + q and b = 2^16 r + s (q, s unsigned): a b = 2^32 p r + 2^16 (p s + q r) + q s.
