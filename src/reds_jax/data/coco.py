@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array_types import UInt8
 from ..errors import DataError, InvalidArgumentError, MissingDependencyError
 from .split import Split
 
@@ -81,7 +82,7 @@ def _size(annotation: Mapping[str, Any], area: str) -> tuple[float, float]:
     return float(width), float(height)
 
 
-def read_image(path: Path, resolution: int) -> np.ndarray:
+def read_image(path: Path, resolution: int) -> UInt8[np.ndarray, "{resolution} {resolution} 3"]:
     """An image file as uint8 [R, R, 3]: RGB, squashed bilinearly (anti-aliased) to a square.
 
     Raises:

@@ -17,7 +17,7 @@ def array(kind: str, name: str, entries: Sequence[str], *, per_line: int) -> str
     return f"static const {kind} {name}[{len(entries)}] = {{\n{lines(entries, per_line=per_line)}\n}};\n"
 
 
-def real(x: float) -> str:
+def real(x: float | np.floating) -> str:
     """A float32 constant that reads back as the same number."""
     text = f"{np.float32(x):.9g}"
     return (text if any(c in text for c in ".e") else text + ".0") + "f"

@@ -39,7 +39,7 @@ def simulate_int8(quantized: QuantizedProgram, k: int) -> Callable[[jax.Array], 
     return lambda x: run(x, constants)
 
 
-Constants = tuple[np.ndarray, ...]
+Constants = tuple[np.ndarray | jax.Array, ...]
 """Multiplier and offset of an operation, and the parts that its weights are summed in; nothing where it has no weights."""
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from reds_jax.array_types import Array, Float
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor, Window
 
 
@@ -23,12 +24,12 @@ def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]
     return lambda x: run(x, constants)
 
 
-def outputs(program: Program, k: int, x: jax.Array) -> jax.Array:
+def outputs(program: Program, k: int, x: Float[Array | np.ndarray, "batch ..."]) -> Float[Array, "batch outputs"]:
     """The outputs [N, classes] of subnetwork k for a batch of inputs."""
     return simulate(program, k)(x)[program.output].reshape(len(x), -1)
 
 
-Constants = tuple[tuple[np.ndarray, ...], ...]
+Constants = tuple[tuple[np.ndarray | jax.Array, ...], ...]
 
 
 def _constants(program: Program, k: int) -> Constants:
@@ -50,7 +51,7 @@ def image(tensor: Tensor, x: jax.Array) -> jax.Array:
     return x.reshape(n, tensor.height, tensor.width, -1).transpose(0, 3, 1, 2)
 
 
-def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple[np.ndarray, ...]) -> jax.Array:
+def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple[np.ndarray | jax.Array, ...]) -> jax.Array:
     x = inputs[0]
     if op.kind in WEIGHTED:
         weights, *vectors = known
