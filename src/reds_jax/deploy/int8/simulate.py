@@ -122,7 +122,7 @@ def _window_sums(op: Operation, out: Tensor, x: jax.Array) -> jax.Array:
     total = pool(x, window, 0, lax.add)
     if not window.padded:
         return total
-    m = jnp.asarray(window.counts((x.shape[2], x.shape[3]), (out.height, out.width)), jnp.int32)
+    m = jnp.asarray(window.counts((x.shape[2], x.shape[3]), (out.height, out.width)), jnp.int32)[None, None]
     scaled = total * window.taps
     rounded = jnp.sign(scaled) * ((jnp.abs(scaled) + m // 2) // m)
     return jnp.where(m == window.taps, total, rounded)

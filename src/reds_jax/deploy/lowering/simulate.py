@@ -66,7 +66,8 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
     if op.kind == "avg_pool":
         assert op.window is not None
         out = program.tensors[op.output]
-        return pool(x, op.window, 0.0, lax.add) / op.window.counts((x.shape[2], x.shape[3]), (out.height, out.width))
+        counts = op.window.counts((x.shape[2], x.shape[3]), (out.height, out.width))
+        return pool(x, op.window, 0.0, lax.add) / counts.astype(x.dtype)[None, None]
     if op.kind == "softmax":
         return jax.nn.softmax(x, axis=1)
     return x  # channel_first: `image` has turned the input already
