@@ -1,3 +1,66 @@
+"""What holds for every test: types are checked at run time, and arrays are not promoted without a word.
+
+jaxtyping's pytest plugin puts beartype around every function of the package (`type_checker`).
+"""
+
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
+
+import flax.linen as nn
+import jax
+import jaxtyping
+import optax
+import pytest
+
+from reds_jax.errors import RedsError
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of another library that promotes inside: a NumPy integer, a float to the power of a count."""
+
+    @wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*arguments, **options)
+
+    return wrapped
+
+
+nn.avg_pool = _promoting(nn.avg_pool)
+optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
+
+
+@pytest.fixture(scope="module")
+def as_users_write() -> Iterator[None]:
+    """For networks as users write them, who add a bias [C] to an array [N, C] and count in integers."""
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    yield
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+_raises = pytest.raises
+
+
+@contextmanager
+def _refused(expected: Any, **options: Any) -> Iterator[Any]:
+    """`pytest.raises`; where the library is to refuse wrong arguments itself, they reach it unchecked."""
+    checked = not jaxtyping.config.jaxtyping_disable
+    with _raises(expected, **options) as caught:
+        jaxtyping.config.update("jaxtyping_disable", isinstance(expected, type) and issubclass(expected, RedsError))
+        try:
+            yield caught
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", not checked)
+
+
+pytest.raises = _refused

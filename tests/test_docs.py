@@ -13,6 +13,8 @@ import pytest
 
 import reds_jax
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").glob("*.md"),
                 *(ROOT / "proofs").glob("*.md")])

@@ -20,7 +20,6 @@ import reds_jax
 from reds_jax import NestedNetwork
 from reds_jax.data import Normalise
 from reds_jax.errors import CheckpointError, InvalidArgumentError, RedsError, WidthError
-from reds_jax.program.digest import program_digest
 
 SCALE = Normalise((0.4, 0.5), (0.2, 0.3))
 X = np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32)

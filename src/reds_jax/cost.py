@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ Scores = Mapping[str, np.ndarray]
 KernelScores = Mapping[tuple[str, str], np.ndarray]
 
 
+@runtime_checkable
 class MeasuredCost(Protocol):
     """What makes tables of a cost for any allowed widths, such as `reds_jax.deploy.latency.LatencyTable`."""
 
@@ -34,7 +35,7 @@ def width_problem(
     graph: ChannelGraph,
     scores: Scores,
     *,
-    value: Literal["log_retention", "sum"] | Mapping[str, Sequence[float]] = "log_retention",
+    value: Literal["log_retention", "sum"] | Mapping[str, Sequence[float] | np.ndarray] = "log_retention",
     step: int = 1,
     floor: float | int | Mapping[str, int] = 0.25,
     resources: Sequence[str] = ("macs",),

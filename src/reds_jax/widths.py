@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from reds_jax.errors import WidthError
 from reds_jax.several import several
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Widths(Mapping[str, int]):
     """An integer width for every channel group; hashable, so that it can be a static argument of a compiled function.
 
@@ -30,14 +32,15 @@ class Widths(Mapping[str, int]):
 
     groups: tuple[tuple[str, int], ...]
 
-    def __post_init__(self) -> None:
-        for name, n in self.groups:
+    def __init__(self, groups: Iterable[tuple[str, int | np.integer]]) -> None:
+        given = tuple(groups)
+        for name, n in given:
             if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
                 raise WidthError(f"the width of group {name!r} is not a positive integer", got=n, allowed="1, 2, 3, ...")
-        object.__setattr__(self, "groups", tuple((name, int(n)) for name, n in self.groups))
+        object.__setattr__(self, "groups", tuple((name, int(n)) for name, n in given))
 
     @classmethod
-    def of(cls, groups: Mapping[str, int]) -> Widths:
+    def of(cls, groups: Mapping[str, int | np.integer]) -> Widths:
         """Widths from {group: channels kept}, in the order of the graph's groups; ``graph.widths`` checks them as well."""
         return cls(tuple(groups.items()))
 
@@ -59,7 +62,7 @@ class Widths(Mapping[str, int]):
         return tuple(n for _, n in self.groups)
 
 
-Width = float | Widths
+Width = float | np.floating | Widths
 """How wide a subnetwork is: a fraction in (0, 1] or `Widths`."""
 
 

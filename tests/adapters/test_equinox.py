@@ -10,6 +10,8 @@ from adapter_checks import check_pure, check_switch, close, images, paths
 from reds_jax.adapters import adapt
 from reds_jax.errors import InvalidArgumentError
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 class Net(eqx.Module):
     conv: eqx.nn.Conv2d

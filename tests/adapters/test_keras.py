@@ -13,6 +13,8 @@ from adapter_checks import check_pure, check_switch, close, images, paths
 from reds_jax.adapters import adapt
 from reds_jax.errors import InvalidArgumentError
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 def made():
     x = inputs = keras.Input((6, 6, 3))

@@ -20,6 +20,8 @@ from reds_jax.data import DataSet, Split
 from reds_jax.run import run
 from reds_jax.training import FitConfig, Objective
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 QUICK = ("MLP", "nnx CNN", "equinox CNN", "Keras DS-CNN")
 SLOW = ("MobileNetV2", "ViT, mean", "GRU", "U-Net, nearest", "autoencoder", "several inputs", "shared weights", "ShuffleNet V2",
         "language model", "scanned blocks", "nnx transformer", "equinox attention", "equinox GRU", "Keras, two inputs",

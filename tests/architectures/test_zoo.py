@@ -28,6 +28,8 @@ from reds_jax.run import run, run_nested
 from reds_jax.testing import assert_counts, assert_permutation_invariant, assert_prefix_is_mask, interpret
 from reds_jax.testing.masked import masked_run
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 MODULES = (zoo_linen_convolutions, zoo_linen_blocks, zoo_linen_tokens, zoo_nnx, zoo_equinox, zoo_keras)
 ZOO = {case.name: case for module in MODULES for case in module.ZOO}
 architecture = pytest.mark.parametrize("name", ZOO)

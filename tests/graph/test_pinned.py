@@ -14,6 +14,8 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import trace
 from reds_jax.testing import assert_counts, assert_prefix_is_mask, interpret, random_variables
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 def over_channels(x: jax.Array) -> jax.Array:
     return jax.lax.scan(lambda total, y: (total + y, y), jnp.zeros(x.shape[:-1]), jnp.moveaxis(x, -1, 0))[0]

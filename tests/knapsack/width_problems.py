@@ -24,8 +24,8 @@ def random_problem(rng: np.random.Generator, *, resources: int, peaks: bool, flo
     sums = {}
     for r in range(resources):
         low = 0 if rng.random() < 0.8 else -3
-        sums[f"r{r}"] = [table(low, int(rng.choice([3, 20, 1000]))) for _ in range(rng.integers(1, 2 * count))]
-    maxima = {"peak": [table(0, 10) for _ in range(rng.integers(1, 4))]} if peaks else {}
+        sums[f"r{r}"] = tuple(table(low, int(rng.choice([3, 20, 1000]))) for _ in range(rng.integers(1, 2 * count)))
+    maxima = {"peak": tuple(table(0, 10) for _ in range(rng.integers(1, 4)))} if peaks else {}
     widths = [tuple(sorted((rng.choice(30, size=n, replace=False) + 1).tolist())) for n in sizes]
     return WidthProblem(tuple(f"g{i}" for i in range(count)), tuple(widths), tuple(values), sums, maxima)
 

@@ -14,6 +14,8 @@ from reds_jax.run import run
 from reds_jax.run.extract import extract
 from reds_jax.testing import interpret, random_variables
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 @jax.custom_vjp
 def cube(x):

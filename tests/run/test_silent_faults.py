@@ -15,6 +15,8 @@ from reds_jax.graph.permute import reorder
 from reds_jax.run import run
 from reds_jax.testing.masked import masked_apply
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 class Net(nn.Module):
     """[N, 6, 6, 3] -> [N, 4]; ``kind`` says what its middle does."""

@@ -15,6 +15,8 @@ from reds_jax.errors import DataError, InvalidArgumentError
 from reds_jax.program.flat import leaf_path
 from reds_jax.training import FitConfig, TrainState, binary, evaluate, fit, make_train_step, recalibrate, regression
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 MODEL, GOOD = tiny_dnn(), examples(40)
 VARIABLES = initial(MODEL)
 NORMED = tiny_mlp()

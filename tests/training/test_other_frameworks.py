@@ -11,6 +11,8 @@ from reds_jax.adapters import adapt
 from reds_jax.data import Split
 from reds_jax.training import FitConfig, evaluate, fit, recalibrate
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 RNG = np.random.default_rng(0)
 X = (3 * RNG.normal(size=(200, 6)) + 2 + np.repeat(RNG.normal(size=(4, 6)) * 3, 50, 0)).astype(np.float32)
 SPLIT = Split(X, X[:, 0] > 2)

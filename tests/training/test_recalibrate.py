@@ -8,6 +8,8 @@ from training_nets import CLASSES, examples, initial, tiny_cnn, tiny_dnn, tiny_m
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training import FitConfig, Optimizer, Schedule, evaluate, fit, recalibrate
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 WIDTHS = (0.25, 1.0, 0.5)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..array_types import Shaped, UInt8
 from ..errors import DataError
 
 _UINT8 = 8
 _REINSTALL = "Fetch or unpack the file again."
 
 
-def read_idx(path: str | Path, dimensions: int) -> np.ndarray:
+def read_idx(path: str | Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     """The uint8 array of an idx file, gzip-compressed if its name ends in .gz.
 
     Args:
@@ -49,7 +50,7 @@ def read_idx(path: str | Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def write_idx(path: str | Path, values: np.ndarray) -> None:
+def write_idx(path: str | Path, values: Shaped[np.ndarray, "..."]) -> None:
     """Write a uint8 array as an idx file, gzip-compressed if the name ends in .gz; the inverse of ``read_idx``."""
     path = Path(path)
     if values.dtype != np.uint8 or not 1 <= values.ndim <= 255:
@@ -59,7 +60,10 @@ def write_idx(path: str | Path, values: np.ndarray) -> None:
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def read_idx_folder(folder: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def read_idx_folder(folder: str | Path) -> tuple[
+    UInt8[np.ndarray, "train rows columns 1"], UInt8[np.ndarray, " train"],
+    UInt8[np.ndarray, "test rows columns 1"], UInt8[np.ndarray, " test"],
+]:  # fmt: skip
     """(train images [N, H, W, 1], train labels [N], test images, test labels) from the four files of MNIST's layout.
 
     The names are ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``; with or without .gz.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array_types import UInt8
 from ..errors import InvalidArgumentError
 from .tree import Tree, leaves, map_tree
 
@@ -38,7 +39,7 @@ class Normalise:
         return cls((0.0,) * channels, (1.0,) * channels)
 
     @classmethod
-    def standard(cls, images: np.ndarray) -> Normalise:
+    def standard(cls, images: UInt8[np.ndarray, "images height width channels"]) -> Normalise:
         """Mean 0 and standard deviation 1 per channel over uint8 ``images`` [N, H, W, C]; exact integer sums."""
         mean, std = [], []
         for channel in np.moveaxis(images, -1, 0):
@@ -58,7 +59,9 @@ class Normalise:
             raise InvalidArgumentError("the images have another number of channels than the normalisation",
                                        got=list(np.shape(images)), allowed=f"[..., {len(self.mean)}]")
         scaled = images.astype(np.float32) / np.float32(255)
-        return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        channels = (*(1,) * (np.ndim(images) - 1), len(self.mean))
+        mean, std = (np.asarray(values, np.float32).reshape(channels) for values in (self.mean, self.std))
+        return (scaled - mean) / std
 
 
 def read(inputs: Tree, normalise: Callable[[Any], Any] | None = None, *, like: Tree = None) -> Tree:

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from ..array_types import Float, UInt8
 from ..errors import InvalidArgumentError
 
 METHODS = ("area", "bilinear")
 
 
-def resize_matrix(size_in: int, size_out: int, method: str) -> np.ndarray:
+def resize_matrix(size_in: int, size_out: int, method: str) -> Float[np.ndarray, "{size_out} {size_in}"]:
     """The matrix [size_out, size_in] that resamples one axis; every row sums to 1.
 
     ``area`` averages what an output pixel covers. ``bilinear`` is a triangle of two output pixels when shrinking
@@ -25,8 +26,10 @@ def resize_matrix(size_in: int, size_out: int, method: str) -> np.ndarray:
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-def resize(images: np.ndarray, resolution: int | tuple[int, int], *, method: str = "area",
-           batch: int = 512) -> np.ndarray:
+def resize(
+    images: UInt8[np.ndarray, "images height width channels"], resolution: int | tuple[int, int], *, method: str = "area",
+    batch: int = 512,
+) -> UInt8[np.ndarray, "images rows columns channels"]:
     """uint8 [N, H, W, C] to uint8 [N, h, w, C], squashed to ``resolution`` (one side, or (h, w)).
 
     Args:

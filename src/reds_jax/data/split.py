@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array_types import Int32, UInt8
 from ..errors import DataError
 from .tree import Tree, checked, describe, map_tree, rows, take
 
@@ -60,7 +61,7 @@ class Split:
         return rows(self.inputs)
 
     @property
-    def images(self) -> np.ndarray:
+    def images(self) -> UInt8[np.ndarray, "images height width channels"]:
         """The inputs, uint8 [N, H, W, C]; a DataError if they are no images."""
         if not isinstance(self.inputs, np.ndarray) or self.inputs.dtype != np.uint8 or self.inputs.ndim != 4:
             raise DataError("the inputs are no images", got=describe(self.inputs), allowed="uint8 [N, H, W, C]",
@@ -68,7 +69,7 @@ class Split:
         return self.inputs
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> Int32[np.ndarray, " images"]:
         """The targets, classes int32 [N]; a DataError if they are none."""
         if not self.is_labelled:
             got = "no targets" if self.targets is None else describe(self.targets)

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from reds_jax.array_types import Int, Int32
 from reds_jax.errors import WidthError
 from reds_jax.graph.summary import summary
 from reds_jax.widths import Width, Widths, check_width, fraction_of
@@ -50,8 +51,8 @@ class Size:
 class Axis:
     """Which unit every position of an axis belongs to; ``group[p] = -1`` where position p belongs to none and stays."""
 
-    group: np.ndarray  # int32 [length]
-    unit: np.ndarray  # int32 [length]
+    group: Int32[np.ndarray, " length"]
+    unit: Int32[np.ndarray, " length"]
 
     @cached_property
     def size(self) -> Size:
@@ -61,7 +62,7 @@ class Axis:
         sizes = {g: int(self.unit[self.group == g].max()) + 1 for g in terms}
         return Size(constant, tuple((g, c // sizes[g]) for g, c in terms.items()))
 
-    def kept(self, widths: Sequence[int]) -> np.ndarray:
+    def kept(self, widths: Sequence[int]) -> Int[np.ndarray, " kept"]:
         """Positions that stay at these widths, ascending."""
         limit = np.append(np.asarray(widths, np.int64), np.iinfo(np.int64).max)  # group -1 reads the last: never cut
         return np.flatnonzero(self.unit < limit[self.group])

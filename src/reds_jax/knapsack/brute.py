@@ -14,7 +14,7 @@ from reds_jax.knapsack.table import TOLERANCE, Table, table_scale
 MAX_CHOICES = 5_000_000
 
 
-def solve_brute(problem: WidthProblem, capacities: Mapping[str, float]) -> tuple[int, ...] | None:
+def solve_brute(problem: WidthProblem, capacities: Mapping[str, float | np.number]) -> tuple[int, ...] | None:
     """The best widths by enumeration, or None if none meet the capacities.
 
     Raises:

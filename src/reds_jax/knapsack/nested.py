@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack.capacities import sorted_capacities, tightened
 from reds_jax.knapsack.joint import improve_joint
@@ -16,7 +18,7 @@ from reds_jax.knapsack.table import exact_sum
 
 def solve_nested(
     problem: WidthProblem,
-    capacities: Sequence[Mapping[str, float] | float],
+    capacities: Sequence[Mapping[str, float | np.number] | float | np.number],
     *,
     order: Order = "joint",
     method: Method = "exact",

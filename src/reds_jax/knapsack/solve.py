@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.brute import solve_brute
 from reds_jax.knapsack.capacities import check_capacities
@@ -17,7 +19,7 @@ from reds_jax.knapsack.solution import Method, Outcome, Solution
 
 def solve(
     problem: WidthProblem,
-    capacities: Mapping[str, float],
+    capacities: Mapping[str, float | np.number],
     *,
     method: Method = "exact",
     time_limit: float | None = None,

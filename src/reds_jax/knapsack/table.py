@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.values import as_exact
@@ -15,7 +16,7 @@ TOLERANCE = 1e-12
 """Float capacities are met, and float values proven optimal, up to this fraction of the ``table_scale`` of their tables."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Table:
     """A table over the allowed widths of one or more groups; axis j runs over the widths of group j, ascending.
 
@@ -30,9 +31,9 @@ class Table:
     groups: tuple[int | str, ...]
     array: np.ndarray
 
-    def __post_init__(self) -> None:
-        groups = (self.groups,) if isinstance(self.groups, (int, str)) else tuple(self.groups)
-        array = np.array(self.array)
+    def __init__(self, groups: int | str | Sequence[int | str], array: ArrayLike) -> None:
+        groups = (groups,) if isinstance(groups, (int, str)) else tuple(groups)
+        array = np.array(array)
         if array.ndim != len(groups) or not groups or len(set(groups)) != len(groups):
             raise InvalidArgumentError(
                 f"a table over the groups {groups!r} needs one axis for each, and each group once", got=array.shape,

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from reds_jax.array_types import Float, Num
 from reds_jax.errors import InvalidArgumentError
 
 LOG_FLOOR = float(np.log(np.finfo(np.float64).tiny))
@@ -43,7 +44,7 @@ def allowed_widths(size: int, step: int = 1, floor: int | None = None) -> tuple[
     return tuple(widths)
 
 
-def sorted_scores(scores: Sequence[float] | np.ndarray, group: object = None) -> np.ndarray:
+def sorted_scores(scores: Sequence[float] | np.ndarray, group: object = None) -> Num[np.ndarray, " units"]:
     """Check unit scores: one dimension, finite, descending; int64 if they are integers, else float64.
 
     Raises:
@@ -82,7 +83,9 @@ def as_exact(array: np.ndarray, what: str) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
+def prefix_sum(
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None
+) -> Num[np.ndarray, " widths"]:
     """The importance of each prefix: S(n) = sum_{j <= n} score_j, for n in ``widths`` (default 1 .. U).
 
     Args:
@@ -105,7 +108,9 @@ def prefix_sum(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | Non
     return _pick(np.cumsum(array), widths)
 
 
-def log_retention(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | None = None) -> np.ndarray:
+def log_retention(
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None
+) -> Float[np.ndarray, " widths"]:
     """The logarithm of the importance that a prefix keeps: log(S(n) / S(U)), 0 at full width, negative below.
 
     It ignores the scale of a group's scores and punishes starving a group. A group whose scores are all zero has
@@ -135,12 +140,12 @@ def log_retention(scores: Sequence[float] | np.ndarray, widths: Sequence[int] | 
 
 
 def pair_sum(
-    kernel_scores: np.ndarray,
+    kernel_scores: Num[np.ndarray, "units previous_units"],
     *,
     kernel_score: Literal["first", "best"] = "first",
-    previous_widths: Sequence[int] | None = None,
-    widths: Sequence[int] | None = None,
-) -> np.ndarray:
+    previous_widths: Sequence[int] | np.ndarray | None = None,
+    widths: Sequence[int] | np.ndarray | None = None,
+) -> Num[np.ndarray, "previous_widths widths"]:
     """The value of b filters with a kernels each: V(a, b) = sum_{j <= b} sum of a kernel scores of filter j.
 
     Args:
@@ -178,7 +183,7 @@ def pair_sum(
     return _pick(_pick(table, previous_widths).T, widths).T
 
 
-def _pick(table: np.ndarray, widths: Sequence[int] | None) -> np.ndarray:
+def _pick(table: np.ndarray, widths: Sequence[int] | np.ndarray | None) -> np.ndarray:
     """Rows of a table over the widths 1 .. U."""
     if widths is None:
         return table

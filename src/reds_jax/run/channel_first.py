@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from reds_jax.array_types import Array, Float
+
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 
@@ -73,7 +75,9 @@ def _shift_sum(x: jax.Array, kernel: jax.Array, w: Window) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def depthwise(x: jax.Array, kernel: jax.Array, w: Window) -> jax.Array:
+def depthwise(
+    x: Float[Array, "channels *positions batch"], kernel: Float[Array, "*taps channels"], w: Window
+) -> Float[Array, "channels *out batch"]:
     """Depthwise convolution ``y[c] = sum_p kernel[p, c] * view_p(x)[c]``; x [C, *S, N], kernel [*k, C].
 
     The gradient of the kernel is one sum over a product for every position, taken in a single variadic reduction: one pass.
@@ -106,7 +110,9 @@ def _depthwise_backward(w: Window, saved: tuple[jax.Array, jax.Array], g: jax.Ar
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
-def conv(x: jax.Array, kernel: jax.Array, w: Window, groups: int) -> jax.Array:
+def conv(
+    x: Float[Array, "inputs *positions batch"], kernel: Float[Array, "*taps inputs_a_group outputs"], w: Window, groups: int
+) -> Float[Array, "outputs *out batch"]:
     """Convolution as one matrix product; x [I, *S, N], kernel [*k, I / groups, O] -> [O, *out, N]."""
     *size, per_group, features = kernel.shape
     out = w.out(x.shape[1:-1], size)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from reds_jax.array_types import Int
+
 Order = tuple[int, ...]
+
+Lying = Any
+"""An array of jax, or of NumPy: the constants of a program stay as they are."""
 
 
 class Held(NamedTuple):
     """A value of the program; ``array = transpose(value, order)``, or the value itself where ``order`` is None."""
 
-    array: jax.Array
+    array: Lying
     order: Order | None = None
 
     @property
@@ -25,11 +29,11 @@ class Held(NamedTuple):
         lying = np.shape(self.array)
         return lying if self.order is None else tuple(lying[self.order.index(i)] for i in range(len(lying)))
 
-    def plain(self) -> jax.Array:
+    def plain(self) -> Lying:
         """The value as the program sees it."""
         return self.array if self.order is None else jnp.transpose(self.array, np.argsort(self.order).tolist())
 
-    def turned(self, order: Order | None) -> jax.Array:
+    def turned(self, order: Order | None) -> Lying:
         """The value with its axes in ``order``."""
         if order == self.order:
             return self.array
@@ -45,12 +49,12 @@ class Held(NamedTuple):
         return Held(take(self.array, self.axis(axis), kept), self.order)
 
 
-def held(array: jax.Array, order: Sequence[int]) -> Held:
+def held(array: Lying, order: Sequence[int]) -> Held:
     """An array that lies in ``order``, which is forgotten if it is the usual one."""
     return Held(array, None if list(order) == sorted(order) else tuple(order))
 
 
-def take(array: jax.Array, axis: int, kept: np.ndarray) -> jax.Array:
+def take(array: Lying, axis: int, kept: Int[np.ndarray, " kept"]) -> Lying:
     """Static positions of an axis: a slice, a slice of every period (channels behind a reshape of H, W, C), or a gather."""
     length, n = array.shape[axis], len(kept)
     if n == length:

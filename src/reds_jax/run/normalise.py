@@ -10,7 +10,10 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+
+from reds_jax.array_types import Array, Float
 
 
 def _over(vector: jax.Array, x: jax.Array, axis: int) -> jax.Array:
@@ -47,8 +50,9 @@ def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array, axis: int, epsilon
 
 
 def normalise_batch(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, axis: int, epsilon: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x: Float[Array | np.ndarray, "*shape"], scale: Float[Array | np.ndarray, " channels"],
+    bias: Float[Array | np.ndarray, " channels"], axis: int, epsilon: float,
+) -> tuple[Float[Array, "*shape"], Float[Array, " channels"], Float[Array, " channels"]]:
     """``y = scale * (x - mean) / sqrt(var + epsilon) + bias`` with mean and variance over all axes but ``axis`` [C].
 
     Returns (y, mean, biased variance), see `moments`. With ``h = (x - mean) / sqrt(var + epsilon)``

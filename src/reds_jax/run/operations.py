@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from reds_jax.run.held import Held, Order, held
 from reds_jax.run.normalise import moments, normalise_batch
 
 
+@runtime_checkable
 class Cutting(Protocol):
     """Which positions of a value stay at a width."""
 

@@ -8,7 +8,7 @@ behind two layers of equal width. The narrower value is a slice of the wider one
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from reds_jax.run.dependence import NOTHING, Dependence
 from reds_jax.run.held import Held
 
 
+@runtime_checkable
 class Cut(Protocol):
     """A subnetwork: `reds_jax.run.interpreter.Narrow`."""
 

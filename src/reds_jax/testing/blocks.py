@@ -18,7 +18,7 @@ class Decaying(nn.Module):
         decay = self.param("decay", ZEROS, (x.shape[-1],))
 
         def turn(h: jax.Array, row: jax.Array) -> tuple[jax.Array, jax.Array]:
-            h = row + jnp.clip(decay * h, -4, 4)
+            h = row + jnp.clip(jnp.broadcast_to(decay, h.shape) * h, -4, 4)
             return h, h
 
         rows = x.swapaxes(0, 1)

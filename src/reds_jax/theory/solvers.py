@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,7 @@ MAX_STATES = 2_000_000
 SMALL = 12
 
 
+@runtime_checkable
 class Table(Protocol):
     """best(i, room): the largest profit of the first ``i`` items within ``room >= 0``."""
 

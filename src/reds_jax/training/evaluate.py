@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from reds_jax.adapters import PureModel
+from reds_jax.array_types import Array, Float
 from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
@@ -145,7 +146,7 @@ def _stream_batches(stream: Stream, check: Check) -> Iterator[tuple[Tree, Tree, 
 def _batch(
     variables: Any, inputs: Tree, targets: Tree, *, model: PureModel, width: Width, objective: Objective,
     normalise: Normalisation | None, lowering: Hashable,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
     """Loss and metric of each example; one compilation serves splits of every size."""
     del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
     x = read(inputs, normalise)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -39,6 +39,7 @@ class Dispatch:
     position: dict[str, Any] | None = None
 
 
+@runtime_checkable
 class Feed(Protocol):
     """The dispatches of a run, one after the other."""
 

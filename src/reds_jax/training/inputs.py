@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ Augmentation = Callable[[jax.Array, Any], Any]
 """(key, inputs [N, ...]) -> float inputs of the same shape and scale; see `reds_jax.training.augment`."""
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Inputs and targets with N in front: `reds_jax.data.Split`, or anything with these two; targets may be None."""
 

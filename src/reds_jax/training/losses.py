@@ -7,16 +7,21 @@ not belong together are an error, and so is a label that no output stands for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from reds_jax.array_types import Array, Float, Integer, Shaped
 from reds_jax.errors import InvalidArgumentError
 
+AnyArray = Array | np.ndarray
+"""On the device or in NumPy: both are taken."""
 
+
+@runtime_checkable
 class Check(Protocol):
     """What an objective asks: of the shapes, when it is traced; of the values, once before anything runs."""
 
@@ -27,7 +32,7 @@ class Check(Protocol):
         """Raise an `InvalidArgumentError` if a value of ``what`` (NumPy arrays) is not allowed."""
 
 
-def per_example(values: jax.Array) -> jax.Array:
+def per_example(values: Float[AnyArray, "batch ..."]) -> Float[AnyArray, " batch"]:
     """The mean over all axes but the first, [N]."""
     return values.reshape(values.shape[0], -1).mean(1)
 
@@ -39,7 +44,9 @@ class CrossEntropy:
     class_weights: tuple[float, ...] | None = None
     label_smoothing: float = 0.0
 
-    def __call__(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    def __call__(
+        self, outputs: Float[AnyArray, "batch *positions classes"], labels: Integer[AnyArray, "batch *positions"]
+    ) -> Float[AnyArray, " batch"]:
         log_p = jax.nn.log_softmax(outputs)
         losses = -jnp.take_along_axis(log_p, labels[..., None].astype(jnp.int32), axis=-1)[..., 0]
         if self.label_smoothing:
@@ -49,34 +56,43 @@ class CrossEntropy:
         return per_example(losses)
 
 
-def soft_cross_entropy(outputs: jax.Array, teacher: jax.Array) -> jax.Array:
+def soft_cross_entropy(
+    outputs: Float[AnyArray, "batch *positions classes"], teacher: Float[AnyArray, "batch *positions classes"]
+) -> Float[AnyArray, " batch"]:
     """``-sum_c softmax(teacher)_c log softmax(outputs)_c``, per example."""
     return per_example(optax.softmax_cross_entropy(outputs, jax.nn.softmax(teacher)))
 
 
-def first_is_right(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+def first_is_right(
+    outputs: Float[AnyArray, "batch *positions classes"], labels: Integer[AnyArray, "batch *positions"]
+) -> Float[AnyArray, " batch"]:
     """Share of the positions whose label has the highest output (the first of equal ones)."""
-    return per_example((outputs.argmax(-1) == labels).astype(jnp.float32))
+    first = outputs.argmax(-1)
+    return per_example((first == labels.astype(first.dtype)).astype(jnp.float32))
 
 
-def _logits(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+def _logits(outputs: AnyArray, labels: AnyArray) -> AnyArray:
     return outputs[..., 0] if outputs.ndim == labels.ndim + 1 else outputs
 
 
-def sigmoid_cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+def sigmoid_cross_entropy(
+    outputs: Float[AnyArray, "batch ..."], labels: Shaped[AnyArray, "batch ..."]
+) -> Float[AnyArray, " batch"]:
     """``-y log s - (1 - y) log(1 - s)`` with ``s = sigmoid(output)``, per example."""
     logits = _logits(outputs, labels)
     return per_example(optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype)))
 
 
-def soft_sigmoid_cross_entropy(outputs: jax.Array, teacher: jax.Array) -> jax.Array:
+def soft_sigmoid_cross_entropy(
+    outputs: Float[AnyArray, "batch *rest"], teacher: Float[AnyArray, "batch *rest"]
+) -> Float[AnyArray, " batch"]:
     """`sigmoid_cross_entropy` with ``sigmoid(teacher)`` in place of the labels."""
     return per_example(optax.sigmoid_binary_cross_entropy(outputs, jax.nn.sigmoid(teacher)))
 
 
-def sign_is_right(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+def sign_is_right(outputs: Float[AnyArray, "batch ..."], labels: Shaped[AnyArray, "batch ..."]) -> Float[AnyArray, " batch"]:
     """Share of the positions where the output is positive just if the label is above 1/2."""
-    return per_example(((_logits(outputs, labels) > 0) == (labels > 0.5)).astype(jnp.float32))
+    return per_example(((_logits(outputs, labels) > 0) == (labels.astype(jnp.float32) > 0.5)).astype(jnp.float32))
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,9 @@ class Difference:
 
     kind: Literal["mse", "mae", "huber"]
 
-    def __call__(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    def __call__(
+        self, outputs: Float[AnyArray, "batch *rest"], targets: Shaped[AnyArray, "batch *rest"]
+    ) -> Float[AnyArray, " batch"]:
         difference = outputs - targets.astype(outputs.dtype)
         if self.kind == "huber":
             return per_example(optax.huber_loss(difference))

@@ -63,8 +63,8 @@ class MovingStatistics:
         probe = _Probe(observe, given, start, subnetworks)
         found = probe.slopes(moving)
         if found is None and any(leaf.dtype == bool for leaf in start.values()):  # as equinox has one, with mode="ema"
-            probe = _Probe(observe, given, {p: leaf | True if leaf.dtype == bool else leaf for p, leaf in start.items()},
-                           subnetworks)
+            seen = {p: np.ones_like(leaf) if leaf.dtype == bool else leaf for p, leaf in start.items()}
+            probe = _Probe(observe, given, seen, subnetworks)
             found = probe.slopes(moving)
         if found is None:
             moving -= probe.constants(moving)

@@ -12,6 +12,7 @@ import numpy as np
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.losses import (
+    AnyArray,
     BinaryLabels,
     Check,
     ClassLabels,
@@ -26,7 +27,7 @@ from reds_jax.training.losses import (
 )
 from reds_jax.training.metric import Metric
 
-Values = Callable[[Any, Any], jax.Array]
+Values = Callable[[Any, Any], AnyArray]
 """(outputs, targets) -> one value per example, [N]: pure, traceable, hashable (a function, or a frozen dataclass)."""
 
 

@@ -20,6 +20,7 @@ from jax.core import Tracer
 
 from reds_jax.adapters.pure import typed_key
 from reds_jax.adapters.trees import batch_stats_of, checked_collections
+from reds_jax.array_types import Int
 from reds_jax.data.tree import Tree, leaves, rows
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.run import run_nested
@@ -37,6 +38,7 @@ from reds_jax.training.inputs import (
     variables_of,
 )
 from reds_jax.training.loss import nested_loss, subnetwork_weights
+from reds_jax.training.losses import AnyArray
 from reds_jax.training.objective import Objective, default_objective
 from reds_jax.training.sandwich import sandwich_choices, widest_first
 from reds_jax.widths import Width, check_widths
@@ -61,8 +63,8 @@ class TrainState:
     params: Any
     batch_stats: tuple[Any, ...]
     opt_state: Any
-    step: jax.Array
-    key: jax.Array
+    step: Any
+    key: Any
 
     @classmethod
     def create(
@@ -138,7 +140,9 @@ def make_train_step(
         objective.check_distill(distill)
     step: Step | None = None
 
-    def train_step(state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array) -> tuple[TrainState, Metrics]:
+    def train_step(
+        state: TrainState, inputs: Tree, targets: Tree, indices: Int[AnyArray, "steps batch"]
+    ) -> tuple[TrainState, Metrics]:
         nonlocal step
         if step is None:
             if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, targets))):  # there are no values yet

@@ -19,6 +19,8 @@ from reds_jax.run.extract import extract
 from reds_jax.slimmable import Slimmable
 from reds_jax.testing import interpret, random_variables
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 WIDTHS = (0.3, 0.6, 1.0)
 
 

@@ -73,7 +73,7 @@ class HostNetwork:
         self._invoke = self._function("invoke", ctypes.c_void_p, ctypes.c_void_p)
         self._invoke.restype = ctypes.c_uint32
 
-    def _function(self, what: str, *types: type) -> ctypes._NamedFuncPointer:
+    def _function(self, what: str, *types: type) -> Any:
         function = getattr(self._library, f"{self._name}_{what}")
         function.argtypes = types
         return function

@@ -19,7 +19,7 @@ def array(kind: str, name: str, entries: Sequence[str], *, per_line: int) -> str
     return f"static const {kind} {name}[{len(entries)}] = {{\n{lines(entries, per_line=per_line)}\n}};\n"
 
 
-def real(x: float) -> str:
+def real(x: float | np.floating) -> str:
     """A float32 constant that reads back as the same number; C has no constant for what is not finite."""
     if not np.isfinite(np.float32(x)):
         raise InvalidArgumentError("a number of the network, or of its inputs and answers, is not finite", got=float(x),

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
+from reds_jax.array_types import Float, Float32, Int8, Shaped
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Program
 from reds_jax.deploy.lowering.simulate import simulate
@@ -34,7 +36,7 @@ class Scale:
         scale = (high - low) / 255 if high - low > 1e-27 else 1 / 255  # an array of zeros has any scale
         return cls(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
-    def quantize(self, x: np.ndarray) -> np.ndarray:
+    def quantize(self, x: ArrayLike) -> Int8[np.ndarray, "*shape"]:
         """The nearest grid points, as int8, in single precision as a device does it; what lies outside is clipped.
 
         NaN is an error.
@@ -45,7 +47,7 @@ class Scale:
         with np.errstate(over="ignore"):
             return np.clip(np.rint(x / np.float32(self.scale)) + self.zero, -128, 127).astype(np.int8)
 
-    def dequantize(self, q: np.ndarray) -> np.ndarray:
+    def dequantize(self, q: ArrayLike) -> Float32[np.ndarray, "*shape"]:
         return np.float32(self.scale) * (np.asarray(q, np.float32) - self.zero)
 
 
@@ -53,12 +55,13 @@ class Scale:
 class Ranges:
     """``low[k][t]`` and ``high[k][t]``: what tensor t of subnetwork k is to cover."""
 
-    low: np.ndarray
-    high: np.ndarray
+    low: Float[np.ndarray, "subnetworks tensors"]
+    high: Float[np.ndarray, "subnetworks tensors"]
 
 
 def calibrate(
-    program: Program, batches: Iterable[np.ndarray], *, rule: Rule = "mse", percentage: float = PERCENTAGE, seed: int = 0,
+    program: Program, batches: Iterable[Shaped[np.ndarray, "batch ..."]], *, rule: Rule = "mse",
+    percentage: float = PERCENTAGE, seed: int = 0,
 ) -> Ranges:
     r"""Run every subnetwork on the batches and choose the range of every tensor.
 

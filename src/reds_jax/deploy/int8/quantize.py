@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reds_jax.array_types import Float, Int8, Int32
 from reds_jax.deploy.int8.calibrate import Ranges, Scale
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
@@ -30,8 +31,8 @@ _LIMIT = 1 << 30  # what an intermediate stays below, so that twice it fits 32 b
 class Requantize:
     """How the sums of a weighted operation become int8 in one subnetwork."""
 
-    multiplier: np.ndarray  # int32 [outputs]
-    offset: np.ndarray  # int32 [outputs]
+    multiplier: Int32[np.ndarray, " outputs"]
+    offset: Int32[np.ndarray, " outputs"]
     in_zero: int
     round: int  # with a leaky ReLU only
     shift: int
@@ -77,8 +78,8 @@ class QuantizedProgram:
 
     program: Program
     scales: tuple[tuple[Scale, ...], ...]
-    weights: tuple[np.ndarray | None, ...]
-    weight_scales: tuple[np.ndarray | None, ...]
+    weights: tuple[Int8[np.ndarray, "outputs inputs"] | None, ...]
+    weight_scales: tuple[Float[np.ndarray, " outputs"] | None, ...]
     steps: tuple[tuple[Step, ...], ...]
     slopes: tuple[int, ...]
 

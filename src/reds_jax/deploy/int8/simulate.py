@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
+from reds_jax.array_types import Array, Int8, Int32, Shaped
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
@@ -40,7 +42,7 @@ def simulate_int8(quantized: QuantizedProgram, k: int) -> Callable[[jax.Array], 
     return lambda x: run(x, constants)
 
 
-Constants = tuple[np.ndarray, ...]
+Constants = tuple[np.ndarray | jax.Array, ...]
 """Multiplier and offset of an operation, and the parts that its weights are summed in; nothing where it has no weights."""
 
 
@@ -59,13 +61,13 @@ def _constants(quantized: QuantizedProgram, i: int, k: int) -> Constants:
     return (step.multiplier, step.offset, *parts)
 
 
-def outputs_int8(quantized: QuantizedProgram, k: int, x: np.ndarray) -> np.ndarray:
+def outputs_int8(quantized: QuantizedProgram, k: int, x: Shaped[np.ndarray, "batch ..."]) -> Int8[np.ndarray, "batch outputs"]:
     """The int8 outputs [N, classes] of subnetwork k for float inputs, which are put on the input's grid first."""
     given = quantized.input_scale.quantize(floats(x, quantized.program.input_shape, "the inputs"))
     return np.asarray(simulate_int8(quantized, k)(jnp.asarray(given))[quantized.program.output]).reshape(len(given), -1)
 
 
-def mulhi(a: jax.Array, b: jax.Array) -> jax.Array:
+def mulhi(a: ArrayLike, b: ArrayLike) -> Int32[Array, "..."]:
     """``(a * b + 2^31) >> 32`` of 32-bit integers, from 16-bit halves: no intermediate leaves 32 bits.
 
     With a = 2^16 p + q and b = 2^16 r + s (q, s unsigned): a b = 2^32 p r + 2^16 (p s + q r) + q s.
@@ -123,7 +125,7 @@ def _window_sums(op: Operation, out: Tensor, x: jax.Array) -> jax.Array:
     total = pool(x, window, 0, lax.add)
     if not window.padded:
         return total
-    m = jnp.asarray(window.counts((x.shape[2], x.shape[3]), (out.height, out.width)), jnp.int32)
+    m = jnp.asarray(window.counts((x.shape[2], x.shape[3]), (out.height, out.width)), jnp.int32)[None, None]
     scaled = total * window.taps
     rounded = jnp.sign(scaled) * ((jnp.abs(scaled) + m // 2) // m)
     return jnp.where(m == window.taps, total, rounded)

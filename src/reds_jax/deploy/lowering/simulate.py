@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from reds_jax.array_types import Array, Float
 from reds_jax.deploy.lowering.examples import check_shape, floats
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Window
 
@@ -26,13 +27,13 @@ def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]
     return lambda x: run(x, constants)
 
 
-def outputs(program: Program, k: int, x: Any) -> np.ndarray:
+def outputs(program: Program, k: int, x: Any) -> Float[np.ndarray, "batch outputs"]:
     """The outputs [N, classes] of subnetwork k for a batch of inputs, float32."""
     given = floats(x, program.input_shape, "the inputs")
     return np.asarray(simulate(program, k)(jnp.asarray(given))[program.output]).reshape(len(given), -1)
 
 
-Constants = tuple[tuple[np.ndarray, ...], ...]
+Constants = tuple[tuple[np.ndarray | jax.Array, ...], ...]
 
 
 def _constants(program: Program, k: int) -> Constants:
@@ -55,7 +56,7 @@ def image(program: Program, x: jax.Array) -> jax.Array:
     return x.reshape(len(x), tensor.height, tensor.width, -1).transpose(0, 3, 1, 2)
 
 
-def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple[np.ndarray, ...]) -> jax.Array:
+def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple[np.ndarray | jax.Array, ...]) -> jax.Array:
     x = inputs[0]
     if op.kind in WEIGHTED:
         weights, *vectors = known
@@ -70,7 +71,8 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
     if op.kind == "avg_pool":
         assert op.window is not None
         out = program.tensors[op.output]
-        return pool(x, op.window, 0.0, lax.add) / op.window.counts((x.shape[2], x.shape[3]), (out.height, out.width))
+        counts = op.window.counts((x.shape[2], x.shape[3]), (out.height, out.width))
+        return pool(x, op.window, 0.0, lax.add) / counts.astype(x.dtype)[None, None]
     if op.kind == "softmax":
         return jax.nn.softmax(x, axis=1)
     return x  # channel_first: `image` has turned the input already
