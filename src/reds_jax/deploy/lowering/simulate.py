@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from reds_jax.array_types import Array, Float
+from reds_jax.array_types import Float
 from reds_jax.deploy.lowering.examples import check_shape, floats
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Window
 
