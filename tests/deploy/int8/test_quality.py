@@ -104,7 +104,8 @@ def test_what_has_no_ratio_and_what_has_one_output() -> None:
     assert quality.sqnr_db[0][0] is None
     assert quality.agreement == (None,)
     json.dumps(quality.record(), allow_nan=False)
-    told = Quality(1, ("a",), ((None,), (14.9,), (15.1,)), (None, 1.0, 0.89))
+    told = Quality(32, ("a",), ((None,), (14.9,), (15.1,)), (None, 1.0, 0.89))
+    assert len(Quality(31, ("a",), told.sqnr_db, told.agreement).warnings()) == 1  # a few answers say little
     assert [text[:12] for text in told.warnings()] == ["subnetwork 1", "subnetwork 2"]
 
 

@@ -26,7 +26,8 @@ from reds_jax.deploy.lowering.simulate import simulate
 SQNR_BOUND = 15.0
 """dB: below, a layer is named in a warning. At 15 dB the noise is 18 % of the signal."""
 AGREEMENT_BOUND = 0.9
-"""Below this share of equal answers there is a warning."""
+"""Below this share of equal answers there is a warning, if they are of `ENOUGH` examples."""
+ENOUGH = 32
 _HINT = ("Look for values far outside in the calibration, or leave them out with rule='percentile' (--rule percentile); "
          "a float32 export has no such noise.")
 _LIMIT = 99.0  # dB, where there is no noise
@@ -63,7 +64,7 @@ class Quality:
         for k, (row, agreement) in enumerate(zip(self.sqnr_db, self.agreement, strict=True)):
             known = [(name, value) for name, value in zip(self.layers, row, strict=True) if value is not None]
             below = [pair for pair in known if pair[1] < SQNR_BOUND]
-            if not below and (agreement is None or agreement >= AGREEMENT_BOUND):
+            if not below and (agreement is None or agreement >= AGREEMENT_BOUND or self.examples < ENOUGH):
                 continue
             what = [f"{name!r} has a signal-to-noise ratio of {value:.1f} dB (bound {SQNR_BOUND:g})"
                     for name, value in below[:1]]
