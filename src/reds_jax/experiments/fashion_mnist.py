@@ -10,11 +10,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from reds_jax.choice import Subnetworks
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import Task
 from reds_jax.experiments.runner import main as run_main
 from reds_jax.models import load_ds_cnn
-from reds_jax.pipeline import Subnetworks
 
 TASK = Task(
     name="fashion_mnist",

@@ -91,6 +91,7 @@ def run(options: Theory, *, console: Console, command: str = COMMAND) -> dict[st
         OSError: if the output cannot be written.
     """
     report.check_plots()
+    console.print(f"{count_cases(options)} cases, into {escape(options.output)}", highlight=False, soft_wrap=True)
     begin, environment = time.monotonic(), report.environment()
     options.output.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
