@@ -35,18 +35,21 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
-from reds_jax.knapsack import NestedSolution, solve_nested
+from reds_jax.knapsack import NestedSolution, WidthProblem, solve_nested
+from reds_jax.knapsack.exact import explain
 from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.several import several
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
-from reds_jax.training.checks import number
+from reds_jax.training.checks import integer, number, one_of
+from reds_jax.training.fit import prepare
 
 Scores = dict[str, np.ndarray]
 Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
 Observer = Callable[[str, Any], None]
-"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("metric", MethodResult)."""
+"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("metric", MethodResult).
+A stage that takes long is told in words (str) what begins."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,14 @@ class Subnetworks:
                                        allowed=ascending)
         object.__setattr__(self, "budgets", budgets)
         object.__setattr__(self, "rules", several("rules", self.rules, "rules for single layers"))
+        for name, allowed in (("importance", importance.METHODS), ("value", ("log_retention", "sum")),
+                              ("order", ("joint", "bottom_up", "top_down")), ("cost", ("true", "full_fan_in"))):
+            one_of(name, getattr(self, name), allowed)
+        integer("scoring_batches", self.scoring_batches, 1)
+        integer("step", self.step, 1)
+        number("floor", self.floor, 0, 1)
+        if self.peak_memory_bytes is not None:
+            integer("peak_memory_bytes", self.peak_memory_bytes, 1)
         for rule in self.rules:
             LayerRule.parse(rule)
 
@@ -142,17 +153,21 @@ def nest(
         console: where training shows its progress.
         observe: called with (stage, what it found).
     """
-    options = for_method(method, options or Subnetworks())
+    options = options or Subnetworks()
     _, variables = adapt(model, variables)
+    observe("groups", "tracing the network")
     graph = trace(model, variables, data.example())
-    check_rules(graph, options.rules)
+    check(model, variables, graph, data, config, options, method=method, objective=objective)
+    options = for_method(method, options)
     observe("groups", graph)
     scores: Scores = {}
     if method != "uniform_unsorted":
+        observe("scores", f"the importance of every unit, on {options.scoring_batches} batches")
         scores = score(model, variables, graph, data, options, objective=objective, batch_size=config.batch_size,
                        seed=config.seed)
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
+    observe("widths", "choosing the widths")
     choice = choose_widths(graph, scores, options, method)
     observe("widths", choice)
     widths = [graph.widths(w) for w in choice.widths]
@@ -160,6 +175,7 @@ def nest(
     trained = fit(model, variables, widths, data.train, data.validation, config, objective=objective,
                   normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in widths])
     seconds = time.monotonic() - begin
+    observe("metric", "batch statistics of each subnetwork, then its metric on validation and test data")
     stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train,
                         key=jax.random.key(config.seed), batch_size=config.batch_size,
                         batches=config.recalibrate_batches or None, normalise=data.normalise)
@@ -168,6 +184,33 @@ def nest(
     result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds)
     observe("metric", result)
     return network, result
+
+
+def check(
+    model: Any, variables: Any, graph: ChannelGraph, data: DataSet | StreamedData, config: FitConfig, options: Subnetworks, *,
+    method: Method = "reds", objective: Objective | None = None,
+) -> None:
+    """Refuse all of `nest` that can be refused, before its first step: rules, budgets, options of the training, examples.
+
+    Whether the budgets can be met does not depend on the weights: every cost grows with the widths, so the smallest widths
+    that are allowed have to meet the smallest budget.
+
+    Raises:
+        InvalidArgumentError: an option that is not allowed, or examples that do not suit the model and the objective.
+        InfeasibleError: no widths meet a budget; it names the resource and the smallest budget that could be met.
+    """
+    options = for_method(method, options)
+    check_rules(graph, options.rules)
+    if method.startswith("uniform"):
+        choose_widths(graph, {}, options, method)
+    else:
+        problem, (smallest, *_) = _problem(graph, {g.name: np.ones(g.size) for g in graph.groups}, options)
+        costs = problem.costs(tuple(widths[0] for widths in problem.widths))
+        if any(costs[name] > limit for name, limit in smallest.items()):
+            raise explain(problem, smallest)
+    count = len(options.budgets)
+    prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
+            sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
 
 
 def for_method(method: Method, options: Subnetworks) -> Subnetworks:
@@ -202,17 +245,25 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
     if method.startswith("uniform"):
         return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
                                                    step=options.step, rules=options.rules)), None)
-    limits: dict[str, float] = {}
-    if options.peak_memory_bytes is not None:
-        limits["peak_memory_bytes"] = options.peak_memory_bytes
-    problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
-                            cost=options.cost, resources=("macs", *limits), rules=options.rules)
-    full = problem.cost("macs", problem.full_widths)
-    solution = solve_nested(problem, [{"macs": int(b * full), **limits} for b in options.budgets], order=options.order)
+    problem, limits = _problem(graph, sorted_scores, options)
+    solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
-    if options.budgets[-1] == 1.0 and not limits:
+    if options.budgets[-1] == 1.0 and options.peak_memory_bytes is None:
         widths[-1] = problem.full_widths  # of equal values the solver takes the cheapest, and would drop dead units
     return Choice(method, tuple(widths), solution)
+
+
+def _problem(
+    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks
+) -> tuple[WidthProblem, list[dict[str, float]]]:
+    """The width problem, and the capacities of each subnetwork."""
+    bounds: dict[str, float] = {}
+    if options.peak_memory_bytes is not None:
+        bounds["peak_memory_bytes"] = options.peak_memory_bytes
+    problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
+                            cost=options.cost, resources=("macs", *bounds), rules=options.rules)
+    full = problem.cost("macs", problem.full_widths)
+    return problem, [{"macs": int(b * full), **bounds} for b in options.budgets]
 
 
 def judge(

@@ -1,5 +1,7 @@
 """Compiled steps are shared between the tests of training: compiling is what takes time here."""
 
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,3 +96,11 @@ def optimised():
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT, also where the tests run in the background and the signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

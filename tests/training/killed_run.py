@@ -6,6 +6,7 @@ import jax
 from rich.console import Console
 from training_nets import examples, initial, tiny_cnn
 
+from reds_jax.console import guard
 from reds_jax.training import FitConfig, Optimizer, Schedule, fit
 
 CONFIG = FitConfig(
@@ -23,4 +24,4 @@ def run(folder):
 if __name__ == "__main__":
     jax.config.update("jax_compilation_cache_dir", sys.argv[2])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    run(sys.argv[1])
+    guard(lambda: run(sys.argv[1]) and None)()

@@ -1,6 +1,12 @@
+import errno
 import logging
+import os
+import resource
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +14,7 @@ import numpy as np
 import pytest
 
 from reds_jax.errors import CheckpointError, InvalidArgumentError
+from reds_jax.training import owner
 from reds_jax.training.arrays import flatten, unflatten
 from reds_jax.training.checkpoint import Checkpoints, differing
 
@@ -45,14 +52,6 @@ def test_a_position_is_saved_once(tmp_path):
         found = checkpoints.latest()
     assert found is not None
     assert "a/b" in found[0]
-
-
-@pytest.fixture
-def interruptible():
-    """Python's own handler of SIGINT, also where the tests run in the background and the signal is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -103,6 +102,80 @@ def test_damage_is_found_and_the_folder_named(tmp_path, harm):
         (last / "meta" / "metadata").write_text(text.replace(digest, digest[::-1]))
     with Checkpoints(tmp_path, {"seed": 0}) as checkpoints, pytest.raises(CheckpointError, match=r"checkpoints/3"):
         checkpoints.latest()
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_refusal_changes_nothing(tmp_path):
+    write(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match=r"another configuration; got \['seed'\]"):
+        Checkpoints(tmp_path, {"seed": 1})
+    with pytest.raises(CheckpointError, match="holds a run already"):
+        Checkpoints(tmp_path, {"seed": 0}, resume=False)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_loses_nothing_that_was_complete(tmp_path, capfd):
+    """A limit on the size of files stands for it: the write fails at the same place, in the same way."""
+    write(tmp_path)
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            for _ in range(2):
+                with pytest.raises(OSError, match="cannot be written: File too large") as failed:
+                    checkpoints.save(4, {"a": np.random.default_rng(0).random(100_000)}, {})
+                assert (failed.value.errno, failed.value.filename) == (errno.EFBIG, str(tmp_path / "checkpoints" / "4"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capfd.readouterr() == ("", "")
+    with Checkpoints(tmp_path, {"seed": 0}) as checkpoints:
+        found = checkpoints.latest()
+        checkpoints.save(4, ARRAYS, {"lines": 4})
+    assert found is not None
+    assert found[1] == {"lines": 3}
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
+
+
+@pytest.mark.parametrize("place", [".", "checkpoints", "above"])
+def test_a_file_in_the_place_of_a_folder(tmp_path, place, caplog):
+    folder = tmp_path / "run"
+    if place == "checkpoints":
+        folder.mkdir()
+        (folder / "checkpoints").write_text("")
+    else:
+        folder.write_text("")
+    with pytest.raises((FileExistsError, NotADirectoryError)):
+        Checkpoints(folder / "run" if place == "above" else folder, {"seed": 0})
+    assert caplog.records == []
+
+
+def test_a_folder_has_one_owner(tmp_path):
+    with Checkpoints(tmp_path, {"seed": 0}), pytest.raises(CheckpointError, match=f"process {os.getpid()} on .* is writing"):
+        Checkpoints(tmp_path, {"seed": 0})
+    write(tmp_path)
+
+
+def test_a_dead_process_owns_nothing(tmp_path):
+    code = """import importlib.util, sys, time
+spec = importlib.util.spec_from_file_location("owner", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+with module.owned(module.Path(sys.argv[2])):
+    print("mine", flush=True)
+    time.sleep(60)"""
+    command = [sys.executable, "-c", code, str(owner.__file__), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "mine\n"
+        with pytest.raises(CheckpointError, match=f"process {process.pid} on .* is writing to the folder"):
+            Checkpoints(tmp_path, {"seed": 0})
+        assert contents(tmp_path).keys() == {Path(owner.LOCK)}
+        process.kill()
+    write(tmp_path)
 
 
 def test_a_config_that_is_cut_short(tmp_path):

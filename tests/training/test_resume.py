@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def uninterrupted(tmp_path_factory, compile_as_users_do):
 
 def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, cache, tmp_path):
     reference, expected = uninterrupted
-    for more in (1, 6, 4):  # kill when so many more lines are in the log
+    for more, ending in ((1, signal.SIGKILL), (6, signal.SIGTERM), (4, signal.SIGKILL)):  # when so many more lines are there
         wanted = len(lines(tmp_path)) + more
         process = start(tmp_path, cache)
         deadline = time.monotonic() + 120
@@ -66,9 +67,13 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, 
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        process.stdout.close()
+        process.send_signal(ending)
+        shown = process.communicate(timeout=120)[0]
+        if ending == signal.SIGTERM:
+            assert process.returncode == 143
+            assert re.fullmatch(f"stopped by SIGTERM. The checkpoint of step \\d+ is in {re.escape(str(tmp_path))}.\n", shown)
+        else:
+            assert (process.returncode, shown) == (-signal.SIGKILL, "")
     before = len(lines(tmp_path))
     assert before < len(lines(reference))  # it was really interrupted
     process = start(tmp_path, cache)
@@ -78,8 +83,9 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, 
     same(killed_run.run(tmp_path), expected)
 
 
-@pytest.mark.parametrize("dispatch", [3, 5])
-def test_ctrl_c_leaves_a_checkpoint_of_the_last_dispatch(uninterrupted, tmp_path, monkeypatch, dispatch):
+@pytest.mark.parametrize(("ending", "dispatch", "harm"), [(signal.SIGINT, 3, "deleted"), (signal.SIGHUP, 5, "shortened")])
+def test_a_stop_leaves_a_checkpoint_of_the_last_dispatch_and_the_log_is_not_needed(
+        uninterrupted, tmp_path, monkeypatch, interruptible, ending, dispatch, harm):
     """After the 3rd dispatch there is none by schedule; the 5th has just logged a line that is not yet in a checkpoint."""
     reference, expected = uninterrupted
     record, calls = loop.Run.train_record, []
@@ -87,17 +93,29 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_last_dispatch(uninterrupted, tmp_path
     def interrupted(self, *arguments):
         calls.append(1)
         if len(calls) == dispatch + 1:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), ending)
         return record(self, *arguments)
 
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     monkeypatch.setattr(loop.Run, "train_record", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         killed_run.run(tmp_path)
     monkeypatch.undo()
+    assert before == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    step = {3: 9, 5: 11 + 3}[dispatch]  # 3 + 3 + 3 steps; 11 steps an epoch, then 3
+    assert stopped.value.__notes__ == [f"The checkpoint of step {step} is in {tmp_path}."]
     positions = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
-    assert positions[-1] == {3: 2 * 9, 5: 2 * 11 + 2 * 3}[dispatch]  # 3 + 3 + 3 steps; 11 steps an epoch, then 3
+    assert positions[-1] == 2 * step
+    log = tmp_path / "metrics.jsonl"
+    if harm == "deleted":
+        log.unlink()
+    else:
+        log.write_text("".join(f"{line}\n" for line in lines(tmp_path)[:2]) + '{"kind": "tr')
     same(killed_run.run(tmp_path), expected)
-    assert without_time(lines(tmp_path)) == without_time(lines(reference))
+    now, then = without_time(lines(tmp_path)), without_time(lines(reference))
+    assert [r for r in now if r["kind"] == "epoch"] == [r for r in then if r["kind"] == "epoch"]
+    assert now == [r for r in then if r in now]
+    assert len(now) == len(then) - 3  # records of dispatches; those of epochs are in the checkpoint
 
 
 def test_a_finished_run_is_only_read(uninterrupted):

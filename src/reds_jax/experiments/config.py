@@ -9,6 +9,8 @@ from typing import Literal
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.pipeline import Subnetworks
 from reds_jax.training import Optimizer, Schedule
+from reds_jax.training.checks import integer, number, one_of
+from reds_jax.training.loss import WEIGHTS
 
 Preset = Literal["quick", "smoke", "paper"]
 Rival = Literal["uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
@@ -40,6 +42,8 @@ class Training:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        if self.patience is not None:
+            integer("patience", self.patience, 1)
         if self.epochs < 1 or self.batch_size < 1:
             raise InvalidArgumentError("epochs or batch_size is out of range", got=(self.epochs, self.batch_size),
                                        allowed="integers from 1")
@@ -78,6 +82,13 @@ class Nested(Training):
     distill: float = 0.0
     sandwich: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("weights", self.weights, WEIGHTS)
+        number("distill", self.distill, 0, 1)
+        if self.sandwich is not None:
+            integer("sandwich", self.sandwich, 0)
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -89,13 +100,15 @@ class Experiment:
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.
         seed: of everything that is random.
-        output: folder of the run; a run that was stopped there goes on from its last checkpoint.
+        output: folder of the run; a run that was stopped there goes on from its last checkpoint, with the same options (but
+            further rivals may be added).
         pretrained: an .npz with the arrays of a trained network to start from, instead of training one.
         pretrained_prefix: only the arrays whose names start so, for example mlcommons/vww_96/.
         subnetworks: how the widths are chosen.
         pretrain: training of the full network.
         nested: training of all subnetworks together.
-        rivals: other ways to choose the widths, trained with the same steps from the same network.
+        rivals: other ways to choose the widths, trained with the same steps from the same network; each leaves its network in
+            model_<rival>/ beside model/.
         recalibration_batches: mini-batches of training inputs for the batch statistics of each subnetwork.
         compilation_cache: folder of compiled programs, so that a run that goes on or is repeated need not compile again.
     """
@@ -114,3 +127,14 @@ class Experiment:
     rivals: tuple[Rival, ...] = ()
     recalibration_batches: int = 50
     compilation_cache: Path | None = Path("runs/.compilation_cache")
+
+    def __post_init__(self) -> None:
+        for name in ("resolution", "limit"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name), 1)
+        integer("seed", self.seed, 0)
+        integer("recalibration_batches", self.recalibration_batches, 0)
+        for rival in self.rivals:
+            one_of("rival", rival, RIVALS)
+        if len(set(self.rivals)) != len(self.rivals):
+            raise InvalidArgumentError("a rival is named twice", got=self.rivals, allowed="each once")

@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from reds_jax import data as data_sets
 from reds_jax import models, pipeline, report
@@ -24,11 +23,14 @@ from reds_jax.data import DataSet
 from reds_jax.data.npz import read_npz
 from reds_jax.errors import DataError
 from reds_jax.experiments.config import Experiment, Training
-from reds_jax.graph import ChannelGraph
+from reds_jax.experiments.folder import RunFolder
+from reds_jax.experiments.stages import Stages
+from reds_jax.graph.trace import trace
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult
 from reds_jax.training import Evaluation, FitConfig, evaluate, fit
 from reds_jax.training.arrays import write_text
+from reds_jax.training.fit import prepare
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ def main(task: Task, argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     command = f"python -m reds_jax.experiments.{task.name} {shlex.join(argv)}".strip()
-    run(task, parse(task, argv), console=console(), command=command)
+    try:
+        run(task, parse(task, argv), console=console(), command=command)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"Go on with: {command}")
+        raise
 
 
 def parse(task: Task, argv: Sequence[str]) -> Experiment:
@@ -64,35 +70,50 @@ def parse(task: Task, argv: Sequence[str]) -> Experiment:
 
 
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
-    """All stages, each printed with what it found; returns what results.json holds."""
-    begin, environment = time.monotonic(), report.environment()
+    """All stages, each printed with what it does and what it found; returns what results.json holds.
+
+    What can be refused is refused before the first step of training, and a refusal changes nothing in the output folder.
+    """
+    say = Stages(console)
+    say("run", f"{task.title}, preset {experiment.preset}, into {experiment.output}")
+    with RunFolder(task.name, command, experiment) as folder:
+        return _run(task, experiment, folder, say, console, command)
+
+
+def _run(
+    task: Task, experiment: Experiment, folder: RunFolder, say: Stages, console: Console, command: str
+) -> dict[str, Any]:
+    begin, environment, output = time.monotonic(), report.environment(), folder.path
     if experiment.compilation_cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
-    output = experiment.output
-    output.mkdir(parents=True, exist_ok=True)
-    write_text(output / "config.json", report.to_json({"task": task.name, "command": command, "options": experiment}))
-    say = _Stages(console)
-
+    say("data", f"reading {task.name} ({experiment.data or 'from its default place'})")
     data = data_sets.load(task.name, experiment.data, resolution=experiment.resolution, seed=experiment.seed,
                           limit=experiment.limit)
     say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} examples, "
-                f"{data.form}" + (" [yellow](a synthetic stand-in)[/]" if data.synthetic else ""))
-    model = models.build(task.architecture, task.arguments)
-    runner = _Run(experiment, model, data, console)
-    variables, how = runner.start(task)
+                f"{data.form}" + (" (a synthetic stand-in)" if data.synthetic else ""))
+    folder.check_data(data.fingerprint, data.source)
+    runner = _Run(experiment, models.build(task.architecture, task.arguments), data, console)
+    say("check", "the options, the examples, and whether the budgets can be met")
+    initial, how = runner.initial(task)
+    runner.check(initial)
+    folder.accept(data.fingerprint)
+
+    say("start", f"the network that everything starts from: {how}")
+    variables = runner.start(initial)
     on_validation = runner.measure(variables, "validation")
     metric = on_validation.reported
-    say("start", f"{how}: {metric.name} {metric.text(on_validation.metric)} on validation data")
+    say("start", f"{metric.name} {metric.text(on_validation.metric)} on validation data")
 
     methods: list[MethodResult] = []
     for method in ("reds", *experiment.rivals):
+        say("method", report.LABELS[method])
         network, result = runner.nest(method, variables, say)
         methods.append(result)
-        if method == "reds":
-            scale = None if data.pixel_scale is None else asdict(data.pixel_scale)
-            network.save(output / "model", architecture={"name": task.architecture, "arguments": dict(task.arguments)},
-                         notes={"data": data.source, "normalise": scale, "metric": metric.name,
-                                "test_metric": [s.test_metric for s in result.subnetworks]})
+        scale = None if data.pixel_scale is None else asdict(data.pixel_scale)
+        network.save(output / _model_of(method), notes={
+            "data": data.source, "normalise": scale, "metric": metric.name,
+            "test_metric": [s.test_metric for s in result.subnetworks]},
+            architecture={"name": task.architecture, "arguments": dict(task.arguments)})
     graph = say.graph
     assert graph is not None  # the pipeline has run
 
@@ -107,45 +128,18 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
         "start": start, "methods": methods,
     }
-    report.plot(output / f"{metric.slug}.png", methods, title=task.title, start=start["test_metric"])
     write_text(output / "results.json", report.to_json(results))
     write_text(output / "report.md", report.markdown(results, methods))
     console.print(report.metric_table(methods))
     say("report", f"{output / 'report.md'}, {results['seconds']:.0f} s; load the network with "
                   f"reds_jax.NestedNetwork.load({str(output / 'model')!r})")
+    report.plot(output / f"{metric.slug}.png", methods, title=task.title, start=start["test_metric"])  # last: it may fail
     return results
 
 
-class _Stages:
-    """Prints what each stage found, and keeps the channel graph for the record."""
-
-    def __init__(self, console: Console) -> None:
-        self._console, self._begin = console, time.monotonic()
-        self.graph: ChannelGraph | None = None
-
-    def __call__(self, stage: str, text: str) -> None:
-        seconds = time.monotonic() - self._begin
-        self._console.print(f"[dim]{seconds:6.1f} s[/] [bold]{stage:<9}[/] {text}", highlight=False, soft_wrap=True)
-
-    def observe(self, stage: str, found: Any) -> None:
-        """Show the result of a stage of `reds_jax.pipeline`."""
-        if isinstance(found, ChannelGraph):
-            if self.graph is None:
-                self(stage, "what can be cut, what stays and why, and what it costs")
-                self._console.print(found.summary(), highlight=False, markup=False, soft_wrap=True)
-            self.graph = found
-        elif isinstance(found, pipeline.Choice):
-            assert self.graph is not None  # the groups come first
-            self._console.print(_width_table(found, self.graph))
-            if (solved := found.solution) is not None:
-                proven = "proven optimal jointly" if solved.proven_optimal else "not proven optimal jointly"
-                self(stage, f"certificate {solved.certificate:.4f} of the separate optima, {proven}, {solved.seconds:.2f} s")
-        elif isinstance(found, MethodResult):
-            self(stage, report.LABELS[found.method] + ": " + ", ".join(
-                f"{found.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} % MACs" for s in found.subnetworks))
-        else:
-            self(stage, "share of the importance in the better half of each group: "
-                 + ", ".join(f"{name} {_better_half(scores):.2f}" for name, scores in found.items()))
+def _model_of(method: str) -> str:
+    """The folder of a method's network."""
+    return "model" if method == "reds" else f"model_{method}"
 
 
 @dataclass(frozen=True)
@@ -164,17 +158,38 @@ class _Run:
             patience=options.patience, seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches,
             **more)
 
-    def start(self, task: Task) -> tuple[Any, str]:
-        """The trained network that everything starts from, and where it comes from."""
-        options, weights = self.experiment.pretrain, self.experiment.pretrained
+    def initial(self, task: Task) -> tuple[Any, str]:
+        """What training starts from, or the trained network that is imported; and how the network comes about."""
+        weights, prefix = self.experiment.pretrained, self.experiment.pretrained_prefix
         if weights is not None:
-            prefix = self.experiment.pretrained_prefix
             return _import(task, weights, prefix), f"the arrays {prefix}* of {weights.name}"
         variables: Any = self.model.init(jax.random.key(self.experiment.seed), self.data.example())
-        result = fit(self.model, variables, [1.0], self.data.train, self.data.validation, self.config(options),
-                     normalise=self.data.normalise, folder=self.experiment.output / "pretrain", console=self.console)
-        variables = {"params": result.params, **({"batch_stats": s} if (s := result.batch_stats[0]) else {})}
-        return variables, f"trained for {options.epochs} epochs"
+        return variables, f"trained for {self.experiment.pretrain.epochs} epochs"
+
+    def check(self, variables: Any) -> None:
+        """Refuse what can be refused before the first step, for the training and for every method."""
+        data = self.data
+        if self.experiment.pretrained is None:
+            prepare(self.model, variables, [1.0], data.train, data.validation, self.config(self.experiment.pretrain),
+                    normalise=data.normalise)
+        graph = trace(self.model, variables, data.example())
+        for method in ("reds", *self.experiment.rivals):
+            pipeline.check(self.model, variables, graph, data, self.nested, self.experiment.subnetworks, method=method)
+
+    def start(self, variables: Any) -> Any:
+        """The trained network that everything starts from."""
+        if self.experiment.pretrained is not None:
+            return variables
+        result = fit(self.model, variables, [1.0], self.data.train, self.data.validation,
+                     self.config(self.experiment.pretrain), normalise=self.data.normalise,
+                     folder=self.experiment.output / "pretrain", console=self.console)
+        return {"params": result.params, **({"batch_stats": s} if (s := result.batch_stats[0]) else {})}
+
+    @property
+    def nested(self) -> FitConfig:
+        """How the nested subnetworks are trained."""
+        options = self.experiment.nested
+        return self.config(options, weights=options.weights, distill=options.distill, sandwich=options.sandwich)
 
     def measure(self, variables: Any, part: str) -> Evaluation:
         """The full network on the split ``part``."""
@@ -182,28 +197,10 @@ class _Run:
                         normalise=self.data.normalise)
         return one
 
-    def nest(self, method: pipeline.Method, variables: Any, stages: _Stages) -> tuple[NestedNetwork, MethodResult]:
+    def nest(self, method: pipeline.Method, variables: Any, stages: Stages) -> tuple[NestedNetwork, MethodResult]:
         """The stages of the pipeline, by one way of choosing the widths."""
-        nested = self.experiment.nested
-        config = self.config(nested, weights=nested.weights, distill=nested.distill, sandwich=nested.sandwich)
-        return pipeline.nest(self.model, variables, self.data, config, self.experiment.subnetworks, method=method,
+        return pipeline.nest(self.model, variables, self.data, self.nested, self.experiment.subnetworks, method=method,
                              folder=self.experiment.output / f"nested_{method}", console=self.console, observe=stages.observe)
-
-
-def _better_half(scores: np.ndarray) -> float:
-    total = scores.sum()
-    return float(scores[: len(scores) // 2].sum() / total) if total > 0 else 0.5
-
-
-def _width_table(choice: pipeline.Choice, graph: ChannelGraph) -> Table:
-    table = Table(title=f"widths: {report.LABELS[choice.method]}")
-    for column in ("MACs", "true %", "parameters", "peak bytes", "widths"):
-        table.add_column(column, justify="left" if column == "widths" else "right")
-    for w in choice.widths:
-        macs = graph.macs(w)
-        table.add_row(f"{macs:,}", f"{100 * macs / graph.macs():.2f}", f"{graph.param_count(w):,}",
-                      f"{graph.peak_memory_bytes(w):,}", " ".join(map(str, w)))
-    return table
 
 
 def _import(task: Task, path: Path, prefix: str) -> Any:

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from reds_jax import report
-from reds_jax.console import console, guard
+from reds_jax.console import console, escape, guard
 from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.experiments import theory_exhaustive as exhaustive
 from reds_jax.experiments import theory_picture as picture
@@ -71,6 +71,8 @@ class Theory:
                                        allowed="integers from 1")
         if unknown := [name for name in self.models if name not in MODELS]:
             raise InvalidArgumentError("the experiment has no such model", got=unknown[0], allowed=", ".join(MODELS))
+        if self.exhaustive is not None:
+            exhaustive.check_sizes(self.exhaustive, self.exhaustive_capacity, self.exhaustive_profit)
 
 
 @guard
@@ -85,7 +87,6 @@ def run(options: Theory, *, console: Console, command: str = COMMAND) -> dict[st
     """Solve every case, search if asked to, and write the three files; returns what ratios.json holds.
 
     Raises:
-        InvalidArgumentError: for a search that is too large.
         RedsError: if a case breaks a promise, which would be an error of the library.
         OSError: if the output cannot be written.
     """
@@ -103,14 +104,14 @@ def run(options: Theory, *, console: Console, command: str = COMMAND) -> dict[st
         "environment": environment, "seconds": round(time.monotonic() - begin, 1),
         "settings": SETTINGS, "methods": METHODS, "groups": summarise(cases), "exhaustive": search,
     }
-    picture.plot(options.output / "bounds.png", results["groups"])
     write_text(options.output / "ratios.json", report.to_json(results))
     write_text(options.output / "ratios.md", picture.markdown(results))
     console.print(_table(results["groups"]))
     for found in search["minima"] if search else ():
         console.print(f"{exhaustive.RATIOS[found['ratio']][0]}: least {found['least']}, proved {found['proved']}",
                       highlight=False, soft_wrap=True)
-    console.print(f"{options.output / 'ratios.md'}, {results['seconds']:.0f} s", highlight=False, soft_wrap=True)
+    console.print(f"{escape(options.output / 'ratios.md')}, {results['seconds']:.0f} s", highlight=False, soft_wrap=True)
+    picture.plot(options.output / "bounds.png", results["groups"])  # last: it may fail
     return results
 
 

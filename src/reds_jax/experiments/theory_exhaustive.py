@@ -46,6 +46,16 @@ def count_instances(items: int, capacity: int, profit: int) -> int:
     return sum(math.comb(c * profit + items - 1, items) for c in range(1, capacity + 1))
 
 
+def check_sizes(items: int, capacity: int, profit: int) -> None:
+    """Refuse a search that cannot be finished, as `search` does."""
+    if not (1 <= items <= MOST_ITEMS and 1 <= capacity <= MOST and 1 <= profit <= MOST):
+        raise InvalidArgumentError("the exhaustive search is out of range", got=(items, capacity, profit),
+                                   allowed=f"1 to {MOST_ITEMS} items, a capacity and a profit of 1 to {MOST}")
+    if (total := count_instances(items, capacity, profit)) > MOST_INSTANCES:
+        raise InvalidArgumentError("the exhaustive search has too many instances", got=total,
+                                   allowed=f"at most {MOST_INSTANCES}", hint="Take fewer items, or smaller numbers.")
+
+
 def search(
     items: int, *, capacity: int, profit: int, progress: Callable[[int], object] = lambda done: None
 ) -> tuple[Minimum, ...]:
@@ -63,12 +73,7 @@ def search(
     >>> [str(m.least) for m in search(4, capacity=3, profit=2)]
     ['2/3', '1/2', '8/9', '8/9']
     """
-    if not (1 <= items <= MOST_ITEMS and 1 <= capacity <= MOST and 1 <= profit <= MOST):
-        raise InvalidArgumentError("the exhaustive search is out of range", got=(items, capacity, profit),
-                                   allowed=f"1 to {MOST_ITEMS} items, a capacity and a profit of 1 to {MOST}")
-    if (total := count_instances(items, capacity, profit)) > MOST_INSTANCES:
-        raise InvalidArgumentError("the exhaustive search has too many instances", got=total,
-                                   allowed=f"at most {MOST_INSTANCES}", hint="Take fewer items, or smaller numbers.")
+    check_sizes(items, capacity, profit)
     least: dict[str, Minimum] = {}
     for c in range(1, capacity + 1):
         for weights, profits in _batches(items, c, profit):

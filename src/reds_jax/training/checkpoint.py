@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
+import logging
+import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from reds_jax.errors import CheckpointError
+from reds_jax.interrupt import signals_wait
 from reds_jax.training.arrays import Arrays, digest, pack, read_json, unpack, write_text
+from reds_jax.training.owner import owned
 
 FORMAT = 3
 
@@ -33,24 +36,21 @@ def differing(a: Any, b: Any, path: str = "") -> list[str]:
 
 
 @contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block: orbax's threads would go on writing behind an interrupted save."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    pending: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *arguments: pending.append(arguments))
+def _quiet() -> Iterator[None]:
+    """Orbax logs the traceback of every thread that fails, besides raising the error."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pending:
-        before(*pending[0])
+        logger.setLevel(before)
 
 
 class Checkpoints:
     """The checkpoints of one run: the last two, each committed by one rename, and ``config.json`` beside them.
+
+    The folder is owned until the end of the block. A refusal changes nothing in it, and does not make it.
 
     Args:
         folder: made if it is missing.
@@ -58,44 +58,67 @@ class Checkpoints:
         resume: continue what is there; otherwise a folder with a run is an error.
 
     Raises:
-        CheckpointError: another configuration (the message names the fields that differ), or a run that shall not resume.
+        CheckpointError: another configuration (the message names the fields that differ), a run that shall not resume, or a
+            folder that another process owns.
+        OSError: the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool = True) -> None:
         self.folder = folder.absolute()
-        config = json.loads(json.dumps({"format": FORMAT, **config}))
+        self._config, self._resume = json.loads(json.dumps({"format": FORMAT, **config})), resume
+        self._accept()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(owned(self.folder))
+            if not self._accept():  # once more: who owned the folder until now may have begun a run
+                write_text(self.folder / "config.json", json.dumps(self._config, indent=1) + "\n")
+            (self.folder / "checkpoints").mkdir(exist_ok=True)
+            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False,
+                                                   cleanup_tmp_directories=True)
+            self._manager = ocp.CheckpointManager(self.folder / "checkpoints", options=options)
+            stack.callback(self._manager.close)
+            self._held = stack.pop_all()
+
+    def _accept(self) -> bool:
+        """Whether a run is in the folder, if it is this one and may go on."""
         path = self.folder / "config.json"
-        if path.exists():
-            if not resume:
-                raise CheckpointError("the folder holds a run already", got=str(folder),
-                                      hint="Resume it, or choose another folder.")
-            fields = differing(read_json(path), config)
-            if fields:
-                raise CheckpointError("the run in this folder has another configuration", got=fields,
-                                      allowed="equal fields", hint="Choose another folder for the new run.")
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(config, indent=1) + "\n")
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=False,
-                                               cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(self.folder / "checkpoints", options=options)
+        if not path.exists():
+            return False
+        if not self._resume:
+            raise CheckpointError("the folder holds a run already", got=str(self.folder),
+                                  hint="Resume it, or choose another folder.")
+        if fields := differing(read_json(path), self._config):
+            raise CheckpointError(f"the run in {self.folder} has another configuration", got=fields, allowed="equal fields",
+                                  hint="Choose another folder for the new run.")
+        return True
 
     def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._manager.close()
+        self._held.close()
 
     def save(self, position: int, arrays: Arrays, meta: Mapping[str, Any]) -> None:
-        """Commit a checkpoint; one of the same position is left as it is."""
+        """Commit a checkpoint; one of the same position is left as it is.
+
+        Raises:
+            OSError: it cannot be written; the checkpoints before it stay.
+        """
         self._manager.reload()  # an interrupted save may have got as far as the disk
         if position in self._manager.all_steps():
             return
         data, index = pack(arrays)
         meta = {"meta": dict(meta), "index": index, "sha256": digest(arrays)}
         items = ocp.args.Composite(arrays=ocp.args.StandardSave({"data": data}), meta=ocp.args.JsonSave(meta))
-        with _interrupts_wait():
-            self._manager.save(position, args=items, force=True)
+        try:
+            with signals_wait(), _quiet():
+                self._manager.save(position, args=items, force=True)
+        except ValueError as error:  # tensorstore's, with the error of the operating system in words
+            found = re.search(r"os_error_code='(\d+)'", str(error))
+            if found is None:
+                raise
+            code, where = int(found[1]), self.folder / "checkpoints" / str(position)
+            raise OSError(code, f"the checkpoint cannot be written: {os.strerror(code)}", str(where)) from error
 
     def latest(self) -> tuple[Arrays, dict[str, Any]] | None:
         """The arrays and the JSON of the last checkpoint; None if there is none yet.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import jax
 from rich.console import Console
 
 from reds_jax.adapters import PureModel, adapt
+from reds_jax.console import console as default_console
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import rows
 from reds_jax.errors import InvalidArgumentError, MetricError
@@ -95,7 +96,35 @@ def fit(
             and objective (`check_examples`).
         DataError: a batch of a stream that cannot be used.
         DivergedError: the loss, its gradient or a parameter is not finite; the last checkpoint is from before that.
-        CheckpointError: the folder holds a run with another configuration, or a damaged one.
+        CheckpointError: the folder holds a run with another configuration, or a damaged one, or another process writes to it.
+        KeyboardInterrupt: by Ctrl-C, and in the main thread by SIGTERM and SIGHUP (`reds_jax.interrupt`): a checkpoint of the
+            last dispatch is in the folder.
+        OSError: the folder cannot be written; the last checkpoint stays.
+    """
+    run, start = prepare(model, variables, widths, train, validation, config, objective=objective, sizes=sizes,
+                         normalise=normalise)
+    console = default_console() if console is None else console
+    if folder is None:
+        return _result(run.finish(start, None, None, console), run.objective)
+    description = _description(run, start.state, sizes)
+    with Checkpoints(Path(folder), description, resume=resume) as checkpoints:
+        found = checkpoints.latest()
+        progress = start if found is None else restore(start, *found)
+        return _result(run.finish(progress, checkpoints, Path(folder), console), run.objective)
+
+
+def prepare(
+    model: Model, variables: Any, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
+    config: FitConfig, *, objective: Objective | None = None, sizes: Sequence[float] | None = None,
+    normalise: Normalisation | None = None, test: Examples | Stream | None = None,
+) -> tuple[Run, Progress]:
+    """The run of `fit` and where it starts, all that can be refused refused; nothing is compiled, run or written.
+
+    Args:
+        test: is asked what the other splits are asked; the rest is that of `fit`.
+
+    Raises:
+        InvalidArgumentError: as `fit`.
     """
     model, variables = adapt(model, variables)
     widths = check_widths(widths)
@@ -104,16 +133,9 @@ def fit(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
         normalise=normalise, augment=config.augment, share=config.share)
     start = Progress(TrainState.create(variables, optimizer, len(widths), jax.random.key(config.seed)))
-    objective = _checked(objective, model, start.state, train, validation, config, normalise)
-    run = Run(model, widths, config, objective, normalise, build(objective), train, validation)
-    console = Console() if console is None else console
-    if folder is None:
-        return _result(run.finish(start, None, None, console), objective)
-    description = _description(model, start.state, widths, train, validation, config, objective, sizes, normalise)
-    with Checkpoints(Path(folder), description, resume=resume) as checkpoints:
-        found = checkpoints.latest()
-        progress = start if found is None else restore(start, *found)
-        return _result(run.finish(progress, checkpoints, Path(folder), console), objective)
+    splits = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
+    objective = _checked(objective, model, start.state, splits, config, normalise)
+    return Run(model, widths, config, objective, normalise, build(objective), train, validation), start
 
 
 def _result(progress: Progress, objective: Objective) -> FitResult:
@@ -124,11 +146,11 @@ def _result(progress: Progress, objective: Objective) -> FitResult:
 
 
 def _checked(
-    objective: Objective | None, model: PureModel, state: TrainState, train: Examples | Stream, validation: Examples | Stream,
+    objective: Objective | None, model: PureModel, state: TrainState, splits: Mapping[str, Examples | Stream],
     config: FitConfig, normalise: Normalisation | None,
 ) -> Objective:
     """The objective, if all examples (of a stream the first batch) suit it and the model."""
-    for name, split in (("training", train), ("validation", validation)):
+    for name, split in splits.items():
         if isinstance(split, Stream):
             inputs, targets = split.example
             if name == "training" and rows(inputs) != config.batch_size:
@@ -146,18 +168,15 @@ def _checked(
     return objective
 
 
-def _description(
-    model: PureModel, state: TrainState, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
-    config: FitConfig, objective: Objective, sizes: Sequence[float] | None, normalise: Normalisation | None,
-) -> dict[str, Any]:
+def _description(run: Run, state: TrainState, sizes: Sequence[float] | None) -> dict[str, Any]:
     """All that the result depends on, as JSON: options in words, arrays as digests, streams by what they are."""
     data = {name: f"{split.describe()}, {split.steps} steps" if isinstance(split, Stream)
             else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
-            for name, split in (("train", train), ("validation", validation))}
+            for name, split in (("train", run.train), ("validation", run.validation))}
     return {
-        "fit": dataclasses.asdict(config), "model": _name(model), "widths": [repr(w) for w in widths],
-        "objective": _name(objective), "sizes": None if sizes is None else [float(s) for s in sizes],
-        "normalise": _name(normalise), "data": data,
+        "fit": dataclasses.asdict(run.config), "model": _name(run.model), "widths": [repr(w) for w in run.widths],
+        "objective": _name(run.objective), "sizes": None if sizes is None else [float(s) for s in sizes],
+        "normalise": _name(run.normalise), "data": data,
         "initial": digest(flatten({"params": state.params, "batch_stats": state.batch_stats[0]}))}
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from reds_jax.adapters import PureModel
 from reds_jax.data.stream import Stream
 from reds_jax.errors import RedsError
+from reds_jax.interrupt import signals_interrupt, signals_wait
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
 from reds_jax.training.evaluate import measure
@@ -71,7 +72,8 @@ class Run:
         self, progress: Progress, checkpoints: Checkpoints | None, folder: Path | None, console: Console
     ) -> Progress:
         """Go on from ``progress`` to the end of the run."""
-        with JsonLines(None if folder is None else folder / "metrics.jsonl", progress.lines) as log:
+        path = None if folder is None else folder / "metrics.jsonl"
+        with JsonLines(path, int(progress.state.step), progress.history) as log, signals_interrupt():
             return progress if progress.done else self.dispatches(progress, checkpoints, log, console)
 
     def dispatches(self, progress: Progress, checkpoints: Checkpoints | None, log: JsonLines, console: Console) -> Progress:
@@ -83,6 +85,9 @@ class Run:
             per_epoch = source.steps_per_epoch
             total = None if per_epoch is None else done - progress.steps + (config.epochs - progress.epoch) * per_epoch
             with Display(console, self.objective.reported, total, done) as display:
+                many = f"{len(self.widths)} subnetworks" if len(self.widths) > 1 else "the network"
+                display.note(f"training {many}{f', {total} steps' if total else ''}{f', from step {done} on' if done else ''}; "
+                             "compiling comes first")
                 if checkpoints and not self.resumes_within_epochs:
                     self.tell(progress, log, display)
                 try:
@@ -91,10 +96,12 @@ class Run:
                         every = config.checkpoint_dispatches if self.resumes_within_epochs else None
                         if checkpoints and (progress.dispatch == 0 or (every and progress.dispatch % every == 0)):
                             save(checkpoints, progress, log)
-                except KeyboardInterrupt:
-                    begun = progress.epoch or progress.dispatch
-                    if checkpoints and begun and (progress.dispatch == 0 or self.resumes_within_epochs):
-                        save(checkpoints, progress, log)
+                except (KeyboardInterrupt, SystemExit, OSError) as stop:  # rich exits if nobody reads its output
+                    with signals_wait():
+                        begun = progress.epoch or progress.dispatch
+                        if checkpoints and begun and (progress.dispatch == 0 or self.resumes_within_epochs):
+                            save(checkpoints, progress, log)
+                            stop.add_note(f"The checkpoint of step {int(progress.state.step)} is in {checkpoints.folder}.")
                     raise
         return progress
 
@@ -124,7 +131,7 @@ class Run:
         display.steps(record)
         steps = int(state.step) - int(progress.state.step)
         progress = replace(
-            progress, state=state, dispatch=progress.dispatch + 1, steps=progress.steps + steps, lines=log.lines,
+            progress, state=state, dispatch=progress.dispatch + 1, steps=progress.steps + steps,
             position=dispatch.position, objective=progress.objective + steps * record["objective"],
             seconds=progress.seconds + record["seconds"])
         return self.validate(progress, source, record["learning_rate"], log, display) if dispatch.last else progress
@@ -174,5 +181,5 @@ class Run:
         log.append(record)
         display.epoch(record)
         stop = config.patience is not None and epoch - best.epoch >= config.patience
-        return replace(progress, best=best, epoch=epoch + 1, dispatch=0, steps=0, objective=0.0, seconds=0.0, lines=log.lines,
+        return replace(progress, best=best, epoch=epoch + 1, dispatch=0, steps=0, objective=0.0, seconds=0.0,
                        history=(*progress.history, record), done=stop or epoch + 1 == config.epochs)

@@ -36,7 +36,6 @@ class Progress:
         position: in the stream that is trained on, as JSON; None for arrays, and before the first dispatch.
         objective: sum of the losses of the steps in the current epoch.
         seconds: wall time of the current epoch.
-        lines: lines in the log.
         history: the records of the finished epochs.
         done: whether the run is over.
     """
@@ -49,12 +48,11 @@ class Progress:
     position: dict[str, Any] | None = None
     objective: float = 0.0
     seconds: float = 0.0
-    lines: int = 0
     history: tuple[Record, ...] = ()
     done: bool = False
 
 
-_COUNTERS = ("epoch", "dispatch", "steps", "position", "objective", "seconds", "lines", "done")
+_COUNTERS = ("epoch", "dispatch", "steps", "position", "objective", "seconds", "done")
 
 
 def save(checkpoints: Checkpoints, progress: Progress, log: JsonLines) -> None:
