@@ -83,7 +83,7 @@ def test_what_a_kill_left_of_a_write_is_removed(tmp_path):
     assert not torn.exists()
 
 
-@pytest.mark.parametrize("harm", ["truncated", "missing", "metadata", "swapped"])
+@pytest.mark.parametrize("harm", ["truncated", "missing", "metadata", "swapped", "edited"])
 def test_damage_is_found_and_the_folder_named(tmp_path, harm):
     write(tmp_path)
     last = tmp_path / "checkpoints" / "3"
@@ -96,6 +96,10 @@ def test_damage_is_found_and_the_folder_named(tmp_path, harm):
             path.unlink()
     if harm == "metadata":
         (last / "meta" / "metadata").write_text('{"lines": 3')
+    elif harm == "edited":
+        text = (last / "meta" / "metadata").read_text()
+        assert '"lines": 3' in text
+        (last / "meta" / "metadata").write_text(text.replace('"lines": 3', '"lines": 2'))
     elif harm == "swapped":
         text = (last / "meta" / "metadata").read_text()
         digest = text.split('"sha256": "')[1][:64]

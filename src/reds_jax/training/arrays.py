@@ -68,6 +68,11 @@ def digest(arrays: Mapping[str, Any]) -> str:
     return total.hexdigest()
 
 
+def json_digest(value: Any) -> str:
+    """SHA-256 of what JSON holds, however it is laid out."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def pack(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[list[Any]]]:
     """The bytes of all arrays, one behind the other (uint8 [bytes]), and an index of names, types and shapes as JSON."""
     index = [[name, array.dtype.name, list(array.shape)] for name, array in arrays.items()]

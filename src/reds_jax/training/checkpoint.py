@@ -17,7 +17,7 @@ import numpy as np
 from reds_jax.errors import CheckpointError
 from reds_jax.interrupt import signals_wait
 from reds_jax.optional import needs
-from reds_jax.training.arrays import Arrays, digest, pack, read_json, unpack, write_text
+from reds_jax.training.arrays import Arrays, digest, json_digest, pack, read_json, unpack, write_text
 from reds_jax.training.owner import owned
 
 FORMAT = 3
@@ -117,7 +117,7 @@ class Checkpoints:
             return
         ocp = _orbax()
         data, index = pack(arrays)
-        meta = {"meta": dict(meta), "index": index, "sha256": digest(arrays)}
+        meta = {"meta": dict(meta), "index": index, "sha256": digest(arrays), "meta_sha256": json_digest(dict(meta))}
         items = ocp.args.Composite(arrays=ocp.args.StandardSave({"data": data}), meta=ocp.args.JsonSave(meta))
         try:
             with signals_wait(), _quiet():
@@ -146,9 +146,9 @@ class Checkpoints:
             info = self._manager.restore(position, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             items = self._manager.restore(position, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
             arrays, meta = unpack(np.asarray(items["arrays"]["data"]), info["index"]), info["meta"]
-            expected = info["sha256"]
+            expected = info["sha256"], info.get("meta_sha256", json_digest(meta))  # before, only the arrays had one
         except Exception as error:  # orbax, tensorstore and json have no common family
             raise CheckpointError(f"the checkpoint {where} cannot be read ({type(error).__name__})", hint=hint) from error
-        if digest(arrays) != expected:
-            raise CheckpointError(f"the arrays of the checkpoint {where} are damaged", hint=hint)
+        if (digest(arrays), json_digest(meta)) != expected:
+            raise CheckpointError(f"the arrays or the description of the checkpoint {where} are damaged", hint=hint)
         return arrays, meta

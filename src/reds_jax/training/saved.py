@@ -7,7 +7,6 @@ signature.)
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -23,7 +22,7 @@ import numpy as np
 
 from reds_jax.data.npz import check_sizes
 from reds_jax.errors import CheckpointError, InvalidArgumentError
-from reds_jax.training.arrays import Arrays, digest, read_json, write_text
+from reds_jax.training.arrays import Arrays, digest, json_digest, read_json, write_text
 
 FORMAT = 2
 _FIELDS = {"format", "arrays", "sha256", "tree", "meta"}
@@ -62,7 +61,7 @@ def save_model(folder: str | Path, variables: Any, meta: Mapping[str, Any]) -> N
         os.replace(temporary, folder / name)
     finally:
         temporary.unlink(missing_ok=True)
-    text = json.dumps({**info, "digest": _digest(info)}, indent=1)
+    text = json.dumps({**info, "digest": json_digest(info)}, indent=1)
     write_text(folder / "model.json", text + "\n")  # the commit: until here the old model is the valid one
     for old in folder.glob("arrays-*.npz"):
         if old.name != name:
@@ -112,7 +111,7 @@ def _description(path: Path) -> dict[str, Any]:
     if info["format"] == 1:
         warnings.warn(f"{path} was written when the description of a model was under no digest: an edit of it cannot be found. "
                       "Save the network again to have it checked.", stacklevel=3)
-    elif given != _digest(info):
+    elif given != json_digest(info):
         raise CheckpointError(f"{path} was changed after it was written: its digest is another one",
                               hint="Take the file as it was saved, or save the network again.")
     if not isinstance(info["arrays"], str) or not _NAME.fullmatch(info["arrays"]):
@@ -121,11 +120,6 @@ def _description(path: Path) -> dict[str, Any]:
     if not isinstance(info["meta"], dict):
         raise CheckpointError(f"the description in {path} is no object", got=type(info["meta"]).__name__)
     return info
-
-
-def _digest(info: Mapping[str, Any]) -> str:
-    """SHA-256 of a description without its digest, however it is laid out."""
-    return hashlib.sha256(json.dumps(info, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _skeleton(tree: Any, path: str, arrays: Arrays) -> Any:
