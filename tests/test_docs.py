@@ -8,10 +8,14 @@ import pkgutil
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import reds_jax
+from reds_jax import pipeline
+from reds_jax.data import DataSet, image_data
+from reds_jax.lowering import lowering
 
 pytestmark = pytest.mark.usefixtures("as_users_write")
 
@@ -35,13 +39,38 @@ def test_the_blocks_of_a_page_run(page, least, tmp_path, monkeypatch):
         exec(compile(block, f"docs/{page}.md", "exec"), scope)
 
 
+def fashion(name):
+    """Rendered shapes in the form of the data set, in place of `reds_jax.data.load`: three batches to train on."""
+    found = image_data(name, "synthetic", limit=300)
+    few = (found.train, found.validation.take(slice(60)), found.test.take(slice(60)))
+    return DataSet(name, *few, found.class_names, found.normalise, "rendered shapes", synthetic=True)
+
+
 def test_the_example_of_the_readme_names_what_exists():
-    """It trains on real data, so it is compiled and its imports and attributes are looked up, not run."""
+    """The quick sister of the next one: it is compiled and its imports are looked up."""
     block, = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     compile(block, "README.md", "exec")
     for line in block.splitlines():
         if line.startswith(("import ", "from ")):
             exec(line, {})
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs(monkeypatch, capsys):
+    """Word by word, on less data than it names: what it trains, finds, prints and answers."""
+    scoring_batches = pipeline.scoring_batches
+    monkeypatch.setattr(pipeline, "scoring_batches", lambda data, **options: scoring_batches(data, **{**options, "batches": 2}))
+    block, = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    monkeypatch.setattr(reds_jax.data, "load", fashion)
+    scope: dict[str, Any] = {"__name__": "readme"}
+    with lowering("lax"):  # which compiles quickly
+        exec(compile(block, "README.md", "exec"), scope)
+    network, result = scope["network"], scope["result"]
+    assert len(network) == len(result.subnetworks) == 4
+    assert [s.macs_fraction <= b for s, b in zip(result.subnetworks, (0.25, 0.5, 0.75, 1.0), strict=True)] == [True] * 4
+    assert capsys.readouterr().out.count("% of the MACs: ") == 4
+    assert scope["logits"].shape == (60, 10)
+    assert network.macs[network.for_budget(macs=400_000)] <= 400_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

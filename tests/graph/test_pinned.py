@@ -11,7 +11,9 @@ import pytest
 from user_nets import built, conv
 
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.graph.permute import reorder
 from reds_jax.graph.trace import trace
+from reds_jax.program.flat import leaves_by_path
 from reds_jax.testing import assert_counts, assert_prefix_is_mask, interpret, random_variables
 
 pytestmark = pytest.mark.usefixtures("as_users_write")
@@ -161,3 +163,31 @@ def test_a_convolution_of_two_activations_stays_and_is_counted(groups: int, tran
     assert graph.macs() == 25 * 3 * 4 + 4 * kernel + 25 * kernel + 4 * 6 + 6 * 2
     assert_counts(net, variables, x, 0.5, graph=graph)
     assert any("is not a convolution of an activation with a parameter" in p.reason for p in graph.pinned)
+
+
+class Unread(nn.Module):
+    """``aside`` is read in training alone, ``forgotten`` never."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = nn.relu(nn.Dense(6, name="hidden")(x))
+        nn.Dense(5, name="forgotten")(x)
+        y = nn.Dense(2, name="logits")(x)
+        if not train and not self.is_initializing():
+            return y
+        normed = nn.BatchNorm(not train, name="norm")(x)
+        return y + nn.Dense(2, name="aside")(jnp.tanh(normed))
+
+
+def test_parameters_that_no_mode_reads_are_named_and_those_of_training_move_along() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    variables = random_variables(Unread(), x)
+    graph = trace(Unread(), variables, x)
+    named = {p.path: p.reason for p in graph.pinned}
+    assert "read neither in inference nor in training" in named["forgotten"]
+    assert not {"aside", "norm", "hidden"} & set(named)
+    assert "forgotten" in graph.summary()
+    moved = reorder(variables, graph, {"hidden": np.arange(6)[::-1]})
+    for path, axis in (("params/aside/kernel", 0), ("params/norm/scale", 0), ("batch_stats/norm/var", 0)):
+        before, after = (leaves_by_path(v)[path] for v in (variables, moved))
+        np.testing.assert_array_equal(after, np.flip(before, axis))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from reds_jax.program.walk import LayerUse, Sized, Walk, module_of
 Mode = tuple[bool, bool]
 """(train, dropout) of a program."""
 INFERENCE: Mode = (False, False)
+UNREAD = "has a parameter that is read neither in inference nor in training"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,27 @@ def _traced(pure: PureModel, structure: Hashable, shapes: tuple[tuple[tuple[int,
     state = walk(*dict.fromkeys(programs.values()))
     inference = programs[INFERENCE]
     numbering = Numbering(state, inference)
-    return Traced(programs, state, numbering, _graph(inference, state, numbering))
+    graph = _graph(inference, state, numbering)
+    return Traced(programs, state, numbering, replace(graph, pinned=(*graph.pinned, *_unread(programs.values()))))
+
+
+def _unread(programs: Iterable[Program]) -> tuple[Pinned, ...]:
+    """The modules of parameters that no mode reads: they stay as they are, and nothing depends on them."""
+    read, shapes = set(), {}
+    for program in programs:
+        atoms = [*program.outputs, *(x for op in program.operations for x in op.inputs)]
+        used = {x.number for x in atoms if isinstance(x, Value)}
+        for path, value in program.leaves.items():
+            if path.startswith("params/"):
+                shapes[path] = value.shape
+                if value.number in used:
+                    read.add(path)
+    found: dict[str, Pinned] = {}
+    for path, shape in shapes.items():
+        if path not in read:
+            size = shape[-1] if shape else 1
+            found.setdefault(module_of(path), Pinned(module_of(path), size, size, UNREAD, ""))
+    return tuple(found.values())
 
 
 def _called(pure: PureModel, variables: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
