@@ -34,7 +34,7 @@ sys.meta_path.insert(0, Block())
 CALLS = """
 from pathlib import Path
 from reds_jax import data, report
-from reds_jax.data.coco import read_image
+from reds_jax.data.photographs import read_image
 from reds_jax.errors import MissingDependencyError
 from reds_jax.deploy.phone import litert_file, onnx
 from reds_jax.knapsack import WidthProblem, solve
@@ -95,10 +95,10 @@ def test_what_is_missing_is_named_as_it_must_be_typed():
     assert dict(found) == {name: command for name, command in INSTALL.items() if name not in ("orbax", "tyro")}, done.stderr
 
 
-@pytest.mark.parametrize("command", ["reds_jax.experiments.vww", "reds_jax.experiments.theory", "reds_jax.deploy"])
+@pytest.mark.parametrize("command", ["vww", "theory", "evaluate", "deploy"])
 def test_a_command_without_what_reads_its_options_ends_with_one_line(command):
-    code = f"sys.modules['tyro'] = None; sys.argv = ['x']; runpy.run_module('{command}', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", "import runpy, sys; " + code], capture_output=True, text=True, check=False)
+    code = f"import sys; sys.modules['tyro'] = None; from reds_jax.__main__ import main; main(['{command}'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(r"error: a command line needs tyro \(.*\)\. Run: pip install tyro\n", done.stderr), done.stderr
 

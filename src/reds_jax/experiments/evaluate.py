@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from reds_jax.console import console, escape, guard
 from reds_jax.data import DataSet
 from reds_jax.errors import CheckpointError, DataError
 from reds_jax.network import NestedNetwork
+from reds_jax.options import read_options
 from reds_jax.training import Evaluation, evaluate
 from reds_jax.training.arrays import read_json, write_text
 
@@ -42,7 +42,7 @@ class Evaluate:
         output: also write the result there, as JSON.
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Path
     data: str | None = None
     split: Literal["test", "validation", "train"] = "test"
     limit: int | None = None
@@ -54,7 +54,7 @@ class Evaluate:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    options = tyro.cli(Evaluate, args=argv, prog=COMMAND, description=__doc__)
+    options = read_options(Evaluate, argv, command=COMMAND, description=__doc__)
     run(options, console=console(), command=f"{COMMAND} {shlex.join(argv)}")
 
 
