@@ -22,8 +22,7 @@ from reds_jax.widths import check_width
 ROOT = Path(reds_jax.__file__).parent
 MODULES = sorted(".".join(("reds_jax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
                  for path in ROOT.rglob("*.py") if path.name != "__main__.py")
-UNRESOLVED = {  # imported for the type checker alone: an import circle, and packages that need not be installed
-    "reds_jax.graph.summary": "ChannelGraph", "reds_jax.adapters": "nnx"}
+UNRESOLVED = {"reds_jax.graph.summary": "ChannelGraph"}  # an import circle
 
 
 @pytest.mark.parametrize(("labels", "why"), [
@@ -63,7 +62,7 @@ def functions(module: ModuleType) -> Iterator[Callable[..., Any]]:
     for value in list(vars(module).values()):
         if getattr(value, "__module__", None) == module.__name__:
             for found in vars(value).values() if inspect.isclass(value) else [value]:
-                if inspect.isfunction(found) and found.__module__ == module.__name__:
+                if inspect.isfunction(found) and inspect.unwrap(found).__globals__ is vars(module):
                     yield found
 
 

@@ -1,4 +1,4 @@
-"""The checker that jaxtyping's pytest plugin puts around every function of the package (pyproject.toml, ``addopts``)."""
+"""The checker that the import hook of jaxtyping puts around every function of the package (conftest.py)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -41,7 +41,7 @@ def score(
     objective: Objective | None = None,
     members: Literal["all", "makers"] = "all",
     seed: int = 0,
-) -> dict[str, Float[np.ndarray, " units"]]:
+) -> dict[str, Float[np.ndarray, " _units"]]:
     """Importance of every unit, {group name: [size]}; higher is more important.
 
     For a unit u with weights W_u and mini-batches b, with frozen batch statistics (in training mode ``w * dL/dw`` of a filter
@@ -84,7 +84,7 @@ def score(
 def taylor(
     model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
     form: Literal["sum", "absolute", "squared"] = "sum", **options: Any,
-) -> dict[str, Float[np.ndarray, " units"]]:
+) -> dict[str, Float[np.ndarray, " _units"]]:
     """First-order Taylor importance, see `score`: the paper's ``"sum"``, ``"absolute"``, or Molchanov's ``"squared"``."""
     methods: dict[str, Method] = {"sum": "taylor", "absolute": "taylor_absolute", "squared": "taylor_squared"}
     if form not in methods:
@@ -95,7 +95,7 @@ def taylor(
 def magnitude(
     model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
     norm: Literal[1, 2] = 1, **options: Any,
-) -> dict[str, Float[np.ndarray, " units"]]:
+) -> dict[str, Float[np.ndarray, " _units"]]:
     """The L1 or L2 norm of all weights of a unit, see `score`; ``batches`` are not read."""
     if norm not in (1, 2):
         raise InvalidArgumentError("unknown norm", got=norm, allowed="1, 2")
@@ -104,7 +104,7 @@ def magnitude(
 
 def random(
     model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), **options: Any
-) -> dict[str, Float[np.ndarray, " units"]]:
+) -> dict[str, Float[np.ndarray, " _units"]]:
     """Uniform random scores from ``seed``, the control of every comparison; ``batches`` are not read."""
     return score("random", model, variables, graph, batches, **options)
 
@@ -154,7 +154,7 @@ def _accumulator(
 
 def unit_scores(
     saliency: Any, graph: ChannelGraph, *, members: Literal["all", "makers"] = "all"
-) -> dict[str, Float[np.ndarray, " units"]]:
+) -> dict[str, Float[np.ndarray, " _units"]]:
     """Sum a saliency per weight (a tree like ``variables["params"]``) over the weights of every unit: {group: [size]}."""
     if members not in ("all", "makers"):
         raise InvalidArgumentError("unknown members", got=members, allowed="'all', 'makers'")
@@ -179,7 +179,7 @@ def _reads(parameter: Parameter, axis: int) -> bool:
     return parameter.path.endswith("/kernel") and axis == len(parameter.shape) - 2
 
 
-def kernel_scores(saliency: Any, graph: ChannelGraph) -> dict[tuple[str, str], Float[np.ndarray, "units_out units_in"]]:
+def kernel_scores(saliency: Any, graph: ChannelGraph) -> dict[tuple[str, str], Float[np.ndarray, "_units_out _units_in"]]:
     """Saliency of every kernel, for the layers between two groups: {(group in, group out): [units out, units in]}.
 
     Row j, column i is the sum over the weights by which unit j of the group reads unit i of the group before. The sums over
@@ -211,7 +211,7 @@ def _groups(axis: Axis | None) -> list[int]:
     return [] if axis is None else [int(g) for g in np.unique(axis.group) if g >= 0]
 
 
-def _arrays(saliency: Any) -> dict[str, Float[np.ndarray, " units"]]:
+def _arrays(saliency: Any) -> dict[str, Float[np.ndarray, " _units"]]:
     return {f"params/{leaf_path(path)}": np.asarray(a, np.float64)
             for path, a in jax.tree_util.tree_leaves_with_path(saliency)}
 

@@ -1,6 +1,7 @@
 """Small networks as users write them, each with something of its own that a lowering must get right."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,7 +21,7 @@ def depthwise(x, *args, **options):
 class Body(nn.Module):
     """A user's function of flax layers, then logits of what is left of the positions."""
 
-    body: object
+    body: Any
 
     @nn.compact
     def __call__(self, x):

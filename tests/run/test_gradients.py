@@ -4,6 +4,8 @@ The slope of the masked network along a random direction is measured in NumPy by
 is what JAX derives of the narrow program, run by NumPy too, so that nothing is compiled.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def built(network: tuple[RandomNet, tuple[int, ...]], n: int) -> tuple[RandomNet
     return net, variables, x, traced(pure, variables, x).graph
 
 
-def loss(outputs: tuple) -> object:
+def loss(outputs: tuple) -> Any:
     """A weighted sum of the outputs without a symmetry."""
     return sum((np.sin(np.arange(y.size) + i).reshape(y.shape).astype(np.float32) * y).sum() for i, y in enumerate(outputs))
 
@@ -63,7 +65,7 @@ def test_the_gradient_is_that_of_the_masked_network(form: str, data: st.DataObje
     widths = data.draw(draws.widths(graph))
     options = {"train": train, "key": KEY if train else None}
 
-    def gradient(variables: dict, x: np.ndarray) -> object:
+    def gradient(variables: dict, x: np.ndarray) -> Any:
         rest = {k: v for k, v in variables.items() if k != "params"}
         resolved = graph.widths(widths)
         return jax.grad(lambda p: loss(run(net, {"params": p, **rest}, x, resolved, **options)[0]))(variables["params"])
@@ -96,7 +98,7 @@ def test_batch_statistics_are_those_of_the_extracted_subnetwork(data: st.DataObj
     old = leaves_by_path({"batch_stats": variables.get("batch_stats", {})})
     outputs, states = masked_run(net, variables, x, graph, widths, train=True, key=KEY)
 
-    def narrow(variables: dict, x: np.ndarray) -> object:
+    def narrow(variables: dict, x: np.ndarray) -> Any:
         return run(net, variables, x, graph.widths(widths), train=True, key=KEY)
 
     subnetwork, small = extract(net, variables, graph, widths)
@@ -127,7 +129,7 @@ def test_nested_subnetworks_together_are_those_alone(data: st.DataObject) -> Non
     options = {"train": train, "key": KEY if train else None}
 
     def together(share: bool):
-        def function(params: dict, x: np.ndarray) -> object:
+        def function(params: dict, x: np.ndarray) -> Any:
             def total(params: dict) -> tuple:
                 results = run_nested(net, params, stats, x, widths, share=share, **options)
                 return sum((k + 1) * loss(outputs) for k, (outputs, _) in enumerate(results)), results
@@ -136,7 +138,7 @@ def test_nested_subnetworks_together_are_those_alone(data: st.DataObject) -> Non
 
         return function
 
-    def alone(params: dict, x: np.ndarray) -> object:
+    def alone(params: dict, x: np.ndarray) -> Any:
         def total(params: dict) -> tuple:
             results = tuple(run(net, {"params": params, **({"batch_stats": s} if s else {})}, x, w, **options)
                             for s, w in zip(stats, widths, strict=True))

@@ -17,7 +17,7 @@ Scores = Mapping[str, Any]
 """Importance of every unit: {group name: array [group size]}."""
 
 
-def descending(scores: Scores, graph: ChannelGraph) -> dict[str, Int[np.ndarray, " units"]]:
+def descending(scores: Scores, graph: ChannelGraph) -> dict[str, Int[np.ndarray, " _units"]]:
     """For every group the units from the most to the least important; ties keep their order. int64 [size] each."""
     check_scores(scores, graph)
     return {g.name: np.argsort(-np.asarray(scores[g.name]), kind="stable") for g in graph.groups}
@@ -66,7 +66,7 @@ def reorder(variables: Any, graph: ChannelGraph, orders: Mapping[str, np.ndarray
     return on_axes(variables, graph, lambda axis: sources(axis, by_group))
 
 
-def sources(axis: Axis, orders: Sequence[Int[np.ndarray, " units"]]) -> Int[np.ndarray, " positions"]:
+def sources(axis: Axis, orders: Sequence[Int[np.ndarray, " _units"]]) -> Int[np.ndarray, " positions"]:
     """Where every position of an axis comes from when unit ``orders[g][i]`` of every group g moves to place i."""
     source = np.arange(len(axis.group))
     for g in np.unique(axis.group[axis.group >= 0]):

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.knapsack.capacities import Limit
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.table import TOLERANCE, Table, table_scale
 
 MAX_CHOICES = 5_000_000
 
 
-def solve_brute(problem: WidthProblem, capacities: Mapping[str, float | np.number]) -> tuple[int, ...] | None:
+def solve_brute(problem: WidthProblem, capacities: Mapping[str, Limit]) -> tuple[int, ...] | None:
     """The best widths by enumeration, or None if none meet the capacities.
 
     Raises:

@@ -10,8 +10,11 @@ import numpy as np
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.problem import WidthProblem, unknown_resource
 
+Limit = float | np.integer | np.floating
+"""A capacity as it is given: a number of Python or of NumPy."""
 
-def check_capacities(problem: WidthProblem, capacities: Mapping[str, float | np.number]) -> dict[str, float]:
+
+def check_capacities(problem: WidthProblem, capacities: Mapping[str, Limit]) -> dict[str, float]:
     """The capacities as Python numbers, in the order of the problem's resources and peaks.
 
     Raises:
@@ -35,11 +38,11 @@ def check_capacities(problem: WidthProblem, capacities: Mapping[str, float | np.
             "no capacity is given", got=dict(capacities), allowed=f"a limit for at least one of {known}",
             hint="Give math.inf to leave a resource unlimited.",
         )  # fmt: skip
-    return {name: v.item() if isinstance(v, np.number) else v for name, v in given.items()}
+    return {name: v.item() if isinstance(v, (np.integer, np.floating)) else v for name, v in given.items()}
 
 
 def sorted_capacities(
-    problem: WidthProblem, capacities: Sequence[Mapping[str, float | np.number] | float | np.number]
+    problem: WidthProblem, capacities: Sequence[Mapping[str, Limit] | Limit]
 ) -> list[dict[str, float]]:
     """Checked capacities, from the smallest subnetwork to the largest (by the first resource, then the second, ...)."""
     if isinstance(capacities, (Mapping, str)) or not isinstance(capacities, (Sequence, np.ndarray)) or not len(capacities):

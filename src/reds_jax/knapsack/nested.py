@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
-from reds_jax.knapsack.capacities import sorted_capacities, tightened
+from reds_jax.knapsack.capacities import Limit, sorted_capacities, tightened
 from reds_jax.knapsack.joint import improve_joint
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import Method, NestedSolution, Order, Solution, Stages
@@ -18,7 +16,7 @@ from reds_jax.knapsack.table import exact_sum
 
 def solve_nested(
     problem: WidthProblem,
-    capacities: Sequence[Mapping[str, float | np.number] | float | np.number],
+    capacities: Sequence[Mapping[str, Limit] | Limit],
     *,
     order: Order = "joint",
     method: Method = "exact",

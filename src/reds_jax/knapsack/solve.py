@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.brute import solve_brute
-from reds_jax.knapsack.capacities import check_capacities
+from reds_jax.knapsack.capacities import Limit, check_capacities
 from reds_jax.knapsack.exact import explain, solve_exact
 from reds_jax.knapsack.milp import solve_milp
 from reds_jax.knapsack.problem import WidthProblem
@@ -19,7 +17,7 @@ from reds_jax.knapsack.solution import Method, Outcome, Solution
 
 def solve(
     problem: WidthProblem,
-    capacities: Mapping[str, float | np.number],
+    capacities: Mapping[str, Limit],
     *,
     method: Method = "exact",
     time_limit: float | None = None,

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from reds_jax.adapters import PureModel
-from reds_jax.array_types import Array, Float
+from reds_jax.array_types import Float
 from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
@@ -32,6 +32,7 @@ from reds_jax.training.inputs import (
     target_check,
     variables_of,
 )
+from reds_jax.training.losses import AnyArray
 from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
 from reds_jax.widths import Width, check_widths
@@ -146,7 +147,7 @@ def _stream_batches(stream: Stream, check: Check) -> Iterator[tuple[Tree, Tree, 
 def _batch(
     variables: Any, inputs: Tree, targets: Tree, *, model: PureModel, width: Width, objective: Objective,
     normalise: Normalisation | None, lowering: Hashable,
-) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+) -> tuple[Float[AnyArray, " batch"], Float[AnyArray, " batch"]]:
     """Loss and metric of each example; one compilation serves splits of every size."""
     del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
     x = read(inputs, normalise)

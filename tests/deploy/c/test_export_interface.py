@@ -171,7 +171,7 @@ def small(compiler, tmp_path_factory):
 def test_outputs_as_real_numbers(small) -> None:
     made, network = small
     grid = made.quantized.output_scale(1)
-    q = np.int8([[-128, 5, 127], [3, 3, -3], [-1, 90, 0]])
+    q = np.array([[-128, 5, 127], [3, 3, -3], [-1, 90, 0]], np.int8)
     out = np.empty(3, np.float32)
     for row in q:
         places = row.ctypes.data, out.ctypes.data

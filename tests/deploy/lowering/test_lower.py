@@ -16,6 +16,8 @@ from reds_jax.run import run
 from reds_jax.testing import RandomNet
 from reds_jax.testing import strategies as draws
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_library_networks(library, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from inspect import getsourcelines
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,6 +14,8 @@ from device_cases import case_of, inputs
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.errors import TraceError
 from reds_jax.testing import random_variables
+
+pytestmark = pytest.mark.usefixtures("as_users_write")
 
 CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why)
     "concat": (lambda x: jnp.concatenate([x, 2 * x], -1), "concatenate", "not among the operations"),
@@ -44,7 +47,7 @@ CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why
 
 
 class Part(nn.Module):
-    function: object
+    function: Any
 
     @nn.compact
     def __call__(self, x):
@@ -54,7 +57,7 @@ class Part(nn.Module):
 class Net(nn.Module):
     """All layers keep their channels, so that the graph has nothing to say."""
 
-    function: object
+    function: Any
 
     @nn.compact
     def __call__(self, x):
@@ -79,7 +82,7 @@ def test_an_operation_that_no_device_runs(name: str) -> None:
 class Whole(nn.Module):
     """A function that makes the outputs."""
 
-    function: object
+    function: Any
 
     @nn.compact
     def __call__(self, x):

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from inspect import getsourcelines
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,6 +21,8 @@ from reds_jax.errors import TraceError
 from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.testing import masked_apply
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 SHAPE = (5, 4, 3)
 WIDTHS = (0.3, 0.5, 0.8, 1.0)
 
@@ -27,7 +30,7 @@ WIDTHS = (0.3, 0.5, 0.8, 1.0)
 class Net(nn.Module):
     """A convolution, a function of what it makes (and of the image), then logits."""
 
-    function: object
+    function: Any
     flag: bool = False
 
     @nn.compact

@@ -78,8 +78,8 @@ class QuantizedProgram:
 
     program: Program
     scales: tuple[tuple[Scale, ...], ...]
-    weights: tuple[Int8[np.ndarray, "outputs inputs"] | None, ...]
-    weight_scales: tuple[Float[np.ndarray, " outputs"] | None, ...]
+    weights: tuple[Int8[np.ndarray, "_outputs _inputs"] | None, ...]
+    weight_scales: tuple[Float[np.ndarray, " _outputs"] | None, ...]
     steps: tuple[tuple[Step, ...], ...]
     slopes: tuple[int, ...]
 
