@@ -38,6 +38,7 @@ notebooks: install  ## the notebooks with their outputs, in build/notebooks
 docs: install  ## the site, with the notebooks executed, in build/site/index.html; every warning is an error
 	$(BIN)/python docs/teaching/build.py --to build/class/docs/teaching
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
+	@echo build/site/index.html
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

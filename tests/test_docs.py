@@ -25,9 +25,12 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 MODULES = [m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.")]
 
 
-@pytest.mark.parametrize(("page", "least"), [("your_own_model", 6), ("data_and_objectives", 7), ("property_tests", 5),
-                                             ("deploy", 3), ("extending", 7),
-                                             pytest.param("tutorial", 5, marks=pytest.mark.slow)])
+RUN = {"your_own_model": 6, "data_and_objectives": 7, "property_tests": 5, "deploy": 3, "extending": 7, "tutorial": 5}
+SLOW = {"tutorial"}  # your_own_model goes through the same stages
+
+
+@pytest.mark.parametrize(("page", "least"), [
+    pytest.param(page, least, marks=[pytest.mark.slow] if page in SLOW else []) for page, least in RUN.items()])
 def test_the_blocks_of_a_page_run(page, least, tmp_path, monkeypatch):
     if page in ("deploy", "extending") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("no C compiler is installed")
@@ -44,6 +47,12 @@ def fashion(name):
     found = image_data(name, "synthetic", limit=300)
     few = (found.train, found.validation.take(slice(60)), found.test.take(slice(60)))
     return DataSet(name, *few, found.class_names, found.normalise, "rendered shapes", synthetic=True)
+
+
+def test_no_page_has_a_block_that_is_not_run():
+    """The page on phones is run by the tests of its exporters, the teacher's answers by those of the class."""
+    elsewhere = {"README", "deploy_phones", "teacher"}
+    assert {page.stem for page in PAGES if "```python" in page.read_text()} == {*RUN, *elsewhere}
 
 
 def test_the_example_of_the_readme_names_what_exists():

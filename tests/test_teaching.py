@@ -88,8 +88,15 @@ def test_the_students_file_is_blank_and_holds_no_solution(grade, monkeypatch, tm
     assert {grade.verdict(question, scope) for question in grade.QUESTIONS} == {"not answered yet"}
     for path in [*tmp_path.glob("*.ipynb"), tmp_path / "exercises.py"]:
         assert "Solution" not in path.read_text()
-    student = json.loads((tmp_path / "the_nested_knapsack.ipynb").read_text())
-    assert sum("### Exercise" in "".join(cell["source"]) for cell in student["cells"]) == 6
+    forms = {question.form.strip() for question in grade.QUESTIONS} | {"# your answer"}
+    for name in (build.SORTED, build.KNAPSACK, build.GAP):
+        cells = json.loads((tmp_path / f"{name}.ipynb").read_text())["cells"]
+        texts = ["".join(cell["source"]) for cell in cells]
+        stated = [i for i, text in enumerate(texts) if "### Exercise" in text]
+        assert len(stated) == 6
+        code = [text for cell, text in zip(cells, texts, strict=True) if cell["cell_type"] == "code"]
+        assert set(code[-6:]) <= forms
+        assert [cell["cell_type"] for cell in cells[stated[0]:][:12]] == ["markdown", "code"] * 6
     slides = (tmp_path / "slides.html").read_text()
     assert slides.count("<section>") == (FOLDER / "slides.md").read_text().count("\n---\n") + 1
     assert "://" not in slides + (tmp_path / "interactive.html").read_text()
@@ -112,8 +119,9 @@ def test_the_page_computes_what_the_library_computes():
     import random
 
     rng = random.Random(0)
-    cases = [([(rng.randint(1, 5), rng.randint(0, 6)) for _ in range(rng.randint(1, 6))], c1, c1 + rng.randint(1, 9))
-             for c1 in (3, 4, 5, 6, 7) for _ in range(12)]
+    cases: list[tuple] = [
+        ([(rng.randint(1, 5), rng.randint(0, 6)) for _ in range(rng.randint(1, 6))], c1, c1 + rng.randint(1, 9))
+        for c1 in (3, 4, 5, 6, 7) for _ in range(12)]
     for theorem in ("T1", "T2", "T6"):
         tight = tight_instance(theorem, profit=50)
         cases.append((list(zip(tight.instance.weights, tight.instance.profits, strict=True)), *tight.capacities))

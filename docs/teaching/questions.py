@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import combinations_with_replacement, permutations, product
 from typing import Any
 
-from reds_jax.theory import Instance, bottom_up, every_chain, joint_optimum, optimum, top_down
+from reds_jax.theory import Instance, Number, bottom_up, every_chain, joint_optimum, optimum, top_down
 
 SORTED, KNAPSACK, GAP = "why_a_network_can_be_sorted", "the_nested_knapsack", "what_the_theorem_does_not_say"
 
@@ -131,7 +131,7 @@ def smallest_counterexample(worst_ratio: Any, refuted: Any) -> None:
     need(refuted is (worst < Fraction(7, 10)), "True if some instance has a ratio below 7/10")
 
 
-def density_greedy(items: Instance, capacity: int) -> int:
+def density_greedy(items: Instance, capacity: Number) -> Number:
     room, value = capacity, 0
     for i in sorted(range(len(items)), key=lambda i: Fraction(items.profits[i]) / (items.weights[i] or 1), reverse=True):
         if items.weights[i] <= room:
