@@ -165,7 +165,7 @@ def test_an_export_that_is_killed_is_undone_by_the_next(tmp_path, monkeypatch, s
         if not whole:
             assert any(seen.items() <= {**files, "notes.txt": "mine"}.items() for files in (OLD, NEW))  # never some of both
             with pytest.raises(InvalidArgumentError, match="no exported network"):
-                folder.sources(out)
+                folder.facts(out)
         folder.check(out)
         assert content(out) == before or files_of(out) == {**NEW, "notes.txt": "mine"}
         exported(out)

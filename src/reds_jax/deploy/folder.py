@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 FORMAT = "reds_jax export 1"
 _STAGING = ".reds_jax_export"
 _NAME = re.compile(r"\w[\w.]*", re.ASCII)
+_EXPORT = "Write one with python -m reds_jax.deploy export."
 _ANOTHER = "Choose another folder, or move what is in this one away."
 
 
@@ -112,14 +113,17 @@ def facts(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"model.json lacks {sorted(missing)}")
     except CheckpointError as error:
         raise InvalidArgumentError("there is no exported network in the folder", got=str(folder),
-                                   hint="Write one with python -m reds_jax.deploy export.") from error
+                                   hint=_EXPORT) from error
     return found
 
 
 def sources(folder: Path) -> list[Path]:
-    """The C files of the network and its kernels: those that the export wrote, without its example."""
-    facts(folder)
-    return [folder / name for name in sorted(_manifest(folder) or {}) if name.endswith(".c") and name != "main.c"]
+    """The C files of the network and its kernels: those that the export wrote (without a manifest all), but its example."""
+    manifest = _manifest(folder)
+    names = [p.name for p in folder.glob("*.c")] if manifest is None else manifest
+    if found := [folder / name for name in sorted(names) if name.endswith(".c") and name != "main.c"]:
+        return found
+    raise InvalidArgumentError("there is no exported network in the folder", got=str(folder), hint=_EXPORT)
 
 
 def _put_back(folder: Path) -> None:
