@@ -93,7 +93,7 @@ def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]
     if name in _ELEMENTWISE:
         return [np.asarray(_ELEMENTWISE[name](*inputs))]
     if name in _STRUCTURAL and not _is_dilated(operation):
-        return [_STRUCTURAL[name](operation, *inputs)]
+        return [np.asarray(_STRUCTURAL[name](operation, *inputs))]
     params = operation.params
     if params.get("preferred_element_type") is not None:
         params = {**params, "preferred_element_type": np.dtype(np.float64)}

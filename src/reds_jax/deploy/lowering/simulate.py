@@ -14,7 +14,7 @@ from reds_jax.array_types import Array, Float
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor, Window
 
 
-def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]:
+def simulate(program: Program, k: int) -> Callable[[Array | np.ndarray], list[Array]]:
     """A compiled function from inputs [N, H, W, C] (or [N, C]) to all tensors of subnetwork k, in the order of ``tensors``.
 
     Tensors are [N, C, H, W], but the input, which stays as it is.
