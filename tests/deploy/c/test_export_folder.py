@@ -75,7 +75,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("step", ["write_text", "replace", "chmod"])
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_an_export_that_fails_leaves_the_old_one_whole(case, tmp_path, monkeypatch, step: str, error: type[BaseException]) -> None:
+def test_an_export_that_fails_leaves_the_old_one_whole(
+    case, tmp_path, monkeypatch, step: str, error: type[BaseException]
+) -> None:
     made = make_case(case, "float32", tmp_path / "export")
     before = content(made.folder)
     original = getattr(Path, step)
