@@ -163,7 +163,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(monkeypatch, capsys):
         main(vww.TASK, ["--output", "a b", "--seed", "3"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == \
-        "stopped by SIGINT. Go on with: python -m reds_jax.experiments.vww --output 'a b' --seed 3\n"
+        "stopped by SIGINT. Go on with: reds vww --output 'a b' --seed 3\n"
 
 
 def test_what_takes_long_is_said_before_it_begins(tmp_path, monkeypatch):

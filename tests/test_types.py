@@ -47,9 +47,9 @@ def test_what_the_library_is_to_refuse_itself_reaches_it() -> None:
 
 def test_nothing_is_promoted() -> None:
     with pytest.raises(ValueError, match="jax_numpy_rank_promotion"):
-        jnp.ones((2, 3)) + jnp.ones(3)
+        jnp.add(jnp.ones((2, 3)), jnp.ones(3))
     with pytest.raises(jax.dtypes.TypePromotionError):
-        jnp.ones(3) + jnp.arange(3)
+        jnp.add(jnp.ones(3), jnp.arange(3))
 
 
 @pytest.mark.usefixtures("as_users_write")

@@ -77,7 +77,8 @@ def case_of(model: nn.Module, shape: tuple[int, ...], widths: Any = (0.5, 1.0), 
     x = inputs(shape, n, seed)
     variables = random_variables(model, x, seed=seed)
     graph = trace(model, variables, x)
-    resolved = [graph.widths(w) for w in (widths(graph) if callable(widths) else widths)]
+    chosen: Any = widths(graph) if callable(widths) else widths
+    resolved = [graph.widths(w) for w in chosen]
     trees = [with_statistics(variables, seed + k) for k in range(len(resolved))]
     return Case(model, trees, graph, resolved, x, lower(model, trees, resolved, x))
 

@@ -1,4 +1,4 @@
-"""``python -m reds_jax.deploy``: from the folder that an experiment leaves to C that answers like the network."""
+"""``reds deploy``: from the folder that an experiment leaves to C that answers like the network."""
 
 import json
 import shutil

@@ -5,7 +5,9 @@ the bound itself; the seed is fixed, so it is found in every run.
 """
 
 import random
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, settings
@@ -195,7 +197,8 @@ def test_light_items_are_needed():
         found = look(heavy_cases(), lambda case: ratio(case) < Fraction(1, 10))  # noqa: B023 - called at once
         with pytest.raises(InvalidArgumentError, match="is heavier than the smallest capacity"):
             bounds.bottom_up_ratio(found.capacities, instance=found.instance)
-    for ratio, bound in ((total, bounds.nesting_ratio), (least, bounds.min_ratio)):
+    promised: list[tuple[Callable[..., Any], Callable[..., Any]]] = [(total, bounds.nesting_ratio), (least, bounds.min_ratio)]
+    for ratio, bound in promised:
         look(heavy_cases(), lambda case: ratio(case) < bound(case.capacities))  # noqa: B023
 
 

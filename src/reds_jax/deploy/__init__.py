@@ -1,4 +1,4 @@
-"""On the device: one copy of the weights, any width. ``python -m reds_jax.deploy --help``.
+"""On the device: one copy of the weights, any width. ``reds deploy --help``.
 
 Data flows one way through the folders, and so do imports; ``policy`` and ``latency`` do not know each other::
 

@@ -1,4 +1,4 @@
-"""``python -m reds_jax.deploy``: from the output folder of an experiment to C99 for a board, and what it costs there."""
+"""``reds deploy``: from the output folder of an experiment to C99 for a board, and what it costs there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Export:
     """Write a trained nested network as C99: one copy of the weights, every subnetwork."""
 
     run: Path
-    """Output folder of an experiment (python -m reds_jax.experiments.vww --output ...)."""
+    """Output folder of an experiment (reds vww --output ...)."""
     folder: Path
     """Where the C goes; the files of an older export in it are replaced, all others stay."""
     dtype: Literal["float32", "int8"] = "int8"
@@ -184,8 +184,8 @@ Command = Export | Device | Phone | Latency | Policy
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    command = read_options(Command, argv, command="python -m reds_jax.deploy", description=__doc__)
-    command(console(), f"python -m reds_jax.deploy {shlex.join(argv)}")
+    command = read_options(Command, argv, command="reds deploy", description=__doc__)
+    command(console(), f"reds deploy {shlex.join(argv)}")
 
 
 if __name__ == "__main__":

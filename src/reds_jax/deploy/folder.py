@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 FORMAT = "reds_jax export 1"
 _STAGING = ".reds_jax_export"
 _NAME = re.compile(r"\w[\w.]*", re.ASCII)
-_EXPORT = "Write one with python -m reds_jax.deploy export."
+_EXPORT = "Write one with reds deploy export."
 _ANOTHER = "Choose another folder, or move what is in this one away."
 
 

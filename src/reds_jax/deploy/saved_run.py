@@ -52,7 +52,7 @@ class SavedRun:
 
 
 def read(folder: str | Path, *, data: str | None = None, other_data: bool = False) -> SavedRun:
-    """Read the output folder of ``python -m reds_jax.experiments.<name>``.
+    """Read the output folder of ``reds <name>``.
 
     Args:
         folder: the folder that the experiment was told to write (``--output``).

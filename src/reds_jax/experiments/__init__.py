@@ -1,1 +1,1 @@
-"""Runnable experiments: ``python -m reds_jax.experiments.vww``, one small file a data set, one runner."""
+"""Runnable experiments: ``reds vww``, one small file a data set, one runner."""

@@ -1,4 +1,4 @@
-"""Measure a saved network on any data: ``python -m reds_jax.experiments.evaluate runs/vww --data npz:mine.npz``.
+"""Measure a saved network on any data: ``reds evaluate runs/vww --data npz:mine.npz``.
 
 Inputs are normalised as the network was trained, whatever the given data would ask for by themselves.
 """
@@ -26,7 +26,7 @@ from reds_jax.options import read_options
 from reds_jax.training import Evaluation, evaluate
 from reds_jax.training.arrays import read_json, write_text
 
-COMMAND = "python -m reds_jax.experiments.evaluate"
+COMMAND = "reds evaluate"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST with the vision DS-CNN S: ``python -m reds_jax.experiments.fashion_mnist``.
+"""Fashion-MNIST with the vision DS-CNN S: ``reds fashion_mnist``.
 
 By default from the idx files of Debian's package dataset-fashion-mnist; ``--data folder:DIR``, ``tfds`` and ``npz:FILE`` read
 other copies, ``synthetic`` draws ten shapes instead. The paper (Corti et al. 2023, arXiv 2311.13349) reports 91.6 / 91.5 /

@@ -50,7 +50,7 @@ class Task:
 def main(task: Task, argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    command = f"python -m reds_jax.experiments.{task.name} {shlex.join(argv)}".strip()
+    command = f"reds {task.name} {shlex.join(argv)}".strip()
     try:
         run(task, parse(task, argv), console=console(), command=command)
     except KeyboardInterrupt as stop:
@@ -66,7 +66,7 @@ def parse(task: Task, argv: Sequence[str]) -> Experiment:
         if name == "--preset":
             preset = value or (argv[i + 1] if i + 1 < len(argv) else "")
     default = task.presets.get(preset, task.presets["quick"])  # an unknown preset is reported by the parser
-    return read_options(Experiment, argv, default=default, command=f"python -m reds_jax.experiments.{task.name}",
+    return read_options(Experiment, argv, default=default, command=f"reds {task.name}",
                         description=f"{task.title}. The defaults below are those of the preset {default.preset!r}.")
 
 

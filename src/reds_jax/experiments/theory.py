@@ -1,4 +1,4 @@
-"""What nested chains reach, against what is proved: ``python -m reds_jax.experiments.theory``.
+"""What nested chains reach, against what is proved: ``reds theory``.
 
 Random, near-tight and real width problems (those of the library's models, with drawn scores), N stages, additive and
 bilinear costs: for each the ratio value / optimum of bottom-up, top-down, the better of both, and joint. Writes bounds.png,
@@ -30,7 +30,7 @@ from reds_jax.experiments.theory_cases import METHODS, MODELS, SETTINGS, Case, d
 from reds_jax.options import read_options
 from reds_jax.training.arrays import write_text
 
-COMMAND = "python -m reds_jax.experiments.theory"
+COMMAND = "reds theory"
 Advance = Callable[[int], object]
 
 

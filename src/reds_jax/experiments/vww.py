@@ -1,4 +1,4 @@
-"""Visual Wake Words, person or not, with MobileNetV1 0.25 at 96 x 96: ``python -m reds_jax.experiments.vww``.
+"""Visual Wake Words, person or not, with MobileNetV1 0.25 at 96 x 96: ``reds vww``.
 
 By default on rendered scenes (a synthetic stand-in that needs no download). Real data: ``--data tfds`` (Wake Vision),
 ``--data folder:COCO`` (COCO 2017 with annotations), ``--data npz:FILE``. The paper: Corti et al. 2023, arXiv 2311.13349.

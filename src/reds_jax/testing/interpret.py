@@ -21,7 +21,7 @@ Hook = Callable[[Value, np.ndarray], np.ndarray]
 """Changes a value that has just been computed: ``hook(value, array) -> array``."""
 
 
-def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> list[np.ndarray]:
+def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> list[Any]:
     """The leaves of ``function(variables, x)`` in float64, computed by NumPy; ``x`` is an array [N, ...].
 
     Args:
@@ -35,7 +35,7 @@ def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> li
     return run(flatten(function, variables, x, rules=False), variables, x)
 
 
-def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> list[np.ndarray]:
+def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> list[Any]:
     """The outputs of a flat program; ``hook`` sees every computed value and may change it before it is used."""
     outputs, _ = run_with_state(program, variables, x, hook)
     return outputs
@@ -43,9 +43,9 @@ def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> l
 
 def run_with_state(
     program: Program, variables: Any, x: Any, hook: Hook | None = None
-) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[list[Any], dict[str, Any]]:
     """The outputs of a flat program and the new statistics by path."""
-    values: dict[int, np.ndarray] = {}
+    values: dict[int, Any] = {}
     given = [*jax.tree.leaves(variables), *jax.tree.leaves(x)]
     for value, array in zip([*program.leaves.values(), *program.inputs], given, strict=True):
         values[value.number] = _double(array)
@@ -69,7 +69,7 @@ def _run(operations: Iterable[Operation], values: dict[int, Any], hook: Hook | N
             values[value.number] = array if hook is None else hook(value, array)
 
 
-def _scan(operation: Operation, body: Body, inputs: list[Any], hook: Hook | None) -> list[np.ndarray]:
+def _scan(operation: Operation, body: Body, inputs: list[Any], hook: Hook | None) -> list[Any]:
     """A loop, turn by turn."""
     p = operation.params
     consts, carried = p["num_consts"], p["num_carry"]
@@ -93,7 +93,8 @@ def _double(array: Any) -> Any:
     return array.astype(np.float64) if array.dtype.kind not in "biu" else array
 
 
-def _compute(operation: Operation, inputs: list[np.ndarray]) -> list[np.ndarray]:
+def _compute(operation: Operation, inputs: list[Any]) -> list[Any]:
+    """NumPy arrays and scalars, and the keys of jax, which are neither."""
     name = operation.primitive.name
     if name in _ELEMENTWISE:
         return [np.asarray(_ELEMENTWISE[name](*inputs))]
@@ -128,11 +129,11 @@ def _is_dilated(operation: Operation) -> bool:
     return backwards or any(set(operation.params.get(name) or ()) - {1} for name in names)
 
 
-def _logistic(x: np.ndarray) -> np.ndarray:
+def _logistic(x: Any) -> Any:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def _select(which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+def _select(which: Any, *cases: Any) -> Any:
     return np.choose(which.astype(np.int64), cases)
 
 
@@ -147,7 +148,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 
 
-def _broadcast(operation: Operation, x: np.ndarray) -> np.ndarray:
+def _broadcast(operation: Operation, x: Any) -> Any:
     shape, axes = operation.params["shape"], operation.params["broadcast_dimensions"]
     sizes = [1] * len(shape)
     for axis, n in zip(axes, x.shape, strict=True):
@@ -155,12 +156,12 @@ def _broadcast(operation: Operation, x: np.ndarray) -> np.ndarray:
     return np.broadcast_to(x.reshape(sizes), shape)
 
 
-def _convert(operation: Operation, x: np.ndarray) -> np.ndarray:
+def _convert(operation: Operation, x: Any) -> Any:
     kind = np.dtype(operation.params["new_dtype"])
     return x.astype(kind if kind.kind in "biu" else np.float64)
 
 
-def _convolution(operation: Operation, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _convolution(operation: Operation, x: Any, kernel: Any) -> Any:
     """``y[n, o, p] = sum_{i, k} x[n, group(o) * I + i, s p + k] * kernel[o, i, k]``, over any number of positions."""
     p, numbers = operation.params, operation.params["dimension_numbers"]
     x, kernel = x.transpose(numbers.lhs_spec), kernel.transpose(numbers.rhs_spec)  # [N, I, ...], [O, I / groups, ...]
@@ -175,7 +176,7 @@ def _convolution(operation: Operation, x: np.ndarray, kernel: np.ndarray) -> np.
     return np.moveaxis(np.concatenate(parts, -1), [0, -1, *range(1, 1 + n)], numbers.out_spec)
 
 
-def _dot(operation: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _dot(operation: Operation, a: Any, b: Any) -> Any:
     (contract_a, contract_b), (batch_a, batch_b) = operation.params["dimension_numbers"]
     names_a = list(range(a.ndim))
     names_b = list(range(a.ndim, a.ndim + b.ndim))
@@ -186,8 +187,8 @@ def _dot(operation: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum(a, names_a, b, names_b, out)
 
 
-def _window(reduce: Callable[..., np.ndarray], empty: float) -> Callable[[Operation, np.ndarray], np.ndarray]:
-    def pooled(operation: Operation, x: np.ndarray) -> np.ndarray:
+def _window(reduce: Callable[..., Any], empty: float) -> Callable[[Operation, Any], Any]:
+    def pooled(operation: Operation, x: Any) -> Any:
         p = operation.params
         x = np.pad(x, p["padding"], constant_values=empty)
         views = sliding_window_view(x, p["window_dimensions"])[tuple(slice(None, None, s) for s in p["window_strides"])]
@@ -196,7 +197,7 @@ def _window(reduce: Callable[..., np.ndarray], empty: float) -> Callable[[Operat
     return pooled
 
 
-_STRUCTURAL: dict[str, Callable[..., np.ndarray]] = {
+_STRUCTURAL: dict[str, Callable[..., Any]] = {
     "broadcast_in_dim": _broadcast, "convert_element_type": _convert, "conv_general_dilated": _convolution,
     "dot_general": _dot,
     "concatenate": lambda o, *xs: np.concatenate(xs, o.params["dimension"]),

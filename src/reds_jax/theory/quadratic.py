@@ -81,12 +81,12 @@ class Quadratic:
             return hash(self.a + self.b * root)
         return hash((self.a, self.b, self.d))
 
-    def __add__(self, other: Rational) -> Quadratic:
+    def __add__(self, other: int | Rational) -> Quadratic:
         if not isinstance(other, Rational):
             return NotImplemented
         return Quadratic(self.a + Fraction(other), self.b, self.d)
 
-    def __mul__(self, other: Rational) -> Quadratic:
+    def __mul__(self, other: int | Rational) -> Quadratic:
         if not isinstance(other, Rational):
             return NotImplemented
         return Quadratic(self.a * Fraction(other), self.b * Fraction(other), self.d)

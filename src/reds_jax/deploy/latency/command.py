@@ -1,4 +1,4 @@
-"""``python -m reds_jax.deploy latency``: measure what the layers of a trained network cost, for the width solver."""
+"""``reds deploy latency``: measure what the layers of a trained network cost, for the width solver."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Latency:
     """Measure a latency table: what every layer costs at a grid of widths, on this machine or in QEMU."""
 
     run: Path
-    """Output folder of an experiment (python -m reds_jax.experiments.vww --output ...)."""
+    """Output folder of an experiment (reds vww --output ...)."""
     output: Path
     """Where the table goes, a .json file."""
     dtype: Literal["float32", "int8"] = "int8"

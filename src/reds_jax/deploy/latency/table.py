@@ -172,7 +172,7 @@ class LatencyTable:
                 raise ValueError("a table does not fit its grid")
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} holds no latency table", got=repr(error)[:80],
-                                  hint="Measure one with python -m reds_jax.deploy latency.") from error
+                                  hint="Measure one with reds deploy latency.") from error
         if graph is not None:
             table.check(graph)
         return table

@@ -61,7 +61,7 @@ class Elementwise:
         return self._affine(a, b, lambda f, v: replace(f, offset=_each(np.subtract, f.offset, v)))
 
     def _neg(self, op: Operation, inputs: list[Form]) -> Form | None:
-        return self._mul(op, [inputs[0], Known((np.float32(-1.0),) * self._writer.subnetworks)])  # type: ignore[arg-type]
+        return self._mul(op, [inputs[0], Known((np.asarray(-1.0, np.float32),) * self._writer.subnetworks)])
 
     def _mul(self, op: Operation, inputs: list[Form]) -> Form | None:
         a, b = inputs

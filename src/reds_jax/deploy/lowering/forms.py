@@ -11,7 +11,7 @@ import numpy as np
 from reds_jax.deploy.lowering.program import Activation, Kind, Operation, Tensor, Window
 from reds_jax.errors import TraceError
 
-Vectors = tuple[np.ndarray | np.generic, ...]
+Vectors = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)

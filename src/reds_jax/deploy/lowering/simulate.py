@@ -17,7 +17,7 @@ from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Windo
 
 
 @lru_cache(maxsize=16)  # a few subnetworks: calibration, the report and the recorded answers run the same
-def simulate(program: Program, k: int) -> Callable[[jax.Array], list[jax.Array]]:
+def simulate(program: Program, k: int) -> Callable[[jax.Array | np.ndarray], list[jax.Array]]:
     """A compiled function from inputs [N, H, W, C] (or [N, C]) to all tensors of subnetwork k, in the order of ``tensors``.
 
     Tensors are [N, C, H, W], but the input, which stays as it is.

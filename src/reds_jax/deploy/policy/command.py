@@ -1,4 +1,4 @@
-"""``python -m reds_jax.deploy policy``: a policy that picks the subnetwork, against fixed models."""
+"""``reds deploy policy``: a policy that picks the subnetwork, against fixed models."""
 
 from __future__ import annotations
 
