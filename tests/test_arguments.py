@@ -190,6 +190,8 @@ def test_variables_of_other_floats_are_promoted(dtype):
     variables = jax.tree.map(lambda a: np.asarray(a, dtype), VARIABLES)
     outputs = run(MODEL, variables, X, 0.5)[0]
     np.testing.assert_allclose(np.asarray(outputs, np.float32), run(MODEL, VARIABLES, X, 0.5)[0], atol=0.05)
+    moved = run(MODEL, variables, X, 0.5, train=True)[1]
+    assert {a.dtype for a in jax.tree.leaves(moved)} == {jax.dtypes.canonicalize_dtype(dtype)}  # a loop can carry them
     state = TrainState.create(variables, SGD, 1, KEY)
     assert {a.dtype for a in jax.tree.leaves((state.params, state.batch_stats))} == {np.dtype(np.float32)}
     scores, expected = (importance.score("l1", MODEL, v, GRAPH)[GROUP] for v in (variables, VARIABLES))
