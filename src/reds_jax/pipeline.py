@@ -29,6 +29,7 @@ from rich.console import Console
 from reds_jax import importance
 from reds_jax.adapters import adapt
 from reds_jax.baselines import uniform_widths
+from reds_jax.checks import integer, number, one_of, several
 from reds_jax.cost import width_problem
 from reds_jax.data import DataSet, StreamedData
 from reds_jax.errors import InvalidArgumentError
@@ -40,9 +41,7 @@ from reds_jax.knapsack.exact import explain
 from reds_jax.layer_rules import LayerRule, check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
-from reds_jax.several import several
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
-from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.fit import prepare
 
 Scores = dict[str, np.ndarray]

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from reds_jax.checks import several
 from reds_jax.errors import WidthError
-from reds_jax.several import several
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Widths(Mapping[str, int]):
     groups: tuple[tuple[str, int], ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.groups, tuple) or not all(isinstance(g, tuple) and len(g) == 2 for g in self.groups):
+            raise WidthError("the groups of Widths are no pairs", got=self.groups, allowed="((group name, channels kept), ...)",
+                             hint="Widths.of({name: channels}) and graph.widths(...) make them.")
         for name, n in self.groups:
             if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
                 raise WidthError(f"the width of group {name!r} is not a positive integer", got=n, allowed="1, 2, 3, ...")
@@ -39,6 +42,8 @@ class Widths(Mapping[str, int]):
     @classmethod
     def of(cls, groups: Mapping[str, int]) -> Widths:
         """Widths from {group: channels kept}, in the order of the graph's groups; ``graph.widths`` checks them as well."""
+        if not isinstance(groups, Mapping):
+            raise WidthError("Widths are made of a mapping", got=groups, allowed="{group name: channels kept}")
         return cls(tuple(groups.items()))
 
     @cached_property

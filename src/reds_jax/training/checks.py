@@ -1,50 +1,5 @@
-"""Early, clear errors for the options of the training functions."""
+"""The checks of arguments under the name that they had: see `reds_jax.checks`."""
 
-from __future__ import annotations
+from reds_jax.checks import integer, number, one_of
 
-import math
-import numbers
-from collections.abc import Sequence
-
-from reds_jax.errors import InvalidArgumentError
-
-
-def integer(name: str, value: object, low: int, high: int | None = None) -> int:
-    """``value`` as an integer in [low, high], or an `InvalidArgumentError` that names it.
-
-    >>> integer("batch_size", 100, 1)
-    100
-    """
-    allowed = f"an integer from {low} up" if high is None else f"an integer from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise InvalidArgumentError(f"{name} is not an integer", got=value, allowed=allowed)
-    result = int(value)
-    if result < low or (high is not None and result > high):
-        raise InvalidArgumentError(f"{name} is out of range", got=value, allowed=allowed)
-    return result
-
-
-def number(name: str, value: object, low: float, high: float = math.inf, *, above: bool = False) -> float:
-    """``value`` as a finite float in [low, high], or in (low, high] with ``above``.
-
-    >>> number("distill", 0.5, 0, 1)
-    0.5
-    """
-    allowed = f"a number {'above' if above else 'from'} {low}{'' if math.isinf(high) else f' to {high}'}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InvalidArgumentError(f"{name} is not a number", got=value, allowed=allowed)
-    result = float(value)
-    if not math.isfinite(result) or not low <= result <= high or (above and result == low):
-        raise InvalidArgumentError(f"{name} is out of range", got=value, allowed=allowed)
-    return result
-
-
-def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
-    """``value`` if it is one of the ``allowed`` names.
-
-    >>> one_of("augment", "flip", ("none", "flip"))
-    'flip'
-    """
-    if not isinstance(value, str) or value not in allowed:
-        raise InvalidArgumentError(f"unknown {name}", got=value, allowed=", ".join(allowed))
-    return value
+__all__ = ["integer", "number", "one_of"]
