@@ -12,12 +12,22 @@ import pytest
 from rich.console import Console
 
 import reds_jax
-from reds_jax import importance
+from reds_jax import data, importance, models
+from reds_jax.baselines import uniform_widths
+from reds_jax.checks import several
 from reds_jax.data import Split
 from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.run import run, run_nested
-from reds_jax.several import several
-from reds_jax.training import FitConfig, TrainState, evaluate, fit, make_train_step, recalibrate
+from reds_jax.training import (
+    FitConfig,
+    Optimizer,
+    TrainState,
+    evaluate,
+    fit,
+    make_train_step,
+    recalibrate,
+    subnetwork_weights,
+)
 from reds_jax.widths import check_widths
 
 
@@ -43,6 +53,7 @@ VARIABLES = jax.tree.map(np.asarray, MODEL.init(jax.random.key(0), X))
 PARAMS, STATS = VARIABLES["params"], VARIABLES["batch_stats"]
 GRAPH = reds_jax.trace(MODEL, VARIABLES, X)
 GROUP = GRAPH.groups[0].name
+SCORES = {GROUP: np.arange(4, 0, -1.0)}
 SGD = optax.sgd(0.1)
 QUIET = Console(quiet=True)
 KEY = jax.random.key(0)
@@ -168,11 +179,50 @@ def test_statistics_are_one_tree_for_each_subnetwork(stats):
     (lambda: importance.score("l1", MODEL, None, GRAPH), "holds no variables"),
     (lambda: recalibrate(MODEL, None, [1.0], X, key=KEY), "holds no variables"),
     (lambda: TrainState.create(None, SGD, 1, KEY), "no variables of a model"),
+    (lambda: reds_jax.width_problem(GRAPH, None), "scores are no mapping"),
+    (lambda: reds_jax.width_problem(GRAPH, SCORES, step="4"), "step is not an integer"),
+    (lambda: reds_jax.width_problem(GRAPH, SCORES, step=True), "step is not an integer"),
+    (lambda: reds_jax.width_problem(GRAPH, SCORES, floor="0.5"), "floor is not a number"),
+    (lambda: reds_jax.width_problem(GRAPH, SCORES, floor=-1), "floor is out of range"),
+    (lambda: reds_jax.width_problem(GRAPH, SCORES, resources=None), "resources cannot be read"),
+    (lambda: reds_jax.width_problem(GRAPH, SCORES, rules=5), "a rule for layers"),
+    (lambda: uniform_widths(GRAPH, "5"), "a budget of MACs"),
+    (lambda: uniform_widths(GRAPH, None), "macs cannot be read"),
+    (lambda: reds_jax.Widths(5), "no pairs"),
+    (lambda: reds_jax.Widths((("a", 1, 2),)), "no pairs"),
+    (lambda: reds_jax.Widths.of([("a", 1)]), "made of a mapping"),
+    (lambda: subnetwork_weights("sqrt_params", 2, sizes=5), "one size for each subnetwork"),
+    (lambda: subnetwork_weights(5, 2), "one weight for each subnetwork"),
+    (lambda: Optimizer("adam", 0.1), "no Schedule"),
+    (lambda: data.load("vww", 5), "unknown place of data"),
+    (lambda: data.load("fashion_mnist", "synthetic", limit="5"), "limit is not an integer"),
+    (lambda: data.load("fashion_mnist", "synthetic", limit=True), "limit is not an integer"),
+    (lambda: data.load("fashion_mnist", "synthetic", seed=-1), "seed is out of range"),
+    (lambda: data.load("fashion_mnist", "synthetic", resolution="a"), "resolution is not an integer"),
+    (lambda: data.load("fashion_mnist", "synthetic", validation=2), "validation is out of range"),
+    (lambda: data.Normalise("a", "b"), "no number"),
+    (lambda: data.Normalise(None, 1), "mean cannot be read"),
+    (lambda: data.split_off(Split(X, Y), "a", 0), "not a number"),
+    (lambda: models.build("dnn_s", 5), "no mapping"),
+    (lambda: models.build("dnn_s", {"bad": 1}), "dnn_s has no such argument; got \\['bad'\\]; allowed: classes"),
+    (lambda: models.build("dnn_s", {"classes": "a"}), "classes is not an integer"),
+    (lambda: models.build("mobilenet_v1", {"alpha": "a"}), "alpha is not a number"),
     (lambda: several("names", None, "text"), "names cannot be read"),
 ])
 def test_other_arguments(call, message):
     with pytest.raises(InvalidArgumentError, match=message):
         call()
+
+
+def test_numbers_of_numpy_mean_what_numbers_of_python_mean():
+    """A fraction of another type than float would be read as a number of units."""
+    half = reds_jax.width_problem(GRAPH, SCORES, floor=0.5).widths
+    assert half[0][0] == 2
+    for floor in (np.float32(0.5), np.float64(0.5), 2, np.int64(2), {GROUP: np.int64(2)}):
+        assert reds_jax.width_problem(GRAPH, SCORES, floor=floor).widths == half
+    assert reds_jax.width_problem(GRAPH, SCORES, resources="macs").resources.keys() == {"macs"}
+    assert uniform_widths(GRAPH, GRAPH.macs()) == uniform_widths(GRAPH, np.array([GRAPH.macs()])) == [(4,)]
+    assert data.Normalise(0.5, np.array([2.0])) == data.Normalise((0.5,), (2.0,))
 
 
 def test_a_model_without_train_is_a_model():
@@ -190,6 +240,8 @@ def test_variables_of_other_floats_are_promoted(dtype):
     variables = jax.tree.map(lambda a: np.asarray(a, dtype), VARIABLES)
     outputs = run(MODEL, variables, X, 0.5)[0]
     np.testing.assert_allclose(np.asarray(outputs, np.float32), run(MODEL, VARIABLES, X, 0.5)[0], atol=0.05)
+    moved = run(MODEL, variables, X, 0.5, train=True)[1]
+    assert {a.dtype for a in jax.tree.leaves(moved)} == {jax.dtypes.canonicalize_dtype(dtype)}  # a loop can carry them
     state = TrainState.create(variables, SGD, 1, KEY)
     assert {a.dtype for a in jax.tree.leaves((state.params, state.batch_stats))} == {np.dtype(np.float32)}
     scores, expected = (importance.score("l1", MODEL, v, GRAPH)[GROUP] for v in (variables, VARIABLES))

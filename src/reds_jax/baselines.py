@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reds_jax.checks import number, several
 from reds_jax.errors import InfeasibleError
 from reds_jax.graph.channels import ChannelGraph
 from reds_jax.layer_rules import LayerRule, allowed
@@ -36,9 +37,10 @@ def uniform_widths(
         """The largest allowed widths up to ``t U``, at least those of the budget below."""
         return [int(max(n, c[c <= t * u + 1e-9].max(initial=c[0]))) for n, c, u in zip(least, choices, sizes, strict=True)]
 
-    found: dict[int, tuple[int, ...]] = {}
+    found: dict[float, tuple[int, ...]] = {}
     below = [int(c[0]) for c in choices]
-    for budget in sorted(set(macs)):
+    budgets = tuple(number("a budget of MACs", b, 0) for b in several("macs", macs, "a number of MACs for each budget"))
+    for budget in sorted(set(budgets)):
         if graph.macs(below) > budget:
             raise InfeasibleError("no uniform widths are that small", resource="macs", smallest=graph.macs(below),
                                   got=budget, allowed=f"at least {graph.macs(below)} MACs")
@@ -53,4 +55,4 @@ def uniform_widths(
             if graph.macs(wider) <= budget:
                 widths = wider
         found[budget] = tuple(below := widths)
-    return [found[b] for b in macs]
+    return [found[b] for b in budgets]

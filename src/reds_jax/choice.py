@@ -9,14 +9,13 @@ import numpy as np
 
 from reds_jax import importance
 from reds_jax.baselines import uniform_widths
+from reds_jax.checks import integer, number, one_of, several
 from reds_jax.cost import width_problem
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve_nested
 from reds_jax.knapsack.exact import explain
 from reds_jax.layer_rules import LayerRule
-from reds_jax.several import several
-from reds_jax.training.checks import integer, number, one_of
 
 Scores = dict[str, np.ndarray]
 Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]

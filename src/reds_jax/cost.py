@@ -7,11 +7,13 @@ into tables over one or two groups. Peak memory is one table per step of the sch
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from reds_jax.checks import integer, number, several
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Size
 from reds_jax.knapsack import Table, WidthProblem, log_retention, pair_sum, prefix_sum
@@ -68,7 +70,8 @@ def width_problem(
             `reds_jax.deploy.latency`.
         rules: for single layers by path pattern, see `reds_jax.layer_rules.LayerRule`.
     """
-    if unknown := sorted(set(resources) - set(RESOURCES)):
+    resources = several("resources", resources, ", ".join(RESOURCES))
+    if unknown := sorted(set(map(str, resources)) - set(RESOURCES)):
         raise InvalidArgumentError("unknown resource", got=unknown, allowed=", ".join(RESOURCES),
                                    hint="A table of your own goes into extra_resources.")
     if not graph.groups:
@@ -76,6 +79,8 @@ def width_problem(
                                    hint=graph.summary())
     if cost not in ("true", "full_fan_in"):
         raise InvalidArgumentError("unknown cost", got=cost, allowed="'true', 'full_fan_in'")
+    if not isinstance(scores, Mapping):
+        raise InvalidArgumentError("the scores are no mapping", got=type(scores).__name__, allowed="{group name: [group size]}")
     floors = [_floor(floor, g.name, g.size) for g in graph.groups]
     widths = [np.asarray(w) for w in allowed(graph, step=step, floor=floors, rules=rules)]
     build = _Tables(graph, widths)
@@ -105,12 +110,12 @@ def width_problem(
 
 def _floor(floor: float | int | Mapping[str, int], name: str, size: int) -> int:
     if isinstance(floor, Mapping):
-        return floor.get(name, 1)
-    if isinstance(floor, float):
-        if not 0 <= floor <= 1:
-            raise InvalidArgumentError("a floor is out of range", got=floor, allowed="a fraction in [0, 1], or an integer")
-        return max(1, math.ceil(floor * size))
-    return min(floor, size)
+        return integer(f"the floor of {name!r}", floor.get(name, 1), 0)
+    if isinstance(floor, numbers.Integral):
+        return min(integer("a floor", floor, 0), size)
+    if not 0 <= number("a floor", floor, 0) <= 1:
+        raise InvalidArgumentError("a floor is out of range", got=floor, allowed="a fraction in [0, 1], or an integer")
+    return max(1, math.ceil(floor * size))
 
 
 def _values(graph, scores, widths, value, kernel_scores, kernel_score) -> tuple[Table, ...]:

@@ -18,11 +18,11 @@ import numpy as np
 from reds_jax.adapters import adapt
 from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.array_types import Array, Float
+from reds_jax.checks import integer
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
-from reds_jax.training.checks import integer
 from reds_jax.training.inputs import Model, check_examples, check_finite, gather, trainable, variables_of
 from reds_jax.training.objective import Objective
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from reds_jax.checks import integer, several
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Group
 from reds_jax.knapsack import allowed_widths
@@ -64,7 +65,7 @@ class LayerRule:
 
 def check_rules(graph: ChannelGraph, rules: Sequence[LayerRule | str]) -> list[LayerRule]:
     """The rules, each of which must match a layer that can be cut."""
-    parsed = [LayerRule.parse(r) if isinstance(r, str) else r for r in rules]
+    parsed = [r if isinstance(r, LayerRule) else LayerRule.parse(r) for r in several("rules", rules, "rules for single layers")]
     for rule in parsed:
         if not any(rule.matches(g) for g in graph.groups):
             known = sorted({path for g in graph.groups for path in (g.name, *g.layers)})
@@ -88,6 +89,7 @@ def allowed(
         InvalidArgumentError: a pattern that matches no layer, or rules that leave a group no width.
     """
     parsed = check_rules(graph, rules)
+    step = integer("step", step, 1)
     found = []
     for group, least in zip(graph.groups, floor, strict=True):
         mine = [r for r in parsed if r.matches(group)]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from reds_jax.adapters import adapt
 from reds_jax.adapters.trees import check_arrays, check_shapes, shapes_of
+from reds_jax.checks import integer, number
 from reds_jax.data import read
 from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.graph import ChannelGraph
@@ -22,7 +23,6 @@ from reds_jax.program.digest import program_digest
 from reds_jax.run import run
 from reds_jax.run.example import check_example, one_example
 from reds_jax.run.extract import Subnetwork, extract
-from reds_jax.training.checks import integer, number
 from reds_jax.widths import Widths
 
 

@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
+from reds_jax.checks import several
 from reds_jax.errors import WidthError
-from reds_jax.several import several
 
 
 @dataclass(frozen=True, init=False)
@@ -33,7 +33,10 @@ class Widths(Mapping[str, int]):
     groups: tuple[tuple[str, int], ...]
 
     def __init__(self, groups: Iterable[tuple[str, int | np.integer]]) -> None:
-        given = tuple(groups)
+        given = tuple(groups) if isinstance(groups, Iterable) and not isinstance(groups, str) else groups
+        if not isinstance(given, tuple) or not all(isinstance(g, tuple) and len(g) == 2 for g in given):
+            raise WidthError("the groups of Widths are no pairs", got=groups, allowed="((group name, channels kept), ...)",
+                             hint="Widths.of({name: channels}) and graph.widths(...) make them.")
         for name, n in given:
             if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
                 raise WidthError(f"the width of group {name!r} is not a positive integer", got=n, allowed="1, 2, 3, ...")
@@ -42,6 +45,8 @@ class Widths(Mapping[str, int]):
     @classmethod
     def of(cls, groups: Mapping[str, int | np.integer]) -> Widths:
         """Widths from {group: channels kept}, in the order of the graph's groups; ``graph.widths`` checks them as well."""
+        if not isinstance(groups, Mapping):
+            raise WidthError("Widths are made of a mapping", got=groups, allowed="{group name: channels kept}")
         return cls(tuple(groups.items()))
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from ..checks import integer, number
 from ..errors import InvalidArgumentError
 from .images import IMAGE_SETS, image_data
 from .source import DataSet, Loader
@@ -31,6 +32,11 @@ def load(name: str, spec: str | None = None, *, resolution: int | None = None, s
     """
     if name not in LOADERS:
         raise InvalidArgumentError("unknown data set", got=name, allowed=", ".join(LOADERS))
+    integer("seed", seed, 0)
+    number("validation", validation, 0, 1, above=True)
+    for option, value in (("resolution", resolution), ("limit", limit)):
+        if value is not None:
+            integer(option, value, 1)
     options = {"resolution": resolution, "seed": seed, "limit": limit, "validation": validation}
     if normalise is not None:
         options["normalise"] = normalise

@@ -49,7 +49,7 @@ def parse_spec(spec: str, kinds: tuple[str, ...]) -> tuple[str, str | None]:
         InvalidArgumentError: the kind is none of ``kinds``, or a kind that needs a path has none.
     """
     forms = {"synthetic": "synthetic", "tfds": "tfds[:DIR]", "folder": "folder:DIR", "npz": "npz:FILE"}
-    kind, colon, path = spec.partition(":")
+    kind, colon, path = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     allowed = ", ".join(forms[kind] for kind in kinds)
     if kind not in kinds or (colon and (kind == "synthetic" or not path)) or (kind == "npz" and not path):
         raise InvalidArgumentError("unknown place of data", got=spec, allowed=allowed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..array_types import UInt8
+from ..checks import several
 from ..errors import InvalidArgumentError
 from .tree import Tree, leaves, map_tree
 
@@ -28,6 +30,11 @@ class Normalise:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            values = several(name, getattr(self, name), "a number for each channel")
+            if not all(isinstance(v, numbers.Real) for v in values):
+                raise InvalidArgumentError(f"{name} has a value that is no number", got=getattr(self, name))
+            object.__setattr__(self, name, values)
         if len(self.mean) != len(self.std) or not self.mean:
             raise InvalidArgumentError("mean and std need one value per channel each", got=(self.mean, self.std))
         if not np.all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):

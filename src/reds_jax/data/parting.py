@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import number
 from ..errors import InvalidArgumentError
 from .split import Split
 
@@ -24,7 +25,7 @@ def split_off(split: Split, fraction: float, seed: int, *, stratify: bool | None
     Raises:
         InvalidArgumentError: the fraction is not in (0, 1), or so small that nothing is taken.
     """
-    if not 0 < fraction < 1:
+    if not 0 < number("the fraction to split off", fraction, 0) < 1:
         raise InvalidArgumentError("the fraction to split off is out of range", got=fraction, allowed="in (0, 1)")
     labels = split.labels if (split.is_labelled if stratify is None else stratify) else np.zeros(len(split), np.int32)
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)

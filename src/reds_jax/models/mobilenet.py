@@ -7,6 +7,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
+from reds_jax.checks import number
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.models.layers import BatchNorm, Conv, leaky_relu
 from reds_jax.slimmable import Slimmable
@@ -55,7 +56,7 @@ def mobilenet_v1(
         alpha: the width multiplier.
         activation: behind every batch norm.
     """
-    if int(32 * alpha) < 1:
+    if int(32 * number("alpha", alpha, 0)) < 1:
         raise InvalidArgumentError("a width multiplier leaves the first layer empty", got=alpha, allowed="1/32 or more")
     blocks = tuple((int(c * alpha), s) for c, s in BLOCKS)
     return Slimmable(MobileNetV1(classes, int(32 * alpha), blocks, activation))

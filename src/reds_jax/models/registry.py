@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reds_jax.checks import integer
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.models.cnn import cnn_l, cnn_s
 from reds_jax.models.dnn import dnn_l, dnn_s
@@ -35,9 +37,16 @@ def build(name: str, arguments: Mapping[str, Any] | None = None) -> Slimmable:
     """
     if name not in NETWORKS:
         raise InvalidArgumentError("unknown network", got=name, allowed=", ".join(NETWORKS))
+    if not isinstance(arguments or {}, Mapping):
+        raise InvalidArgumentError("the arguments of a network are no mapping", got=arguments, allowed="{name: value}")
+    known = inspect.signature(NETWORKS[name]).parameters
+    if unknown := sorted(set(arguments or {}) - set(known)):
+        raise InvalidArgumentError(f"{name} has no such argument", got=unknown, allowed=", ".join(known))
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in (arguments or {}).items()}
+    if "classes" in given:
+        integer("classes", given["classes"], 1)
     if "activation" in given:
-        if given["activation"] not in ACTIVATIONS:
+        if not isinstance(given["activation"], str) or given["activation"] not in ACTIVATIONS:
             raise InvalidArgumentError("unknown activation", got=given["activation"], allowed=", ".join(ACTIVATIONS))
         given["activation"] = ACTIVATIONS[given["activation"]]
     return NETWORKS[name](**given)

@@ -138,7 +138,8 @@ def _prepared(traced: Traced, mode: Mode) -> tuple[Sequence[Item], dict[int, Dep
 
 
 def _put_back(narrow: Narrow, value: Value, full: Any, new: Any) -> Any:
-    """The new entries at the channels that stay, in the full array."""
+    """The new entries at the channels that stay, in the full array and of its type, whatever the model computes with."""
+    new = new.astype(full.dtype)
     if np.shape(full) == np.shape(new):
         return new
     kept = [np.arange(n) if (k := narrow.kept(value, i)) is None else k for i, n in enumerate(value.shape)]

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from reds_jax.array_types import Array, Bool, Float, Int, Num
+from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.training.checks import integer, number, one_of
 
 Images = Num[Array, "batch height width channels"]
 FloatImages = Float[Array, "batch height width channels"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.augment import PRESETS
-from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.loss import WEIGHTS
 from reds_jax.training.schedule import Optimizer
 

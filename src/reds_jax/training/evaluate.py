@@ -12,6 +12,7 @@ import numpy as np
 
 from reds_jax.adapters import PureModel
 from reds_jax.array_types import Float
+from reds_jax.checks import integer
 from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
@@ -19,7 +20,6 @@ from reds_jax.data.tree import Tree, filled, rows, take
 from reds_jax.errors import MetricError
 from reds_jax.run import run
 from reds_jax.run.nested import check_statistics
-from reds_jax.training.checks import integer
 from reds_jax.training.feed import Check, read_ahead
 from reds_jax.training.inputs import (
     Model,

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from reds_jax.array_types import Array, Float
+from reds_jax.checks import integer, number, one_of, several
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.objective import Objective, default_objective
 
 WEIGHTS = ("uniform", "sqrt_params")
@@ -48,7 +48,8 @@ def subnetwork_weights(
                                        hint="Pass sizes=[parameters of each subnetwork].")
         raw = [math.sqrt(size) for size in check_sizes(sizes, subnetworks)]
     else:
-        raw = [number("a weight", value, 0, above=True) for value in kind]
+        given = several("weights", kind, "a name, or a number for each subnetwork")
+        raw = [number("a weight", value, 0, above=True) for value in given]
         if len(raw) != subnetworks:
             raise InvalidArgumentError("there must be one weight for each subnetwork", got=len(raw),
                                        allowed=f"{subnetworks} weights")
@@ -58,6 +59,7 @@ def subnetwork_weights(
 
 def check_sizes(sizes: Sequence[float], subnetworks: int) -> tuple[float, ...]:
     """One positive number of parameters for each subnetwork."""
+    sizes = several("sizes", sizes, "a number for each subnetwork")
     if len(sizes) != subnetworks:
         raise InvalidArgumentError("there must be one size for each subnetwork", got=len(sizes),
                                    allowed=f"{subnetworks} sizes")

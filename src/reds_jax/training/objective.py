@@ -9,8 +9,8 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.training.checks import integer, number, one_of
 from reds_jax.training.losses import (
     AnyArray,
     BinaryLabels,

@@ -16,13 +16,13 @@ import numpy as np
 from reds_jax.adapters import PureModel, adapt
 from reds_jax.adapters.pure import typed_key
 from reds_jax.adapters.trees import batch_stats_of
+from reds_jax.checks import integer
 from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
 from reds_jax.errors import DataError
 from reds_jax.run import run_nested
-from reds_jax.training.checks import integer
 from reds_jax.training.feed import read_ahead
 from reds_jax.training.inputs import (
     Model,

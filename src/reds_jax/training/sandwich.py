@@ -6,8 +6,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from reds_jax.checks import integer
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.training.checks import integer
 from reds_jax.widths import Width, Widths, check_widths
 
 MAX_CHOICES = 32

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import optax
 
+from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.training.checks import integer, number, one_of
 
 SCHEDULES = ("constant", "piecewise", "cosine")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -111,6 +111,9 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         one_of("optimizer", self.name, OPTIMIZERS)
+        if not isinstance(self.schedule, Schedule):
+            raise InvalidArgumentError("the schedule of an optimizer is no Schedule", got=self.schedule,
+                                       allowed="reds_jax.training.Schedule", hint="Schedule('constant', 0.001).")
         number("weight_decay", self.weight_decay, 0)
         number("momentum", self.momentum, 0, 1)
         if self.momentum == 1:

@@ -21,11 +21,11 @@ from jax.core import Tracer
 from reds_jax.adapters.pure import typed_key
 from reds_jax.adapters.trees import batch_stats_of, checked_collections
 from reds_jax.array_types import Int
+from reds_jax.checks import integer, number
 from reds_jax.data.tree import Tree, leaves, rows
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.run import run_nested
 from reds_jax.training.augment import Augment, augmentation
-from reds_jax.training.checks import integer, number
 from reds_jax.training.inputs import (
     Augmentation,
     Model,
