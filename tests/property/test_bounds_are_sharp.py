@@ -198,8 +198,8 @@ def test_light_items_are_needed():
         with pytest.raises(InvalidArgumentError, match="is heavier than the smallest capacity"):
             bounds.bottom_up_ratio(found.capacities, instance=found.instance)
     promised: list[tuple[Callable[..., Any], Callable[..., Any]]] = [(total, bounds.nesting_ratio), (least, bounds.min_ratio)]
-    for ratio, bound in promised:
-        look(heavy_cases(), lambda case: ratio(case) < bound(case.capacities))  # noqa: B023
+    for reached, bound in promised:
+        look(heavy_cases(), lambda case: reached(case) < bound(case.capacities))  # noqa: B023
 
 
 def test_the_granularity_is_needed():
