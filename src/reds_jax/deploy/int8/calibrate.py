@@ -58,7 +58,7 @@ class Ranges:
 
 
 def calibrate(
-    program: Program, batches: Iterable[Shaped[np.ndarray, "batch ..."]], *, rule: Rule = "mse", seed: int = 0
+    program: Program, batches: Iterable[Shaped[np.ndarray, "_batch ..."]], *, rule: Rule = "mse", seed: int = 0
 ) -> Ranges:
     """Run every subnetwork on the batches and choose the range of every tensor.
 
