@@ -10,7 +10,6 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
 
-import flax.linen as nn
 import jax
 import jaxtyping
 import optax
@@ -30,7 +29,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of another library that promotes inside: a NumPy integer, a float to the power of a count."""
+    """A function of another library that promotes inside: a float to the power of a count."""
 
     @wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> Any:
@@ -40,7 +39,6 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-nn.avg_pool = _promoting(nn.avg_pool)
 optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import reds_jax
 
 SOURCE = Path(reds_jax.__file__).parent
-FILES = sorted(p for p in SOURCE.rglob("*.py") if "deploy" not in p.relative_to(SOURCE).parts)
+FILES = sorted(SOURCE.rglob("*.py"))
 
 
 def without_encoding(text: str) -> list[int]:
@@ -20,7 +20,7 @@ def without_encoding(text: str) -> list[int]:
         modes = [a.value for a in (*node.args, *words.values()) if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         plain = isinstance(node.func, ast.Name)
         if name in ("open", "fdopen"):
-            method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) in ("Image", "tarfile", "zipfile")
+            method = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) in ("Image", "archive")  # bytes
             text_mode = not method and not any("b" in m and len(m) <= 3 for m in modes) and ast.unparse(node.func) != "os.open"
         else:
             text_mode = name == "read_text" or (name == "write_text" and not plain) or (

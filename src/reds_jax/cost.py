@@ -28,7 +28,7 @@ KernelScores = Mapping[tuple[str, str], np.ndarray]
 class MeasuredCost(Protocol):
     """What makes tables of a cost for any allowed widths, such as `reds_jax.deploy.latency.LatencyTable`."""
 
-    def tables(self, graph: ChannelGraph, widths: Sequence[Sequence[int]]) -> Sequence[Table]:
+    def tables(self, graph: ChannelGraph, widths: Sequence[Sequence[int] | np.ndarray]) -> Sequence[Table]:
         """The tables over the allowed widths of every group, in the order of ``graph.groups``; their sum is the cost."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from reds_jax.models.layers import BatchNorm, Conv, leaky_relu
+from reds_jax.models.layers import BatchNorm, Conv, avg_pool, leaky_relu
 from reds_jax.slimmable import Slimmable
 
 
@@ -42,7 +42,7 @@ class DSCNN(nn.Module):
             x = self.activation(BatchNorm(not train, name=f"depthwise_{i}_norm")(x))
             x = Conv(c, (1, 1), name=f"pointwise_{i}")(x)
             x = self.activation(BatchNorm(not train, name=f"pointwise_{i}_norm")(x))
-        x = x.mean((1, 2)) if self.pool is None else nn.avg_pool(x, self.pool)
+        x = x.mean((1, 2)) if self.pool is None else avg_pool(x, self.pool)
         return nn.Dense(self.classes, name="logits")(x.reshape(len(x), -1))
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import flax.linen as nn
 import jax
+from jax import lax
 
 BatchNorm = partial(nn.BatchNorm, momentum=0.99, epsilon=1e-3)
 Conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+
+
+def avg_pool(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """`flax.linen.avg_pool` in steps of 1, which divides by a NumPy integer and so fails under strict dtype promotion."""
+    return nn.pool(x, 0.0, lax.add, window, None, "VALID") / math.prod(window)
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:

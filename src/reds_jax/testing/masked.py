@@ -59,7 +59,7 @@ def masked_run(
     cut = _cut_units(found, graph, graph.integers(widths))
     open_values = {v.number for op in program.operations if op.primitive.name in skip for v in op.outputs}
 
-    def mask(value: Value, array: np.ndarray) -> np.ndarray:
+    def mask(value: Value, array: Any) -> Any:
         if value.number not in state.active or value.number in open_values:
             return array
         for axis, labels in enumerate(state.labels[value.number]):
@@ -71,7 +71,7 @@ def masked_run(
             array = np.where(stays.reshape(shape), array, 0)
         return array
 
-    def masked(value: Value, array: np.ndarray) -> np.ndarray:
+    def masked(value: Value, array: Any) -> Any:
         array = mask(value, array)
         return array if watch is None else watch(value, array)
 

@@ -77,7 +77,7 @@ class RandomNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
         if self.normalise is not None:
-            mean, deviation = (np.asarray(v, np.float32) for v in self.normalise)
+            mean, deviation = (np.asarray(v, np.float32).reshape(*(1,) * (x.ndim - 1), -1) for v in self.normalise)
             x = (x - mean) / deviation
         x = self._run(self.trunk, x, train)
         return tuple(self._output(self._run(head, x, train)) for head in self.heads)

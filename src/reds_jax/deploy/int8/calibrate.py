@@ -60,7 +60,7 @@ class Ranges:
 
 
 def calibrate(
-    program: Program, batches: Iterable[Shaped[np.ndarray, "batch ..."]], *, rule: Rule = "mse",
+    program: Program, batches: Iterable[Shaped[np.ndarray, "_batch ..."]], *, rule: Rule = "mse",
     percentage: float = PERCENTAGE, seed: int = 0,
 ) -> Ranges:
     r"""Run every subnetwork on the batches and choose the range of every tensor.

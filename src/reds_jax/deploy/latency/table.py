@@ -118,7 +118,7 @@ class LatencyTable:
         integers = graph.integers(widths)
         return float(sum(op.at(*(size(integers) for size in op.sizes)) for op in self.operations))
 
-    def tables(self, graph: ChannelGraph, widths: Sequence[Sequence[int]]) -> tuple[Table, ...]:
+    def tables(self, graph: ChannelGraph, widths: Sequence[Sequence[int] | np.ndarray]) -> tuple[Table, ...]:
         """The costs over the allowed widths of every group; what `reds_jax.cost.width_problem` asks for.
 
         Instructions are rounded to whole numbers, table by table.
