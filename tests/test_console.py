@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from rich.console import Console
@@ -130,3 +131,17 @@ def test_a_signal_waits_for_the_end_of_what_must_not_be_torn():
     with signals_interrupt(), pytest.raises(Interrupted) as found:
         write()
     assert (found.value.number, done) == (signal.SIGTERM, [1])
+
+
+def test_outside_the_main_thread_signals_stay_as_they_are():
+    """A library call in a worker thread may not set handlers; it works, and the process's own stay."""
+    found = []
+
+    def work():
+        with signals_interrupt(), signals_wait():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.SIG_DFL]

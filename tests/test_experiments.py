@@ -1,21 +1,27 @@
 """The command line and the record of an experiment, on a run that takes seconds."""
 
+import dataclasses
+import errno
+import io
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import reds_jax
-from reds_jax import models
-from reds_jax.errors import DataError, InvalidArgumentError
-from reds_jax.experiments import fashion_mnist, vww
+from reds_jax import data as data_sets
+from reds_jax import models, report
+from reds_jax.choice import Subnetworks
+from reds_jax.errors import CheckpointError, DataError, InfeasibleError, InvalidArgumentError
+from reds_jax.experiments import fashion_mnist, runner, vww
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import Task, main, parse, run
-from reds_jax.pipeline import Subnetworks
+from reds_jax.training.owner import LOCK
 
 
 def tiny(output, **changes) -> Experiment:
@@ -37,13 +43,16 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_its_record(finished):
     output, results = finished
-    assert {"config.json", "results.json", "report.md", "accuracy.png", "model", "pretrain", "nested_reds",
-            "nested_uniform_unsorted"} <= {p.name for p in output.iterdir()}
+    assert {"config.json", "results.json", "report.md", "accuracy.png", "model", "model_uniform_unsorted", "pretrain",
+            "nested_reds", "nested_uniform_unsorted"} <= {p.name for p in output.iterdir()}
     stored = json.loads((output / "results.json").read_text())
     assert stored["command"] == "the command"
     assert [m["method"] for m in stored["methods"]] == ["reds", "uniform_unsorted"]
     assert stored["environment"]["versions"]["jax"]
-    assert len(stored["data"]["fingerprint"]) == 64
+    config = json.loads((output / "config.json").read_text())
+    assert (config["task"], config["command"], config["options"]["limit"]) == ("fashion_mnist", "the command", 120)
+    assert config["fingerprint"] == stored["data"]["fingerprint"]
+    assert len(config["fingerprint"]) == 64
     small, full = stored["methods"][0]["subnetworks"]
     assert small["macs_fraction"] <= 0.3 < full["macs_fraction"] == 1.0
     assert all(a <= b for a, b in zip(small["widths"], full["widths"], strict=True))
@@ -57,21 +66,118 @@ def test_a_run_leaves_its_record(finished):
 
 
 def test_the_saved_network_is_the_one_that_was_measured(finished):
-    """One call loads it, and its accuracy on the test images is the one in the record."""
+    """One call loads it, and its accuracy on the test images is the one in the record; the rival's too."""
     output, results = finished
-    network = reds_jax.NestedNetwork.load(output / "model")
     data = reds_jax.data.load("fashion_mnist", "synthetic", limit=120)
-    for k, recorded in enumerate(results["methods"][0].subnetworks):
-        logits = network.apply(k, data.normalise(data.test.images))
-        assert float((np.argmax(logits, -1) == data.test.labels).mean()) == pytest.approx(recorded.test_accuracy, abs=1e-6)
+    for method, folder in zip(results["methods"], ("model", "model_uniform_unsorted"), strict=True):
+        network = reds_jax.NestedNetwork.load(output / folder)
+        for k, recorded in enumerate(method.subnetworks):
+            right = np.argmax(network.apply(k, data.normalise(data.test.images)), -1) == data.test.labels
+            assert float(right.mean()) == pytest.approx(recorded.test_accuracy, abs=1e-6)
 
 
-def test_a_finished_run_is_not_trained_again(finished):
+def test_a_finished_run_is_not_trained_again_and_a_plot_that_fails_loses_nothing(finished, monkeypatch):
     output, results = finished
-    before = (output / "nested_reds" / "metrics.jsonl").read_text()
-    again = run(TASK, tiny(output, rivals=("uniform_unsorted",)), console=Console(quiet=True), command="the command")
+    before, shown = (output / "nested_reds" / "metrics.jsonl").read_text(), io.StringIO()
+    for name in ("results.json", "report.md"):
+        (output / name).unlink()
+
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(report, "plot", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run(TASK, tiny(output, rivals=("uniform_unsorted",)), console=Console(file=shown, width=200), command="the command")
     assert (output / "nested_reds" / "metrics.jsonl").read_text() == before
-    assert again["methods"][0].subnetworks == results["methods"][0].subnetworks
+    again = json.loads((output / "results.json").read_text())
+    expected = json.loads(report.to_json(results))
+    for small, then in zip(again["methods"], expected["methods"], strict=True):
+        assert small["subnetworks"] == then["subnetworks"]
+    assert (output / "report.md").exists()
+    assert "load the network with" in shown.getvalue()
+    assert "\x1b" not in shown.getvalue()
+
+
+def contents(folder):
+    return {p.relative_to(folder): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*")
+            if p.is_file() and p.name != LOCK}
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"seed": 1, "limit": 60}, r"other options; got '--limit 60 \(there 120\), --seed 1 \(there 0\)'.*another --output"),
+    ({"nested": Nested(epochs=2, batch_size=30)}, r"--nested.epochs 2 \(there 1\)"),
+    ({"rivals": ()}, r"--rivals \[\] \(there \['uniform_unsorted'\]\)"),
+    ({"data": "npz:other.npz"}, r"has other data \(--data\); got 'other'"),
+])
+def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, changes, message):
+    output, _ = finished
+    load = data_sets.load
+
+    def other(name, spec, **options):  # what the file would hold
+        data = load(name, "synthetic", **options)
+        return data if spec == "synthetic" else dataclasses.replace(load(name, "synthetic", limit=119), source="other")
+
+    monkeypatch.setattr(data_sets, "load", other)
+    monkeypatch.setattr(runner, "fit", lambda *arguments, **options: pytest.fail("it trains"))
+    before = contents(output)
+    with pytest.raises(CheckpointError, match=message):
+        run(TASK, tiny(output, **{"rivals": ("uniform_unsorted",), **changes}), console=Console(quiet=True), command="other")
+    assert contents(output) == before
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"subnetworks": Subnetworks(budgets=(0.001, 1.0))}, "no allowed widths meet the capacity of 'macs'"),
+    ({"subnetworks": Subnetworks(budgets=(0.06, 1.0), floor=0.1), "rivals": ("uniform_sorted",),
+      "nested": Nested(batch_size=30, sandwich=1)}, "sandwich is out of range; got 1"),
+    ({"subnetworks": Subnetworks(rules=("stem:exclude",))}, "a rule matches no layer"),
+    ({"pretrain": Training(batch_size=500)}, "the training split is smaller than a batch"),
+    ({"nested": Nested(batch_size=500)}, "the training split is smaller than a batch"),
+    ({"pretrained": Path("weights.npz")}, "has no importer of weights"),
+])
+def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr(runner, "fit", lambda *arguments, **options: pytest.fail("it trains"))
+    with pytest.raises((InvalidArgumentError, InfeasibleError, DataError), match=message):
+        run(TASK, tiny(tmp_path / "run", **changes), console=Console(quiet=True), command="")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: Nested(distill=2), "distill is out of range"), (lambda: Nested(sandwich=-1), "sandwich is out of range"),
+    (lambda: Nested(weights=(1.0, "x")), "unknown weights"), (lambda: Training(patience=0), "patience is out of range"),
+    (lambda: Experiment(limit=0), "limit is out of range"), (lambda: Experiment(resolution=0), "resolution is out of range"),
+    (lambda: Experiment(seed=-1), "seed is out of range"), (lambda: Experiment(rivals=("none",)), "unknown rival"),
+    (lambda: Experiment(rivals=("paper", "paper")), "named twice"),
+    (lambda: Experiment(recalibration_batches=-1), "recalibration_batches is out of range"),
+])
+def test_options_are_checked_when_they_are_made(make, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        make()
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on(monkeypatch, capsys):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(vww.TASK, ["--output", "a b", "--seed", "3"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == \
+        "stopped by SIGINT. Go on with: python -m reds_jax.experiments.vww --output 'a b' --seed 3\n"
+
+
+def test_what_takes_long_is_said_before_it_begins(tmp_path, monkeypatch):
+    """Also where the output is no terminal, and with a name that looks like markup."""
+    shown = io.StringIO()
+
+    def load(name, spec, **options):
+        assert [line.split("s ")[1].split()[0] for line in shown.getvalue().splitlines()] == ["run", "data"]
+        assert "[red]x" in shown.getvalue()
+        raise DataError("nothing")
+
+    monkeypatch.setattr(data_sets, "load", load)
+    with pytest.raises(DataError, match="nothing"):
+        run(TASK, tiny(tmp_path / "[red]x"), console=Console(file=shown, width=300), command="")
 
 
 def test_presets_and_changes():

@@ -1,14 +1,19 @@
 """The stages of the pipeline, each by itself, on a network without any training."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import reds_jax
 from reds_jax import models, pipeline
+from reds_jax.choice import METHODS, Subnetworks, check_budgets, choose_widths, for_method
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
-from reds_jax.pipeline import Subnetworks, choose_widths, for_method, scoring_batches
+from reds_jax.pipeline import scoring_batches
 from reds_jax.training import FitConfig
 
 
@@ -24,7 +29,7 @@ def falling(graph, dead=0):
     return {g.name: np.append(np.sort(rng.random(g.size - dead))[::-1], np.zeros(dead)) for g in graph.groups}
 
 
-@pytest.mark.parametrize("method", ["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dead", [0, 3])
 def test_widths_meet_their_budgets_nest_and_end_at_the_full_network(graph, method, dead):
     options = for_method(method, Subnetworks())
@@ -82,12 +87,59 @@ def test_scoring_batches_repeat_no_image_while_they_last():
     assert len(list(scoring_batches(data, batches=8, batch_size=30, seed=0))) == 8
 
 
-def test_a_rule_that_matches_nothing_is_refused_before_anything_is_scored():
+@settings(max_examples=60, deadline=None)
+@given(method=st.sampled_from(METHODS), budget=st.floats(0.004, 0.4), floor=st.floats(0, 0.6), step=st.sampled_from([1, 8, 48]),
+       memory=st.none() | st.integers(3_000, 40_000), cost=st.sampled_from(["true", "full_fan_in"]),
+       rules=st.sampled_from([(), ("conv:exclude",), ("conv:floor=0.9",)]), order=st.sampled_from(["joint", "top_down"]))
+def test_budgets_are_refused_before_the_first_step_if_and_only_if_they_cannot_be_met(graph, **options):
+    """What is said beforehand, from the costs alone, is what the solver says with the scores."""
+    method, budget, memory = options.pop("method"), options.pop("budget"), options.pop("memory")
+    chosen = for_method(method, Subnetworks(budgets=(budget, 0.5, 1.0), peak_memory_bytes=memory, **options))
+    said = []
+    for check in (lambda: check_budgets(graph, chosen, method), lambda: choose_widths(graph, falling(graph), chosen, method)):
+        try:
+            check()
+            said.append(None)
+        except InfeasibleError as error:
+            said.append((error.resource, error.smallest))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("changes", "options", "message"), [
+    ({}, {"budgets": (0.01, 1.0)}, "no allowed widths meet the capacity of 'macs'"),
+    ({}, {"peak_memory_bytes": 10}, "no allowed widths meet the capacity of 'peak_memory_bytes'"),
+    ({}, {"rules": ("stem:exclude",)}, "a rule matches no layer"),
+    ({"weights": (1.0, 2.0)}, {}, "one weight for each subnetwork; got 2"),
+    ({"sandwich": 3}, {}, "sandwich is out of range; got 3"),
+    ({"batch_size": 100}, {}, "the training split is smaller than a batch; got 60"),
+])
+def test_everything_is_refused_before_anything_is_scored(changes, options, message, tmp_path):
+    images = reds_jax.data.load("fashion_mnist", "synthetic", limit=60)
+    model, stages = models.build("dnn_s"), []
+    variables = model.init(jax.random.key(0), images.example())
+    with pytest.raises((InvalidArgumentError, InfeasibleError), match=message):
+        reds_jax.nest(model, variables, images, FitConfig(**{"epochs": 1, "batch_size": 10, **changes}), Subnetworks(**options),
+                      folder=tmp_path / "run", observe=lambda stage, found: stages.append(found))
+    assert stages == ["tracing the network"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_test_examples_are_looked_at_before_the_training_and_not_after_it():
     images = reds_jax.data.load("fashion_mnist", "synthetic", limit=60)
     model = models.build("dnn_s")
-    variables = model.init(jax.random.key(0), images.example())
-    stages = []
-    with pytest.raises(InvalidArgumentError, match="a rule matches no layer"):
-        reds_jax.nest(model, variables, images, FitConfig(epochs=1, batch_size=10), Subnetworks(rules=("stem:exclude",)),
-                      observe=lambda stage, found: stages.append(stage))
-    assert stages == []
+    test = reds_jax.data.Split(images.test.inputs, np.full(len(images.test), 12))
+    wrong = dataclasses.replace(images, test=test, class_names=None)
+    with pytest.raises(InvalidArgumentError, match="test targets"):
+        reds_jax.nest(model, model.init(jax.random.key(0), images.example()), wrong, FitConfig(epochs=1, batch_size=10),
+                      observe=lambda stage, found: None if isinstance(found, str) else pytest.fail(stage))
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"importance": "fisher"}, "unknown importance"), ({"value": "log"}, "unknown value"), ({"order": "up"}, "unknown order"),
+    ({"cost": "flops"}, "unknown cost"), ({"scoring_batches": 0}, "scoring_batches is out of range"),
+    ({"step": 0}, "step is out of range"), ({"floor": 1.5}, "floor is out of range"),
+    ({"peak_memory_bytes": 0}, "peak_memory_bytes is out of range"), ({"budgets": (0.5, 0.25)}, "not ascending"),
+])
+def test_options_of_the_subnetworks_are_checked_when_they_are_made(options, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        Subnetworks(**options)

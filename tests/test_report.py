@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -86,3 +87,39 @@ def test_the_console_shows_the_metric():
     assert out.getvalue().splitlines() == [
         "epoch 1: loss 1.5000, validation accuracy % 50.0 - (mean 50.00), 2.0 s  *",
         "epoch 1: loss 1.5000, validation mean absolute error K 0.5 - (mean 0.5), 2.0 s  *"]
+
+
+def test_names_from_outside_break_neither_a_row_nor_the_page_nor_a_picture(tmp_path):
+    """A bar would make a column, a line's end a row, a backtick would end the code, two dollars would be mathematics."""
+    metric = Metric("a|b\n[c](d) $x_$", "$|")
+    results = {**RESULTS, "command": "run --data '`a`|\n'", "groups": [{"name": "block|0*", "size": 8}],
+               "data": {**RESULTS["data"], "source": "npz:/a|b\n# <i>"}}
+    text = report.markdown(results, [method(metric)])
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 3
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {10}
+    assert "- command: `` run --data '`a`| ' ``" in text.splitlines()
+    assert "Channel groups: block\\|0\\* (8)." in text
+    assert "- data: npz:/a\\|b # \\<i>; 10 training" in text
+    assert "![a\\|b \\[c](d) $x_$ against true MACs](a_b_c_d_x.png)" in text
+    out = io.StringIO()
+    Console(file=out, width=200).print(report.metric_table([method(Metric("error", "[K]"))]))
+    assert "test error [K] at true MACs" in out.getvalue()
+    report.plot(tmp_path / "a.png", [method(metric)], title="$x_$")
+
+
+def test_what_takes_long_is_not_silent_where_there_is_no_terminal(monkeypatch):
+    """A line of its own when 30 s brought none, without control characters; a unit in brackets is no markup."""
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr("reds_jax.training.log.time.monotonic", lambda: now[0])
+    with Display(Console(file=out, width=150), Metric("error", "[K]"), 400, 0) as display:
+        for step in range(0, 100, 10):
+            now[0] += 11
+            display.steps({"epoch": 0, "step": step, "objective": 1.5, "metric": [0.25]})
+    assert out.getvalue().splitlines() == [
+        f"epoch 1: step {step} of 400, loss 1.500  error [K] 0.25" for step in (20, 50, 80)]
+    terminal = Console(file=io.StringIO(), width=150, force_terminal=True)
+    with Display(terminal, Metric("error", "[K]"), 400, 0) as display:
+        display.steps({"epoch": 0, "step": 10, "objective": 1.5, "metric": [0.25]})
+        display._bar.refresh()
+    assert "error [K] 0.25" in terminal.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]

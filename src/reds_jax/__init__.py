@@ -7,12 +7,13 @@ from reds_jax.lazy import exports
 if TYPE_CHECKING:
     from reds_jax import adapters, data, importance, knapsack, models, run, theory, training
     from reds_jax.adapters import adapt
+    from reds_jax.choice import Subnetworks
     from reds_jax.cost import width_problem
     from reds_jax.graph import ChannelGraph
     from reds_jax.graph.permute import permute
     from reds_jax.graph.trace import trace
     from reds_jax.network import NestedNetwork
-    from reds_jax.pipeline import Subnetworks, nest
+    from reds_jax.pipeline import nest
     from reds_jax.run.extract import Subnetwork, extract
     from reds_jax.slimmable import Slimmable
     from reds_jax.widths import Width, Widths
@@ -26,7 +27,7 @@ __getattr__ = exports(__name__, {
     "ChannelGraph": "reds_jax.graph", "permute": "reds_jax.graph.permute", "trace": "reds_jax.graph.trace",
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.run.extract"),
     **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"),
-    **dict.fromkeys(["Subnetworks", "nest"], "reds_jax.pipeline"),
+    "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline",
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",

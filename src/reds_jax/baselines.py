@@ -39,7 +39,7 @@ def uniform_widths(
 
     found: dict[float, tuple[int, ...]] = {}
     below = [int(c[0]) for c in choices]
-    budgets = tuple(number("a budget of MACs", budget, 0) for budget in several("macs", macs, "a number of MACs for each budget"))
+    budgets = tuple(number("a budget of MACs", b, 0) for b in several("macs", macs, "a number of MACs for each budget"))
     for budget in sorted(set(budgets)):
         if graph.macs(below) > budget:
             raise InfeasibleError("no uniform widths are that small", resource="macs", smallest=graph.macs(below),

@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,76 +27,20 @@ from rich.console import Console
 
 from reds_jax import importance
 from reds_jax.adapters import adapt
-from reds_jax.baselines import uniform_widths
-from reds_jax.checks import integer, number, one_of, several
-from reds_jax.cost import width_problem
+from reds_jax.choice import Choice, Method, Scores, Subnetworks, check_budgets, choose_widths, for_method
 from reds_jax.data import DataSet, StreamedData
-from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
-from reds_jax.knapsack import NestedSolution, WidthProblem, solve_nested
-from reds_jax.knapsack.exact import explain
-from reds_jax.layer_rules import LayerRule, check_rules
+from reds_jax.layer_rules import check_rules
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
 from reds_jax.training.fit import prepare
 
-Scores = dict[str, np.ndarray]
-Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
 Observer = Callable[[str, Any], None]
 """Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("metric", MethodResult).
 A stage that takes long is told in words (str) what begins."""
-
-
-@dataclass(frozen=True)
-class Subnetworks:
-    """How the subnetworks are chosen.
-
-    Args:
-        budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network.
-        importance: how units are scored, see `reds_jax.importance.score`.
-        scoring_batches: mini-batches of training data that the scores are computed on.
-        value: what the knapsack maximises: the product of the retained importance of all groups (log_retention), or the sum.
-        floor: smallest width of a group, as a fraction of it.
-        step: widths are multiples of this (4, 8 or 16 where kernels want it).
-        order: joint, or the paper's bottom_up or top_down.
-        cost: true MACs, or the paper's fixed full fan-in.
-        peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
-        rules: for single layers by path pattern, ``"block_*/conv:floor=0.5,multiple_of=8"`` or ``"stem:exclude"``; see
-            `reds_jax.layer_rules.LayerRule`.
-    """
-
-    budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    importance: importance.Method = "taylor"
-    scoring_batches: int = 100
-    value: Literal["log_retention", "sum"] = "log_retention"
-    floor: float = 0.25
-    step: int = 1
-    order: Literal["joint", "bottom_up", "top_down"] = "joint"
-    cost: Literal["true", "full_fan_in"] = "true"
-    peak_memory_bytes: int | None = None
-    rules: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        ascending = "distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0"
-        budgets = tuple(number("a budget", b, 0, 1, above=True) for b in several("budgets", self.budgets, ascending))
-        if not budgets or list(budgets) != sorted(set(budgets)):
-            raise InvalidArgumentError("the budgets are not ascending fractions of the full MACs", got=self.budgets,
-                                       allowed=ascending)
-        object.__setattr__(self, "budgets", budgets)
-        object.__setattr__(self, "rules", several("rules", self.rules, "rules for single layers"))
-        for name, allowed in (("importance", importance.METHODS), ("value", ("log_retention", "sum")),
-                              ("order", ("joint", "bottom_up", "top_down")), ("cost", ("true", "full_fan_in"))):
-            one_of(name, getattr(self, name), allowed)
-        integer("scoring_batches", self.scoring_batches, 1)
-        integer("step", self.step, 1)
-        number("floor", self.floor, 0, 1)
-        if self.peak_memory_bytes is not None:
-            integer("peak_memory_bytes", self.peak_memory_bytes, 1)
-        for rule in self.rules:
-            LayerRule.parse(rule)
 
 
 def scoring_batches(
@@ -113,15 +56,6 @@ def scoring_batches(
     for i in range(batches):
         taken = data.train.take(order[i * size : (i + 1) * size])
         yield taken.inputs, taken.targets
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Nested widths, ascending; ``solution`` is the solver's answer with its certificate, None for uniform widths."""
-
-    method: Method
-    widths: tuple[tuple[int, ...], ...]
-    solution: NestedSolution | None
 
 
 def nest(
@@ -191,36 +125,16 @@ def check(
 ) -> None:
     """Refuse all of `nest` that can be refused, before its first step: rules, budgets, options of the training, examples.
 
-    Whether the budgets can be met does not depend on the weights: every cost grows with the widths, so the smallest widths
-    that are allowed have to meet the smallest budget.
-
     Raises:
         InvalidArgumentError: an option that is not allowed, or examples that do not suit the model and the objective.
         InfeasibleError: no widths meet a budget; it names the resource and the smallest budget that could be met.
     """
     options = for_method(method, options)
     check_rules(graph, options.rules)
-    if method.startswith("uniform"):
-        choose_widths(graph, {}, options, method)
-    else:
-        problem, (smallest, *_) = _problem(graph, {g.name: np.ones(g.size) for g in graph.groups}, options)
-        costs = problem.costs(tuple(widths[0] for widths in problem.widths))
-        if any(costs[name] > limit for name, limit in smallest.items()):
-            raise explain(problem, smallest)
+    check_budgets(graph, options, method)
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
             sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
-
-
-def for_method(method: Method, options: Subnetworks) -> Subnetworks:
-    """The options with what a rival changes of them."""
-    changes: dict[str, dict[str, Any]] = {
-        "reds": {}, "uniform_sorted": {}, "uniform_unsorted": {}, "magnitude": {"importance": "l1"},
-        "paper": {"importance": "taylor", "value": "sum", "floor": 0.0, "order": "bottom_up"},
-    }
-    if method not in changes:
-        raise InvalidArgumentError("unknown method", got=method, allowed=", ".join(changes))
-    return replace(options, **changes[method])
 
 
 def score(
@@ -237,32 +151,6 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
     """The variables with the units of every group in descending order, and the scores in that order."""
     orders = descending(scores, graph)
     return permute(variables, graph, scores), {g.name: np.asarray(scores[g.name])[orders[g.name]] for g in graph.groups}
-
-
-def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds") -> Choice:
-    """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
-    if method.startswith("uniform"):
-        return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
-                                                   step=options.step, rules=options.rules)), None)
-    problem, limits = _problem(graph, sorted_scores, options)
-    solution = solve_nested(problem, limits, order=options.order)
-    widths = [s.widths for s in solution.solutions]
-    if options.budgets[-1] == 1.0 and options.peak_memory_bytes is None:
-        widths[-1] = problem.full_widths  # of equal values the solver takes the cheapest, and would drop dead units
-    return Choice(method, tuple(widths), solution)
-
-
-def _problem(
-    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks
-) -> tuple[WidthProblem, list[dict[str, float]]]:
-    """The width problem, and the capacities of each subnetwork."""
-    bounds: dict[str, float] = {}
-    if options.peak_memory_bytes is not None:
-        bounds["peak_memory_bytes"] = options.peak_memory_bytes
-    problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
-                            cost=options.cost, resources=("macs", *bounds), rules=options.rules)
-    full = problem.cost("macs", problem.full_widths)
-    return problem, [{"macs": int(b * full), **bounds} for b in options.budgets]
 
 
 def judge(

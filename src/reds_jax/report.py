@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
+from reds_jax.console import escape
 from reds_jax.errors import MetricError, MissingDependencyError
 from reds_jax.training.metric import Metric
 
@@ -86,7 +88,7 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or "unknown processor"
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -96,8 +98,8 @@ def _processor() -> str:
 def _commit() -> str:
     """The commit of the source tree, with ``-dirty`` if it has changes; "not a checkout" outside git."""
     try:
-        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
-                               cwd=Path(__file__).parent, check=False, timeout=10)
+        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True,
+                               encoding="utf-8", cwd=Path(__file__).parent, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "git is not available"
     return found.stdout.strip() or "not a checkout"
@@ -114,15 +116,31 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, default=plain) + "\n"
 
 
+def cell(text: str) -> str:
+    r"""Outside text within a line or a cell of Markdown: one line, and no mark-up.
+
+    >>> print(cell("a|b <c> [d]"))
+    a\|b \<c> \[d]
+    """
+    return re.sub(r"([\\`*|<\[])", r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """Outside text as code of Markdown, in as many backticks as it needs."""
+    marks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{marks}{space}{' '.join(text.splitlines())}{space}{marks}"
+
+
 def metric_table(methods: Sequence[MethodResult]) -> Table:
     """The metric of every method for the terminal."""
     metric = methods[0].metric
-    table = Table(title=f"test {metric.label} at true MACs %{_direction(metric)}")
+    table = Table(title=f"test {escape(metric.label)} at true MACs %{_direction(metric)}")
     table.add_column("method")
     for s in methods[0].subnetworks:
         table.add_column(f"{100 * s.budget:g} %", justify="right")
     for m in methods:
-        table.add_row(LABELS.get(m.method, m.method),
+        table.add_row(escape(LABELS.get(m.method, m.method)),
                       *(f"{metric.number(s.test_metric)} @ {100 * s.macs_fraction:.1f}" for s in m.subnetworks))
     return table
 
@@ -135,37 +153,39 @@ def _direction(metric: Metric) -> str:
 def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str:
     """report.md: what was run, on what, and the table."""
     data, run, metric = results["data"], results["environment"], methods[0].metric
-    lines = [f"# {results['title']}", ""]
+    name, unit = cell(metric.name), cell(metric.unit or metric.name)
+    lines = [f"# {cell(results['title'])}", ""]
     if data["synthetic"]:
         lines += ["**Synthetic stand-in.** The data are made from a seed. These figures say that the pipeline works; "
                   "they say nothing about real data.", ""]
     lines += [
-        f"- command: `{results['command']}`",
-        f"- data: {data['source']}; {data['train']} training, {data['validation']} validation, {data['test']} test examples "
-        f"(fingerprint {data['fingerprint'][:16]})",
-        f"- seed {results['seed']}, commit {run['commit']}, {run['machine']}, device {run['device']}, "
+        f"- command: {code(results['command'])}",
+        f"- data: {cell(data['source'])}; {data['train']} training, {data['validation']} validation, {data['test']} test "
+        f"examples (fingerprint {data['fingerprint'][:16]})",
+        f"- seed {results['seed']}, commit {run['commit']}, {cell(run['machine'])}, "
+        f"device {cell(run['device'])}, "
         f"jax {run['versions']['jax']}, flax {run['versions']['flax']}",
         f"- time: {results['seconds']:.0f} s in all",
-        f"- the network that it starts from: {metric.text(results['start']['test_metric'])} test {metric.name} "
-        f"({results['start']['how']})", "",
-        f"The test {metric.name} is read once, at the end; every choice was made on validation data.{_direction(metric)}", "",
-        "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | validation "
-        f"{metric.unit or metric.name} | test {metric.unit or metric.name} |",
+        f"- the network that it starts from: {cell(metric.text(results['start']['test_metric']))} test "
+        f"{name} ({cell(results['start']['how'])})", "",
+        f"The test {name} is read once, at the end; every choice was made on validation data.{_direction(metric)}", "",
+        "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | "
+        f"validation {unit} | test {unit} |",
         "|---|---:|---:|---:|---:|---:|---|---:|---:|",
     ]
     for m in methods:
         for s in m.subnetworks:
             lines.append(
-                f"| {LABELS.get(m.method, m.method)} | {100 * s.budget:g} % | {s.macs:,} | {100 * s.macs_fraction:.1f} | "
+                f"| {cell(LABELS.get(m.method, m.method))} | {100 * s.budget:g} % | {s.macs:,} | {100 * s.macs_fraction:.1f} | "
                 f"{s.param_bytes:,} | {s.peak_memory_bytes:,} | {' '.join(map(str, s.widths))} | "
                 f"{metric.number(s.validation_metric)} | {metric.number(s.test_metric)} |")
-    lines += ["", "Channel groups: " + ", ".join(f"{g['name']} ({g['size']})" for g in results["groups"]) + ".", ""]
+    lines += ["", "Channel groups: " + ", ".join(f"{cell(g['name'])} ({g['size']})" for g in results["groups"]) + ".", ""]
     for m in methods:
         if m.certificate is not None:
             proven = "proven optimal" if m.proven_optimal else "not proven optimal"
-            lines.append(f"{LABELS.get(m.method, m.method)}: certificate {m.certificate:.4f} of the separate optima, {proven} "
-                         f"jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
-    return "\n".join([*lines, "", f"![{metric.name} against true MACs]({metric.slug}.png)", ""])
+            lines.append(f"{cell(LABELS.get(m.method, m.method))}: certificate {m.certificate:.4f} of the separate optima, "
+                         f"{proven} jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
+    return "\n".join([*lines, "", f"![{name} against true MACs]({metric.slug}.png)", ""])
 
 
 def plot(path: Path, methods: Sequence[MethodResult], *, title: str, start: float | None = None) -> None:
@@ -189,9 +209,9 @@ def plot(path: Path, methods: Sequence[MethodResult], *, title: str, start: floa
                       color="C0" if i == 0 else f"C{i}", linewidth=2 if i == 0 else 1.2, zorder=10 - i,
                       label=LABELS.get(m.method, m.method))
         axes.set_xlabel("true MACs of one inference")
-        axes.set_ylabel(f"test {metric.label}{_direction(metric)}")
+        axes.set_ylabel(f"test {metric.label}{_direction(metric)}", parse_math=False)
         axes.set_xlim(left=0)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
         axes.legend(frameon=False, fontsize=8, loc="lower right" if metric.higher_is_better else "upper right")
         FigureCanvasAgg(figure)
         temporary = path.with_name(f".{path.name}.partial")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from reds_jax.checks import integer, number, one_of
+from reds_jax.choice import Subnetworks
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.pipeline import Subnetworks
 from reds_jax.training import Optimizer, Schedule
 from reds_jax.training.loss import WEIGHTS
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reds_jax.choice import Subnetworks
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import Task, main
 from reds_jax.models import load_ds_cnn
-from reds_jax.pipeline import Subnetworks
 
 TASK = Task(
     name="fashion_mnist",

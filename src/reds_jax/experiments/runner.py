@@ -18,6 +18,7 @@ from rich.console import Console
 
 from reds_jax import data as data_sets
 from reds_jax import models, pipeline, report
+from reds_jax.choice import Method
 from reds_jax.console import console, guard
 from reds_jax.data import DataSet
 from reds_jax.data.npz import read_npz
@@ -197,7 +198,7 @@ class _Run:
                         normalise=self.data.normalise)
         return one
 
-    def nest(self, method: pipeline.Method, variables: Any, stages: Stages) -> tuple[NestedNetwork, MethodResult]:
+    def nest(self, method: Method, variables: Any, stages: Stages) -> tuple[NestedNetwork, MethodResult]:
         """The stages of the pipeline, by one way of choosing the widths."""
         return pipeline.nest(self.model, variables, self.data, self.nested, self.experiment.subnetworks, method=method,
                              folder=self.experiment.output / f"nested_{method}", console=self.console, observe=stages.observe)

@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from reds_jax import pipeline, report
+from reds_jax import report
+from reds_jax.choice import Choice
 from reds_jax.console import escape
 from reds_jax.graph import ChannelGraph
 from reds_jax.report import MethodResult
@@ -35,7 +36,7 @@ class Stages:
                 self(stage, "what can be cut, what stays and why, and what it costs")
                 self._console.print(found.summary(), highlight=False, markup=False, soft_wrap=True)
             self.graph = found
-        elif isinstance(found, pipeline.Choice):
+        elif isinstance(found, Choice):
             assert self.graph is not None  # the groups come first
             self._console.print(_width_table(found, self.graph))
             if (solved := found.solution) is not None:
@@ -54,7 +55,7 @@ def _better_half(scores: np.ndarray) -> float:
     return float(scores[: len(scores) // 2].sum() / total) if total > 0 else 0.5
 
 
-def _width_table(choice: pipeline.Choice, graph: ChannelGraph) -> Table:
+def _width_table(choice: Choice, graph: ChannelGraph) -> Table:
     table = Table(title=f"widths: {report.LABELS[choice.method]}")
     for column in ("MACs", "true %", "parameters", "peak bytes", "widths"):
         table.add_column(column, justify="left" if column == "widths" else "right")

@@ -90,6 +90,7 @@ def run(options: Theory, *, console: Console, command: str = COMMAND) -> dict[st
         RedsError: if a case breaks a promise, which would be an error of the library.
         OSError: if the output cannot be written.
     """
+    console.print(f"{count_cases(options)} cases, into {escape(options.output)}", highlight=False, soft_wrap=True)
     begin, environment = time.monotonic(), report.environment()
     options.output.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

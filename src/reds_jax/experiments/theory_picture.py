@@ -11,6 +11,7 @@ from typing import Any
 from reds_jax.errors import MissingDependencyError
 from reds_jax.experiments.theory_cases import ADDITIVE, METHODS, SETTINGS
 from reds_jax.experiments.theory_exhaustive import RATIOS
+from reds_jax.report import cell, code
 
 COLOURS = {"bottom_up": "C0", "top_down": "C1", "best": "C2", "joint": "C3"}
 MARKERS = {"bottom_up": "^", "top_down": "v", "best": "o", "joint": "D"}
@@ -78,8 +79,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     run = results["environment"]
     lines = [
         "# Achieved and proved ratios of nested chains", "",
-        f"- command: `{results['command']}`",
-        f"- seed {results['seed']}, commit {run['commit']}, {run['machine']}, {results['seconds']:.0f} s", "",
+        f"- command: {code(results['command'])}",
+        f"- seed {results['seed']}, commit {run['commit']}, {cell(run['machine'])}, {results['seconds']:.0f} s", "",
         "A ratio is the value of a stage over its separate optimum; the total is the sum over the stages over the sum of the "
         "optima. Least and mean are over all cases of a row. *Proved* is the least ratio that the theorems promise for any of "
         "these cases; \"-\" where none does: for stages of the joint optimum, which may give up one stage for another, for "

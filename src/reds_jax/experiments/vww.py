@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reds_jax.choice import Subnetworks
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import Task, main
 from reds_jax.models import load_mlperf_mobilenet
-from reds_jax.pipeline import Subnetworks
 
 TASK = Task(
     name="vww",
