@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,3 +150,11 @@ def is_float(x: Any) -> bool:
 def float_arguments(call: Call) -> list[int]:
     """Which arguments of a custom derivative have a derivative."""
     return [i for i, x in enumerate(call.arguments) if is_float(x if isinstance(x, Value) else np.asarray(x.value))]
+
+
+def loop_counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Of the inputs of a scan, how many stay the same in each turn and how many are carried (grouped from jax 0.12 on)."""
+    if "ft_in" not in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carried, _ = (len(list(group)) for group in params["ft_in"].unpack())
+    return consts, carried

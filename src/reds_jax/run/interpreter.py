@@ -13,7 +13,7 @@ from jax import lax
 
 from reds_jax.errors import WidthError
 from reds_jax.graph.numbering import Numbering
-from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value, as_operation, float_arguments
+from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value, as_operation, float_arguments, loop_counts
 from reds_jax.run import operations
 from reds_jax.run.held import Held, Order
 from reds_jax.run.operations import aligned
@@ -98,7 +98,7 @@ class Narrow:
 
     def _scan(self, op: Operation, body: Body, ins: Sequence[Held]) -> Sequence[Held]:
         p = op.params
-        consts, carried = p["num_consts"], p["num_carry"]
+        consts, carried = loop_counts(p)
         arrays = [h.plain() for h in ins]
         start = [self.as_result(x, h, v).plain() for x, h, v in zip(
             op.inputs[consts : consts + carried], ins[consts : consts + carried], body.inputs[consts:], strict=False)]

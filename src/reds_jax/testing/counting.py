@@ -12,6 +12,7 @@ import numpy as np
 from jax.extend import core
 
 from reds_jax.lowering import lowering
+from reds_jax.program.flat import loop_counts
 
 _MOVES_NOTHING = {"reshape", "squeeze", "expand_dims", "transpose"}
 _COMPUTES = ("dot_general", "conv_general", "reduce_", "concatenate", "pad", "slice", "split", "rev", "arg", "scan", "gather",
@@ -74,7 +75,7 @@ def straight(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> Str
 
     def loop(eqn: Any, inputs: list[int | None], numbers: dict[Any, int]) -> Equation:
         """A loop as one equation; what it carries depends on the input as soon as anything does."""
-        body, consts, carried = eqn.params["jaxpr"].jaxpr, eqn.params["num_consts"], eqn.params["num_carry"]
+        body, (consts, carried) = eqn.params["jaxpr"].jaxpr, loop_counts(eqn.params)
         inside = {v: name(v) for k, (v, i) in enumerate(zip(body.invars, inputs, strict=True))
                   if i is not None or consts <= k < consts + carried}
         numbers.update({v: name(v) for v in eqn.outvars})

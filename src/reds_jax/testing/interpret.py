@@ -14,7 +14,7 @@ import numpy as np
 from jax.extend import core
 from numpy.lib.stride_tricks import sliding_window_view
 
-from reds_jax.program.flat import Body, Constant, Operation, Program, Value, opened
+from reds_jax.program.flat import Body, Constant, Operation, Program, Value, loop_counts, opened
 from reds_jax.program.read import flatten
 
 Hook = Callable[[Value, np.ndarray], np.ndarray]
@@ -72,7 +72,7 @@ def _run(operations: Iterable[Operation], values: dict[int, Any], hook: Hook | N
 def _scan(operation: Operation, body: Body, inputs: list[Any], hook: Hook | None) -> list[Any]:
     """A loop, turn by turn."""
     p = operation.params
-    consts, carried = p["num_consts"], p["num_carry"]
+    consts, carried = loop_counts(p)
     carry, turns = inputs[consts : consts + carried], []
     order = range(p["length"])[:: -1 if p["reverse"] else 1]
     for t in order:

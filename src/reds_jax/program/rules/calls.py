@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reds_jax.program.flat import Call, Operation, Value, float_arguments
+from reds_jax.program.flat import Call, Operation, Value, float_arguments, loop_counts
 from reds_jax.program.walk import AxesLabels, Rule, Walk, fixed
 
 
@@ -16,7 +16,7 @@ def scan(state: Walk, operation: Operation) -> Sequence[AxesLabels]:
     """
     p, body = operation.params, operation.body
     assert body is not None
-    consts, carried, length = p["num_consts"], p["num_carry"], p["length"]
+    (consts, carried), length = loop_counts(p), p["length"]
     labels = [state.of(x) for x in operation.inputs]
     for axes, x in zip(labels[consts + carried :], operation.inputs[consts + carried :], strict=True):
         state.pin(axes[0] if x.shape else None, operation, "is looped over")
