@@ -52,6 +52,14 @@ def as_users_write() -> Iterator[None]:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """For tests of what the library itself makes of other types than it says: they reach it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 _raises = pytest.raises
 
 
@@ -60,13 +68,13 @@ def _refused(expected: Any, **options: Any) -> Iterator[Any]:
     """`pytest.raises`; where the library is to refuse wrong arguments itself, they reach it unchecked."""
     kinds = expected if isinstance(expected, tuple) else (expected,)
     own = all(isinstance(kind, type) and issubclass(kind, RedsError) for kind in kinds)
-    checked = not jaxtyping.config.jaxtyping_disable
+    before = jaxtyping.config.jaxtyping_disable
     with _raises(expected, **options) as caught:
-        jaxtyping.config.update("jaxtyping_disable", own)
+        jaxtyping.config.update("jaxtyping_disable", before or own)
         try:
             yield caught
         finally:
-            jaxtyping.config.update("jaxtyping_disable", not checked)
+            jaxtyping.config.update("jaxtyping_disable", before)
 
 
 pytest.raises = _refused

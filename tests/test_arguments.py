@@ -30,6 +30,8 @@ from reds_jax.training import (
 )
 from reds_jax.widths import check_widths
 
+pytestmark = pytest.mark.usefixtures("as_users_write", "unchecked")
+
 
 class Net(nn.Module):
     """Two dense layers with batch norm between them."""

@@ -14,6 +14,8 @@ from adapter_checks import close
 from reds_jax.adapters import FunctionModel, PureModel, adapt
 from reds_jax.errors import InvalidArgumentError
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 VARIABLES = {"params": {"w": np.ones((3, 2), np.float32)}}
 

@@ -10,6 +10,8 @@ from adapter_checks import check_pure, check_switch, close, far, images
 from reds_jax.adapters import LinenModel, adapt
 from reds_jax.errors import InvalidArgumentError
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 
 def body(x, train):
     x = nn.Conv(8, (3, 3))(x)

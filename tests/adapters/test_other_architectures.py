@@ -24,6 +24,8 @@ from reds_jax.errors import InvalidArgumentError, RedsError
 from reds_jax.run import run, run_nested
 from reds_jax.training import FitConfig, TrainState, evaluate, fit, make_train_step, recalibrate
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 SIDE, CHANNELS, CLASSES, FEATURES, KERNEL = 4, 2, 3, 4, 3
 TRAINED = {"features": FEATURES, "kernel": KERNEL, "classes": CLASSES}
 OTHERS = {"a number of features": {"features": 3}, "a size of the kernels": {"kernel": 1},
