@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from reds_jax.models.layers import BatchNorm, Conv
 from reds_jax.slimmable import Slimmable
@@ -25,7 +26,7 @@ class CNN(nn.Module):
     hidden: int = 128
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray, *, train: bool = False) -> jax.Array:
         for i, (features, strides) in enumerate(zip(self.convolutions, ((1, 1), (2, 1)), strict=True)):
             x = Conv(features, (10, 4), strides, padding="VALID", name=f"conv_{i}")(x)
             x = nn.relu(BatchNorm(not train, name=f"conv_{i}_norm")(x))

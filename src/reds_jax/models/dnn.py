@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from reds_jax.slimmable import Slimmable
 
@@ -20,7 +21,7 @@ class DNN(nn.Module):
     features: tuple[int, ...]
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray) -> jax.Array:
         x = x.reshape(len(x), -1)
         for i, features in enumerate(self.features):
             x = nn.relu(nn.Dense(features, name=f"dense_{i}")(x))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from reds_jax.models.layers import BatchNorm, Conv, avg_pool, leaky_relu
 from reds_jax.slimmable import Slimmable
@@ -33,7 +34,7 @@ class DSCNN(nn.Module):
     activation: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray, *, train: bool = False) -> jax.Array:
         c = self.features
         x = Conv(c, self.kernel_size, self.strides, name="conv")(x)
         x = self.activation(BatchNorm(not train, name="conv_norm")(x))  # [N, H', W', C]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from reds_jax.checks import number
 from reds_jax.errors import InvalidArgumentError
@@ -34,7 +35,7 @@ class MobileNetV1(nn.Module):
     activation: Callable[[jax.Array], jax.Array] = leaky_relu
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray, *, train: bool = False) -> jax.Array:
         x = Conv(self.stem, (3, 3), (2, 2), use_bias=False, name="conv")(x)
         x = self.activation(BatchNorm(not train, name="conv_norm")(x))
         for i, (features, stride) in enumerate(self.blocks):

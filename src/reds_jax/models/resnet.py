@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from reds_jax.models.layers import BatchNorm, Conv
 from reds_jax.slimmable import Slimmable
@@ -23,7 +24,7 @@ class ResNet(nn.Module):
     features: tuple[int, ...] = (16, 32, 64)
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray, *, train: bool = False) -> jax.Array:
         x = Conv(self.features[0], (3, 3), name="conv")(x)
         x = nn.relu(BatchNorm(not train, name="conv_norm")(x))
         for i, features in enumerate(self.features):

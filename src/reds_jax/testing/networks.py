@@ -75,18 +75,18 @@ class RandomNet(nn.Module):
     ending: str = "none"
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
+    def __call__(self, x: Any, train: bool = False) -> tuple[Any, ...]:
         if self.normalise is not None:
             mean, deviation = (np.asarray(v, np.float32).reshape(*(1,) * (x.ndim - 1), -1) for v in self.normalise)
             x = (x - mean) / deviation
         x = self._run(self.trunk, x, train)
         return tuple(self._output(self._run(head, x, train)) for head in self.heads)
 
-    def _output(self, x: jax.Array) -> jax.Array:
+    def _output(self, x: Any) -> Any:
         layer = nn.Conv(self.outputs, (1, 1), kernel_init=ZEROS) if x.ndim == 4 else nn.Dense(self.outputs, kernel_init=ZEROS)
         return {"none": lambda x: x, "softmax": nn.softmax, "argmax": lambda x: jnp.argmax(x, -1)}[self.ending](layer(x))
 
-    def _run(self, layers: tuple[LayerSpec, ...], x: jax.Array, train: bool) -> jax.Array:
+    def _run(self, layers: tuple[LayerSpec, ...], x: Any, train: bool) -> Any:
         for layer in layers:
             x = self._layer(layer, x, train)
             if layer.norm or layer.kind == "norm":
@@ -95,7 +95,7 @@ class RandomNet(nn.Module):
             x = ACTIVATIONS[layer.act](x)
         return x
 
-    def _layer(self, spec: LayerSpec, x: jax.Array, train: bool) -> jax.Array:
+    def _layer(self, spec: LayerSpec, x: Any, train: bool) -> Any:
         match spec.kind:
             case "conv" | "depthwise":
                 groups = x.shape[-1] if spec.kind == "depthwise" else spec.groups
@@ -118,7 +118,7 @@ class RandomNet(nn.Module):
             case _:
                 return _moved(spec, x)
 
-    def _joined(self, spec: LayerSpec, x: jax.Array, train: bool) -> jax.Array:
+    def _joined(self, spec: LayerSpec, x: Any, train: bool) -> Any:
         inputs = [x] * len(spec.parts)
         if spec.kind == "split":
             inputs = jnp.array_split(x, len(spec.parts), -1)
@@ -131,7 +131,7 @@ class RandomNet(nn.Module):
         return sum(branches[1:], branches[0])
 
 
-def _moved(spec: LayerSpec, x: jax.Array) -> jax.Array:
+def _moved(spec: LayerSpec, x: Any) -> Any:
     """Layers without parameters."""
     match spec.kind:
         case "max_pool":
