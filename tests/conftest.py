@@ -52,7 +52,7 @@ def as_users_write() -> Iterator[None]:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unchecked() -> Iterator[None]:
     """For tests of what the library itself makes of other types than it says: they reach it."""
     jaxtyping.config.update("jaxtyping_disable", True)
