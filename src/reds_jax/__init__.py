@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from reds_jax.pipeline import nest
     from reds_jax.run.extract import Subnetwork, extract
     from reds_jax.slimmable import Slimmable
-    from reds_jax.version import __version__
+    from reds_jax.version import __version__ as __version__
     from reds_jax.widths import Width, Widths
 
 __all__ = [
-    "ChannelGraph", "NestedNetwork", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "__version__", "adapt",
-    "adapters", "data", "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training",
-    "width_problem",
+    "ChannelGraph", "NestedNetwork", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt", "adapters", "data",
+    "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training", "width_problem",
 ]
 
 __getattr__ = exports(__name__, {

@@ -29,14 +29,12 @@ def vww_data(spec: str | None = None, *, resolution: int | None = None, seed: in
     """Person / no person, images uint8 [N, R, R, 3].
 
     Args:
-        spec: where the images come from:
-            ``synthetic`` (the default): scenes rendered from the seed, see ``scenes``; nothing is read.
-            ``folder:DIR``: a COCO folder, train2017 and val2017 (the test) or one of them, see ``coco``; or folders by class,
-                ``person`` and ``no_person``, at once or in ``train``, ``val``, ``test``. What is not there is parted off by
-                the hash of the names (of what is one part, 20 % test); a file that cannot be read is skipped and named in
-                the source.
-            ``npz:FILE``: see ``npz``; ``x, y`` are parted 20 % test, ``validation`` of the rest.
-            ``tfds[:DIR]``: Wake Vision as prepared by TFDS (train_quality, validation, test).
+        spec: where the images come from. ``synthetic`` (the default): scenes rendered from the seed, see ``scenes``; nothing is
+            read. ``folder:DIR``: a COCO folder, train2017 and val2017 (the test) or one of them, see ``coco``; or folders by
+            class, ``person`` and ``no_person``, at once or in ``train``, ``val``, ``test``. What is not there is parted off by
+            the hash of the names (of what is one part, 20 % test); a file that cannot be read is skipped and named in the
+            source. ``npz:FILE``: see ``npz``; ``x, y`` are parted 20 % test, ``validation`` of the rest. ``tfds[:DIR]``: Wake
+            Vision as prepared by TFDS (train_quality, validation, test).
         resolution: pixels a side, 96 by default; images of files are squashed to it.
         seed: the scenes, or what is parted off and drawn under a limit; a non-negative integer.
         limit: at most so many images a split.
