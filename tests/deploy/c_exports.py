@@ -18,6 +18,7 @@ from reds_jax.deploy.c import arena, source
 from reds_jax.deploy.c import export as c99
 from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
 from reds_jax.deploy.lowering.program import Program
+from reds_jax.widths import Widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=No
              for k in range(runs.subnetworks)]
     emitter = source.Emitter(quantized or program, plans, name)
     made = Made(folder, program, quantized)
-    facts = c99._facts(emitter, program, widths or [_NoWidths()] * program.subnetworks, dtype)
+    facts = c99._facts(emitter, program, widths or [Widths.of({})] * program.subnetworks, dtype)
     answers = [made.expected(k, x[:2]) for k in range(program.subnetworks)]
     c99._write(folder, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
     return made
@@ -60,10 +61,6 @@ def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=No
 
 def make_case(case: Case, dtype: str, folder: Path, name: str = "reds") -> Made:
     return make(case.program, case.x, dtype, folder, widths=case.widths, name=name)
-
-
-class _NoWidths:
-    groups = ()
 
 
 class Compiled(HostNetwork):
