@@ -26,6 +26,8 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.testing import LayerSpec, RandomNet
 from reds_jax.testing import strategies as draws
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 DTYPES = ("float32", "int8")
 NETWORKS = ("dnn_s", "cnn", "ds_cnn", "mobilenet_relu6", "mobilenet", "resnet8", "resnet")
 

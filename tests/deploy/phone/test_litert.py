@@ -17,6 +17,8 @@ from reds_jax.errors import InvalidArgumentError, MissingDependencyError
 from reds_jax.models.dnn import DNN
 from reds_jax.testing import strategies as draws
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="the package ai-edge-litert is not installed")
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 

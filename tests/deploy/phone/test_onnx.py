@@ -19,6 +19,8 @@ from reds_jax.models.dnn import DNN
 from reds_jax.network import NestedNetwork
 from reds_jax.testing import strategies as draws
 
+pytestmark = pytest.mark.usefixtures("as_users_write")
+
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
