@@ -1,4 +1,4 @@
-"""What holds for every test: types and shapes are checked at run time, and arrays are not promoted without a word."""
+"""With REDS_CHECK_TYPES=1 types and shapes are checked at run time, and arrays are not promoted without a word."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,16 +16,19 @@ import optax
 import pytest
 from jaxtyping import install_import_hook
 
+CHECKING = os.environ.get("REDS_CHECK_TYPES") == "1"
 UNCHECKED = {"theory"}  # Fractions and sets, no array; its tests would take a third longer
 PACKAGE = find_spec("reds_jax")
 assert PACKAGE is not None
 CHECKED = sorted({module.name for module in iter_modules(PACKAGE.submodule_search_locations)} - UNCHECKED)
-install_import_hook([f"reds_jax.{name}" for name in CHECKED], "type_checker.check")
+if CHECKING:
+    install_import_hook([f"reds_jax.{name}" for name in CHECKED], "type_checker.check")
 
 from reds_jax.errors import RedsError  # noqa: E402 (behind the hook)
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
+if CHECKING:
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +42,8 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
+if CHECKING:
+    optax.tree.bias_correction = _promoting(optax.tree.bias_correction)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,9 @@ def as_users_write() -> Iterator[None]:
     jax.config.update("jax_numpy_rank_promotion", "allow")
     jax.config.update("jax_numpy_dtype_promotion", "standard")
     yield
-    jax.config.update("jax_numpy_rank_promotion", "raise")
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    if CHECKING:
+        jax.config.update("jax_numpy_rank_promotion", "raise")
+        jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="module")
@@ -77,4 +82,5 @@ def _refused(expected: Any, **options: Any) -> Iterator[Any]:
             jaxtyping.config.update("jaxtyping_disable", before)
 
 
-pytest.raises = _refused
+if CHECKING:
+    pytest.raises = _refused

@@ -1,7 +1,8 @@
-"""Types and shapes are checked in every test, and nothing is promoted: the checks themselves."""
+"""With REDS_CHECK_TYPES=1 types and shapes are checked in every test, and nothing is promoted: the checks themselves."""
 
 import importlib
 import inspect
+import os
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ ROOT = Path(reds_jax.__file__).parent
 MODULES = sorted(".".join(("reds_jax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
                  for path in ROOT.rglob("*.py") if path.name != "__main__.py")
 UNRESOLVED = {"reds_jax.graph.summary": "ChannelGraph"}  # an import circle
+
+
+pytestmark = pytest.mark.skipif(os.environ.get("REDS_CHECK_TYPES") != "1", reason="types are checked with REDS_CHECK_TYPES=1")
 
 
 @pytest.mark.parametrize(("labels", "why"), [

@@ -201,5 +201,5 @@ def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repair
     assert good[0] == ruined[0] > 0.95
     assert good[1] > 0.9
     assert good[2] > 0.75
-    assert ruined[1] < good[1] - 0.1
+    assert ruined[1] < good[1] - 0.05  # of 1000 examples: the standard error is 0.01
     assert ruined[2] < good[2] - 0.25

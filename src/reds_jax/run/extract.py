@@ -29,6 +29,7 @@ class Subnetwork(PureModel):
         widths: what it is cut to.
         structure: the tree of the full variables.
         shapes: of the full variables.
+        small: shapes of the variables that it is called with.
 
     >>> # subnetwork, small = extract(model, variables, graph, widths)
     >>> # subnetwork.apply(small, x)  equals  run(model, variables, x, widths)[0]
@@ -37,8 +38,8 @@ class Subnetwork(PureModel):
     model: PureModel
     widths: Widths
     structure: Hashable
-    shapes: tuple[tuple[tuple[int, ...], Any], ...]  # of the full variables
-    small: Shapes  # of its own
+    shapes: tuple[tuple[tuple[int, ...], Any], ...]
+    small: Shapes
 
     def __call__(self, variables: Variables, inputs: Any, *, train: bool = False, dropout: bool | None = None,
                  key: jax.Array | None = None) -> tuple[Any, Any]:
