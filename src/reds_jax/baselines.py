@@ -52,7 +52,7 @@ def uniform_widths(
         for i in np.argsort(-(low * sizes - np.array(widths)), kind="stable"):
             wider = list(widths)
             wider[i] = int(choices[i][choices[i] > widths[i]].min(initial=choices[i][-1]))
-            if graph.macs(wider) <= budget:
+            if widths[i] <= low * sizes[i] and graph.macs(wider) <= budget:  # not where the budget below has filled already
                 widths = wider
         found[budget] = tuple(below := widths)
     return [found[b] for b in budgets]
