@@ -72,6 +72,7 @@ def lean(code: str, *arguments: str, kept: tuple[str, ...] = LEAN) -> subprocess
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_whole_path_needs_nothing_that_it_does_not_use(tmp_path):
     script = Path(__file__).with_name("whole_path.py")
     done = lean("sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')", str(script), str(tmp_path))

@@ -184,6 +184,7 @@ def test_wrong_options_are_named():
         recalibrate(model, variables, (1.0,), images[:0], key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repairs_them(optimised, quiet):
     model, widths = tiny_cnn(16, kernel=(3, 3), blocks=2), (1.0, 0.5, 0.25)
     train, validation = examples(2000, noise=30), examples(1000, 1, noise=30)

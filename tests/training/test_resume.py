@@ -57,6 +57,7 @@ def uninterrupted(tmp_path_factory, compile_as_users_do):
     return folder, killed_run.run(folder)
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, cache, tmp_path):
     reference, expected = uninterrupted
     for more, ending in ((1, signal.SIGKILL), (6, signal.SIGTERM), (4, signal.SIGKILL)):  # when so many more lines are there

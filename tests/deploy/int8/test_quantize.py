@@ -48,6 +48,7 @@ def check(quantized, x: np.ndarray) -> None:
         assert max(excess, default=0) <= 0, list(zip([op.name for op in quantized.program.operations], excess, strict=True))
 
 
+@pytest.mark.slow
 @many(60)
 @given(st.data())
 def test_every_layer_is_as_exact_as_its_grid_allows(data: st.DataObject) -> None:
