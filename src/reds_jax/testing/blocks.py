@@ -83,7 +83,7 @@ class Attention(nn.Module):
         return layer(x.reshape(n, h * w, channels)).reshape(n, h, w, channels)
 
 
-def shuffle(x: Any, groups: int) -> jax.Array | np.ndarray:
+def shuffle(x: Any, groups: int) -> Any:
     """Channel c of group g moves to place ``c * groups + g`` (Zhang et al. 2018, arXiv 1707.01083)."""
     *positions, channels = x.shape
     return x.reshape(*positions, groups, channels // groups).swapaxes(-1, -2).reshape(x.shape)
