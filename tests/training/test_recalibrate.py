@@ -189,7 +189,7 @@ def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repair
     model, widths = tiny_cnn(16, kernel=(3, 3), blocks=2), (1.0, 0.5, 0.25)
     train, validation = examples(2000, noise=30), examples(1000, 1, noise=30)
     optimizer = Optimizer(schedule=Schedule(learning_rate=1e-2))
-    config = FitConfig(epochs=8, batch_size=50, steps_per_dispatch=40, optimizer=optimizer)
+    config = FitConfig(epochs=8, batch_size=50, steps_per_dispatch=40, optimizer=optimizer, seed=1)
     result = fit(model, initial(model), widths, train, validation, config, console=quiet)
 
     def accuracies(stats):
@@ -202,5 +202,5 @@ def test_the_full_statistics_ruin_the_small_subnetworks_and_recalibration_repair
     assert good[0] == ruined[0] > 0.95
     assert good[1] > 0.9
     assert good[2] > 0.75
-    assert ruined[1] < good[1] - 0.05  # of 1000 examples: the standard error is 0.01
+    assert ruined[1] < good[1] - 0.1
     assert ruined[2] < good[2] - 0.25
