@@ -32,8 +32,9 @@ def tiny(output, **changes) -> Experiment:
     return Experiment(**{**options, **changes})
 
 
+SECOND = tiny(Path("second"), preset="smoke")
 TASK = Task("fashion_mnist", "a tiny run", {"first": Network("DS-CNN", "vision_ds_cnn_s"),
-                                            "second": Network("CNN", "cnn_s", presets={"smoke": tiny(Path("second"), preset="smoke")})},
+                                            "second": Network("CNN", "cnn_s", presets={"smoke": SECOND})},
             {"quick": tiny(Path("unused")), "smoke": tiny(Path("first"), preset="smoke")})
 
 
