@@ -41,3 +41,10 @@ def _chirp(kind: int, samples: int, rng: np.random.Generator) -> np.ndarray:
     height, slope = 250 * 2.0 ** ((kind - 2) // 3 + rng.uniform(-0.15, 0.15)), ((kind - 2) % 3 - 1) * 0.5
     tone = np.sin(2 * np.pi * height * (seconds - middle) * (1 + slope * (seconds - middle) / (2 * length)) + rng.uniform(0, 6))
     return (noise + envelope * tone * rng.uniform(1500, 6000)).astype(np.int16)
+
+
+def chirp_noise(seed: int) -> np.ndarray:
+    """Four seconds of noise whose power falls with the frequency, int16 [64000], as the recordings of a room."""
+    spectrum = np.fft.rfft(np.random.default_rng((seed, KINDS)).standard_normal(4 * RATE))
+    sound = np.fft.irfft(spectrum / np.sqrt(1 + np.arange(len(spectrum))))
+    return np.round(sound / np.abs(sound).max() * 16000).astype(np.int16)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, InvalidArgumentError
+from .clip_augment import ClipAugment
 from .mfcc import MFCC
 from .npz import npz_class_names, read_npz
 from .parting import split_off
@@ -25,7 +26,7 @@ _GROUPS = ("fold", "speaker", "group")
 
 def of_clips(
     x: Any, y: Any, groups: Any, *, test_groups: Collection[Any], validation_groups: Collection[Any],
-    class_names: Sequence[str] = CLASS_NAMES, normalise: MFCC | None = None, features: bool = False,
+    class_names: Sequence[str] = CLASS_NAMES, normalise: MFCC | None = None, features: bool = False, noise: Any = None,
     source: str = "clips in memory",
 ) -> DataSet:
     """Clips or features as a data set whose splits have no group in common; what is in no other split is for training.
@@ -39,6 +40,8 @@ def of_clips(
         class_names: one per class.
         normalise: what the network reads of a waveform; by default ``MFCC()``, 49 x 10.
         features: compute them once, here, instead of in each step: less work, but no augmentation of the waveforms.
+        noise: recordings [M] one behind the other, of the type of x, which the augmentation "shift_noise" adds; None: it only
+            shifts.
         source: where the clips come from, for the report.
 
     Raises:
@@ -60,11 +63,12 @@ def of_clips(
     if empty := [name for name, rows in parts.items() if not rows.any()]:
         raise DataError("a split has no clip", got=", ".join(empty), hint="Name other groups for validation and test.")
     train, validation, test = (Split(x[rows], y[rows]) for rows in parts.values())
-    return clip_data(train, validation, test, class_names=class_names, mfcc=mfcc, features=features, source=source)
+    return clip_data(train, validation, test, class_names=class_names, mfcc=mfcc, features=features, noise=noise,
+                     source=source)
 
 
 def clip_data(train: Split, validation: Split, test: Split, *, class_names: Sequence[str], mfcc: MFCC, features: bool = False,
-              source: str, synthetic: bool = False) -> DataSet:
+              noise: Any = None, source: str, synthetic: bool = False) -> DataSet:
     """The data set of three splits of clips or of features; the arguments are those of `of_clips`."""
     read: MFCC | None = mfcc
     splits = [train, validation, test]
@@ -73,7 +77,8 @@ def clip_data(train: Split, validation: Split, test: Split, *, class_names: Sequ
     elif features:
         read, source = None, f"{source}; features of {mfcc.window_ms} ms every {mfcc.stride_ms} ms"
         splits = [Split(features_of(s.inputs, mfcc), s.targets) for s in splits]
-    return DataSet("speech_commands", splits[0], splits[1], splits[2], tuple(map(str, class_names)), read, source, synthetic)
+    return DataSet("speech_commands", splits[0], splits[1], splits[2], tuple(map(str, class_names)), read, source, synthetic,
+                   {} if read is None else {"shift_noise": ClipAugment(noise)})
 
 
 def features_of(x: np.ndarray, mfcc: MFCC) -> np.ndarray:
@@ -94,7 +99,7 @@ def check_clips(x: np.ndarray, y: np.ndarray, mfcc: MFCC, name: str = "the clips
 
 
 def npz_clips(path: str | Path, *, validation: float, test: float, seed: int, mfcc: MFCC) -> DataSet:
-    """The clips of an .npz: ``x, y`` as `of_clips` takes them, and as far as there are ``fold`` (or ``speaker``), class_names.
+    """The clips of an .npz: ``x, y``, and as far as there are ``fold`` or ``speaker``, ``noise``, class_names: see `of_clips`.
 
     With groups, ``test_groups`` and ``validation_groups`` of the file say which are for what; without these two, groups are
     drawn by the seed until a split has its share of the clips. Without groups the clips are parted by the seed, class by class.
@@ -105,21 +110,22 @@ def npz_clips(path: str | Path, *, validation: float, test: float, seed: int, mf
     arrays = read_npz(path)
     if missing := {"x", "y"} - set(arrays):
         raise DataError(f"{path} lacks {' and '.join(sorted(missing))}", got=sorted(arrays), allowed="x, y; fold or speaker")
-    x, y, names = arrays["x"], arrays["y"], npz_class_names(path, CLASS_NAMES)
+    x, y, noise, names = arrays["x"], arrays["y"], arrays.get("noise"), npz_class_names(path, CLASS_NAMES)
     check_clips(x, y, mfcc, f"x in {path}")
     found, source = [name for name in _GROUPS if name in arrays], f"clips from {path}"
     try:
         if not found:
             rest, tested = split_off(Split(x, y), test, seed)
             train, held = split_off(rest, validation / (1 - test), seed + 1)
-            return clip_data(train, held, tested, class_names=names, mfcc=mfcc, source=f"{source}, parted by seed {seed}")
+            return clip_data(train, held, tested, class_names=names, mfcc=mfcc, noise=noise,
+                             source=f"{source}, parted by seed {seed}")
         groups = arrays[found[0]]
         if {"test_groups", "validation_groups"} <= set(arrays):
             chosen = [arrays[f"{part}_groups"].ravel().tolist() for part in ("test", "validation")]
         else:
             chosen = drawn_groups(groups, (test, validation), seed)
         return of_clips(x, y, groups, test_groups=chosen[0], validation_groups=chosen[1], class_names=names, normalise=mfcc,
-                        source=f"{source}, parted by {found[0]}")
+                        noise=noise, source=f"{source}, parted by {found[0]}")
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

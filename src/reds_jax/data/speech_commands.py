@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..checks import one_of
 from ..errors import InvalidArgumentError
-from .chirps import render_chirps
+from .chirps import chirp_noise, render_chirps
 from .clips import CLASS_NAMES, clip_data, npz_clips
 from .images import parse_spec
 from .mfcc import MFCC
@@ -44,7 +44,8 @@ def speech_commands_data(spec: str | None = None, *, resolution: int | None = No
     else:
         train, held, test = (Split(*render_chirps(min(count, limit or count), seed=seed, stream=i))
                              for i, count in enumerate(CHIRPS.values()))
-        found = clip_data(train, held, test, class_names=CLASS_NAMES, mfcc=mfcc, synthetic=True,
+        found = clip_data(train, held, test, class_names=CLASS_NAMES, mfcc=mfcc, synthetic=True, noise=chirp_noise(seed),
                           source=f"chirps in place of words, seed {seed}")
     train, held, test = (at_most(part, limit, seed) for part in found.splits.values())
-    return DataSet(found.name, train, held, test, found.class_names, found.normalise, found.source, found.synthetic)
+    return DataSet(found.name, train, held, test, found.class_names, found.normalise, found.source, found.synthetic,
+                   found.augmentations)
