@@ -28,7 +28,8 @@ class Training:
         schedule: cosine (down to 0 over all epochs), constant, or piecewise (equal parts of the run, one per learning rate).
         learning_rates: one number, or for piecewise one per part.
         warmup: share of the run over which the cosine schedule first rises from 0.
-        augment: random changes of the training images, on the device.
+        augment: random changes of the training examples, on the device: flips, shifts and rotations are for images, shift_noise
+            (100 ms, recorded noise) is for sound.
         patience: stop after so many epochs without a better mean validation metric; never by default.
     """
 
@@ -38,7 +39,7 @@ class Training:
     schedule: Literal["cosine", "constant", "piecewise"] = "cosine"
     learning_rates: tuple[float, ...] = (1e-3,)
     warmup: float = 0.0
-    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate"] = "none"
+    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate", "shift_noise"] = "none"
     patience: int | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ class Experiment:
 
     Args:
         preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
+        network: one of those that the description names; by default the first.
         data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.
@@ -114,6 +116,7 @@ class Experiment:
     """
 
     preset: Preset = "quick"
+    network: str | None = None
     data: str | None = None
     resolution: int | None = None
     limit: int | None = None
