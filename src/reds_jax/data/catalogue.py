@@ -4,11 +4,13 @@ from functools import partial
 
 from ..checks import integer, number
 from ..errors import InvalidArgumentError
+from .image_folder import image_folder_data
 from .images import IMAGE_SETS, image_data
 from .source import DataSet, Loader
 from .vww import vww_data
 
-LOADERS: dict[str, Loader] = {"vww": vww_data, **{name: partial(image_data, name) for name in IMAGE_SETS}}
+LOADERS: dict[str, Loader] = {"vww": vww_data, **{name: partial(image_data, name) for name in IMAGE_SETS},
+                              "image_folder": image_folder_data}
 """Every data set of images by name; each loader takes the options of ``load``."""
 
 
@@ -17,7 +19,7 @@ def load(name: str, spec: str | None = None, *, resolution: int | None = None, s
     """The data set ``name`` from the place ``spec``.
 
     Args:
-        name: "vww", "fashion_mnist" or "cifar10".
+        name: "vww", "fashion_mnist", "cifar10", or "image_folder" for any images in folders by class.
         spec: ``synthetic``, ``tfds[:DIR]``, ``folder:DIR`` or ``npz:FILE``; None for the default of the data set.
         resolution: pixels a side; None for the data set's own (96 for vww).
         seed: chooses validation images, images under a limit, and what is rendered.

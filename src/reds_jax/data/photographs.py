@@ -1,7 +1,7 @@
 """Photographs in files: read with Pillow as a viewer shows them, skips counted and named, parted by the hash of their names."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file by its name, with its class: 1 = person.
+    """An image file by its name, with its class.
 
     Args:
         name: below ``place``; what its part of the data is drawn by.
@@ -87,6 +87,44 @@ def parted(files: Sequence[LabelledFile], shares: Sequence[float], seed: int) ->
         raise DataError("there are too few images to part them", got=f"{len(files)}, parted {[len(part) for part in parts]}",
                         hint="Give more images, or another seed.")
     return parts
+
+
+Parts = Mapping[str, Sequence[LabelledFile]]
+"""Files by part: "all", or "train", "validation", "test" as far as there are."""
+
+
+def train_validation_test(parts: Parts, validation: float, seed: int) -> list[list[LabelledFile]]:
+    """The files of train, validation and test, of one to three parts; what is not there is parted off by the hash of the names.
+
+    Args:
+        parts: one to three; of two, "test" or else "validation" is the test.
+        validation: the share that is parted off train; of a single part 20 % are the test.
+        seed: of the hash.
+
+    Raises:
+        InvalidArgumentError: the share is not in (0, 1). DataError: there are too few files.
+    """
+    if not 0 < validation < 1:
+        raise InvalidArgumentError("the fraction to split off is out of range", got=validation, allowed="in (0, 1)")
+    if len(parts) == 1:
+        (files,) = parts.values()
+        return parted(files, (0.8 * (1 - validation), 0.8 * validation, 0.2), seed)
+    if len(parts) == 2:
+        test = parts["test" if "test" in parts else "validation"]
+        rest = parts["train" if "train" in parts else "validation"]
+        return [*parted(rest, (1 - validation, validation), seed), list(test)]
+    return [list(parts[name]) for name in ("train", "validation", "test")]
+
+
+def read_parts(parts: Parts, resolution: int, *, seed: int, limit: int | None, validation: float
+               ) -> tuple[tuple[Split, Split, Split], str]:
+    """The images of `train_validation_test`, at most ``limit`` of each, and what a report says of those that were skipped."""
+    groups = train_validation_test(parts, validation, seed)
+    read = [read_images(chosen(group, limit, seed), resolution) for group in groups]
+    skipped = [line for _, lines in read for line in lines]
+    train, held, test = (split for split, _ in read)
+    total = len(skipped) + sum(len(split) for split in (train, held, test))
+    return (train, held, test), f"; skipped {len(skipped)} of {total} images: {named(skipped)}" if skipped else ""
 
 
 def read_images(files: Sequence[LabelledFile], resolution: int) -> tuple[Split, list[str]]:

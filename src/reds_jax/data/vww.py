@@ -10,7 +10,7 @@ from .coco import coco_parts
 from .images import normalisation, parse_spec
 from .npz import npz_splits
 from .parting import at_most
-from .photographs import chosen, named, parted, read_images
+from .photographs import read_parts
 from .resize import resize
 from .scenes import render_scenes
 from .source import DataSet
@@ -18,6 +18,8 @@ from .split import Split
 from .tfds_source import data_sources, gather
 
 CLASS_NAMES = ("no person", "person")
+FOLDERS = {"no_person": 0, "non_person": 0, "not_person": 0, "person": 1}
+"""The classes by the names of their folders."""
 SCENES = {"train": 5000, "validation": 1000, "test": 1000}
 """How many scenes are rendered for each split."""
 WAKE_VISION_LIMIT = 50_000
@@ -87,29 +89,18 @@ def _photographs(
     """Train, validation and test of a folder, and what the report says of it."""
     if path is None:
         raise InvalidArgumentError("the folder of images is not named", got="folder", allowed="folder:DIR")
-    if not 0 < validation < 1:
-        raise InvalidArgumentError("the fraction to split off is out of range", got=validation, allowed="in (0, 1)")
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise DataError("there is no folder of images", got=str(folder))
     parts = coco_parts(folder)
     source = f"Visual Wake Words by the 0.5 % rule from COCO 2017 in {path}" if parts else f"person / no person from {path}"
-    parts = parts or class_folders(folder)
-    if len(parts) == 1:
-        (files,) = parts.values()
-        groups = parted(files, (0.8 * (1 - validation), 0.8 * validation, 0.2), seed)
-    elif len(parts) == 2:
-        test = parts["test" if "test" in parts else "validation"]
-        rest = parts["train" if "train" in parts else "validation"]
-        groups = [*parted(rest, (1 - validation, validation), seed), test]
-    else:
-        groups = [parts[name] for name in ("train", "validation", "test")]
-    read = [read_images(chosen(group, limit, seed), side) for group in groups]
-    skipped = [line for _, lines in read for line in lines]
-    if skipped:
-        source += f"; skipped {len(skipped)} of {len(skipped) + sum(len(s) for s, _ in read)} images: {named(skipped)}"
-    train, held, test = (split for split, _ in read)
-    return (train, held, test), source
+    parts = parts or class_folders(folder, FOLDERS)
+    if not parts:
+        raise DataError("the folder has neither annotations of COCO nor folders by class", got=str(folder),
+                        allowed="annotations/instances_train2017.json or ..._val2017.json with the images; person/ and "
+                                "no_person/; or these two in train/, val/, test/")
+    splits, skipped = read_parts(parts, side, seed=seed, limit=limit, validation=validation)
+    return splits, source + skipped
 
 
 def _wake_vision(data_dir: str | None, side: int, limit: int | None) -> tuple[Split, Split, Split]:
