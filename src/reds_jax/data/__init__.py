@@ -2,6 +2,7 @@
 
 from .catalogue import LOADERS, load
 from .images import image_data
+from .mfcc import MFCC
 from .normalise import Normalise, read
 from .parting import at_most, split_off
 from .resize import resize
@@ -10,5 +11,5 @@ from .split import Split
 from .stream import Stream, StreamedData
 from .vww import vww_data
 
-__all__ = ["LOADERS", "DataSet", "Loader", "Normalise", "Split", "Stream", "StreamedData", "at_most", "image_data", "load",
-           "read", "resize", "split_off", "vww_data"]
+__all__ = ["LOADERS", "MFCC", "DataSet", "Loader", "Normalise", "Split", "Stream", "StreamedData", "at_most", "image_data",
+           "load", "read", "resize", "split_off", "vww_data"]

@@ -96,6 +96,7 @@ class Experiment:
 
     Args:
         preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
+        network: one of those that the description names; by default the first.
         data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.
@@ -114,6 +115,7 @@ class Experiment:
     """
 
     preset: Preset = "quick"
+    network: str | None = None
     data: str | None = None
     resolution: int | None = None
     limit: int | None = None
