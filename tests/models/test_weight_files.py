@@ -87,7 +87,7 @@ def write_new(path: Path, weights: Arrays) -> None:
         file.create_group("layers/activation/vars").attrs["name"] = "activation"
         for layer, arrays in layers(weights).items():
             kind = layer if layer in VARIABLES else layer.rpartition("_")[0]
-            for k, variable in enumerate(VARIABLES[kind]):
+            for k, variable in enumerate(v for v in VARIABLES[kind] if v in arrays):
                 file.create_dataset(f"layers/{layer}/vars/{k}", data=arrays[variable])
 
 
@@ -108,10 +108,26 @@ def test_files_of_keras(tmp_path: Path, keras_weights: Arrays) -> None:
     equal(read_weights(tmp_path / "w.hdf5"), keras_weights)
     write_new(tmp_path / "n.weights.h5", keras_weights)
     equal(read_weights(tmp_path / "n.weights.h5"), keras_weights)
-    with zipfile.ZipFile(tmp_path / "n.keras", "w") as archive:
-        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": []}}))
-        archive.write(tmp_path / "n.weights.h5", "model.weights.h5")
-    equal(read_weights(tmp_path / "n.keras"), keras_weights)
+    few = {name: a for name, a in keras_weights.items() if name != "batch_normalization_1/gamma"}
+    config = {"class_name": "BatchNormalization", "config": {"name": "batch_normalization_1", "scale": False, "center": True}}
+    write_new(tmp_path / "f.weights.h5", few)
+    for name, described, expected in (("n", [], keras_weights), ("f", [config], few)):
+        with zipfile.ZipFile(tmp_path / f"{name}.keras", "w") as archive:
+            whole = {"class_name": "Sequential", "config": {"name": "s", "layers": described}}
+            archive.writestr("config.json", json.dumps(whole))
+            archive.write(tmp_path / f"{name}.weights.h5", "model.weights.h5")
+        equal(read_weights(tmp_path / f"{name}.keras"), expected)
+
+
+def test_layers_of_a_kind_are_numbered_by_their_names_where_all_have_numbers(tmp_path: Path) -> None:
+    """A graph of layers is saved in the order of its depths, and Keras numbers them as they were made."""
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for name in ("dense_10", "dense_9", "dense_8"):
+            file.create_dataset(f"{name}/{name}/kernel:0", data=np.full((2, 2), int(name[6:])))
+            file[name].attrs["weight_names"] = [f"{name}/kernel:0"]
+        file.attrs["layer_names"] = ["dense_10", "dense_9", "dense_8"]
+    assert {name: a[0, 0] for name, a in read_weights(tmp_path / "w.h5").items()} == \
+        {"dense/kernel": 8, "dense_1/kernel": 9, "dense_2/kernel": 10}
 
 
 @pytest.mark.slow
