@@ -18,7 +18,7 @@ from reds_jax.data.sheet import contact_sheet
 from reds_jax.data.source import DataSet
 from reds_jax.data.tfds_builder import prepare_vww
 from reds_jax.options import read_options
-from reds_jax.training.arrays import write_bytes
+from reds_jax.whole_file import write_bytes
 
 MOST_ROWS = 40
 """Of how many classes the numbers are shown one by one."""

@@ -41,7 +41,7 @@ def prepare_vww(folder: str | Path, data_dir: str | Path, *, resolution: int = 9
         MissingDependencyError: TFDS or Pillow is not installed.
     """
     integer("resolution", resolution, 1)
-    tfds: Any = import_tfds()
+    tfds = import_tfds()
     with needs("PIL", "writing images"):
         from PIL import Image
     parts, _ = folder_parts(Path(folder).expanduser())
@@ -60,7 +60,7 @@ def prepare_vww(folder: str | Path, data_dir: str | Path, *, resolution: int = 9
             png.seek(0)
             yield file.name, {"image": png, "label": file.label, "filename": file.name}
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg,misc]
         def _info(self) -> Any:
             features = {"image": tfds.features.Image(shape=(resolution, resolution, 3), encoding_format="png"),
                         "label": tfds.features.ClassLabel(names=CLASS_NAMES), "filename": tfds.features.Text()}
