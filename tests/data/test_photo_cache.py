@@ -68,8 +68,21 @@ def test_what_was_read_is_not_read_again(place: Path, tmp_path: Path, reads: lis
     assert len(reads) == 60
     check(place, cache, resolution=5)
     assert len(reads) == 120
+    check(place, cache)
+    assert len(reads) == 120
     check(place, None)
     assert len(reads) == 180
+
+
+def test_files_of_several_folders_keep_their_order(place: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for k in range(4):
+        Image.new("RGB", (9, 7), (100 + k, 0, 0)).save(other / f"{k}.png")
+    mixed = [file for pair in zip(files(place, range(4)), files(other, range(4)), strict=True) for file in pair]
+    for _ in range(2):
+        split, _ = read_images(mixed, 4, cache=tmp_path / "cache")
+        assert split.images[:, 0, 0, 0].tolist() == [0, 100, 1, 101, 2, 102, 3, 103]
 
 
 def test_a_file_that_changed_is_read_again(place: Path, tmp_path: Path, reads: list[str]) -> None:

@@ -1,9 +1,9 @@
 """Photographs that were read once, kept at their resolution: a reading that is stopped goes on, and the next one is quick.
 
 The cache is a folder for every folder of photographs and resolution. In it the images lie in 128 parts by the hash of their
-names, so that another seed, limit or share of validation finds those that it has in common. Every image is kept with the size and
-the time of its file: one that was changed is read again. A part is written whole or not at all, and one that is damaged is made
-anew. Labels are not kept: they come from the annotations, by their rule, at every reading.
+names, so that another seed, limit or share of validation finds those that it has in common. Every image is kept with the size
+and the time of its file: one that was changed is read again. A part is written whole or not at all, and one that is damaged is
+made anew. Labels are not kept: they come from the annotations, by their rule, at every reading.
 """
 
 from __future__ import annotations
