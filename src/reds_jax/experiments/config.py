@@ -28,7 +28,8 @@ class Training:
         schedule: cosine (down to 0 over all epochs), constant, or piecewise (equal parts of the run, one per learning rate).
         learning_rates: one number, or for piecewise one per part.
         warmup: share of the run over which the cosine schedule first rises from 0.
-        augment: random changes of the training images, on the device.
+        augment: random changes of the training examples, on the device: flips, shifts and rotations are for images, shift_noise
+            (100 ms, recorded noise) is for sound.
         patience: stop after so many epochs without a better mean validation metric; never by default.
     """
 
@@ -38,7 +39,7 @@ class Training:
     schedule: Literal["cosine", "constant", "piecewise"] = "cosine"
     learning_rates: tuple[float, ...] = (1e-3,)
     warmup: float = 0.0
-    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate"] = "none"
+    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate", "shift_noise"] = "none"
     patience: int | None = None
 
     def __post_init__(self) -> None:

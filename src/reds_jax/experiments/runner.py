@@ -152,9 +152,9 @@ class _Run:
     def config(self, options: Training, **more: Any) -> FitConfig:
         steps = options.epochs * (len(self.data.train) // options.batch_size)
         return FitConfig(
-            epochs=options.epochs, batch_size=options.batch_size, optimizer=options.build(steps), augment=options.augment,
-            patience=options.patience, seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches,
-            **more)
+            epochs=options.epochs, batch_size=options.batch_size, optimizer=options.build(steps),
+            augment=self.data.augmentations.get(options.augment, options.augment), patience=options.patience,
+            seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches, **more)
 
     def initial(self, network: Network) -> tuple[Any, str]:
         """What training starts from, or the trained network that is imported; and how the network comes about."""
