@@ -19,7 +19,6 @@ from reds_jax import models, pipeline, report
 from reds_jax.choice import Method
 from reds_jax.console import console, guard
 from reds_jax.data import DataSet
-from reds_jax.data.npz import read_npz
 from reds_jax.errors import DataError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.experiments.folder import RunFolder
@@ -88,14 +87,14 @@ def _run(
         jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
     say("data", f"reading {task.name} ({experiment.data or 'from its default place'})")
     data = data_sets.load(task.name, experiment.data, resolution=experiment.resolution, seed=experiment.seed,
-                          limit=experiment.limit, normalise=chosen.normalise)
+                          limit=experiment.limit, normalise=experiment.normalise or chosen.normalise)
     say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} examples, "
                 f"{data.form}" + (" (a synthetic stand-in)" if data.synthetic else ""))
     folder.check_data(data.fingerprint, data.source)
     architecture = {"name": chosen.architecture, "arguments": dict(chosen.arguments)}
     runner = _Run(experiment, models.build(chosen.architecture, chosen.arguments), data, console)
     say("check", "the options, the examples, and whether the budgets can be met")
-    initial, how = runner.initial(task.name, chosen)
+    initial, how = runner.initial(chosen)
     runner.check(initial)
     folder.accept(data.fingerprint)
 
@@ -157,11 +156,11 @@ class _Run:
             augment=self.data.augmentations.get(options.augment, options.augment), patience=options.patience,
             seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches, **more)
 
-    def initial(self, task: str, network: Network) -> tuple[Any, str]:
+    def initial(self, network: Network) -> tuple[Any, str]:
         """What training starts from, or the trained network that is imported; and how the network comes about."""
         weights, prefix = self.experiment.pretrained, self.experiment.pretrained_prefix
         if weights is not None:
-            return _import(task, network, weights, prefix), f"the arrays {prefix}* of {weights.name}"
+            return _import(self.model, self.data.example(), network, weights, prefix)
         variables: Any = self.model.init(jax.random.key(self.experiment.seed), self.data.example())
         return variables, f"trained for {self.experiment.pretrain.epochs} epochs"
 
@@ -202,11 +201,12 @@ class _Run:
                              folder=self.experiment.output / f"nested_{method}", console=self.console, observe=stages.observe)
 
 
-def _import(task: str, network: Network, path: Path, prefix: str) -> Any:
-    """Variables from an .npz of a trained network."""
-    if network.import_weights is None:
-        raise DataError(f"{task} has no importer of weights of {network.title}", got=str(path), hint="Leave --pretrained out.")
-    arrays = {name.removeprefix(prefix).lstrip("/"): a for name, a in read_npz(path).items() if name.startswith(prefix)}
+def _import(model: nn.Module, example: Any, network: Network, path: Path, prefix: str) -> tuple[Any, str]:
+    """Variables from a file of a trained network, and what it had of them."""
+    weights = models.read_weights(path)
+    arrays = {name.removeprefix(prefix).lstrip("/"): a for name, a in weights.items() if name.startswith(prefix)}
     if not arrays:
         raise DataError(f"no array in {path} starts with {prefix!r}", hint="Give --pretrained-prefix as the file names it.")
-    return network.import_weights(arrays)
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0), example))
+    variables, match = models.import_variables(arrays, like, network.import_weights)
+    return variables, f"{prefix}* of {path.name}: {match}"
