@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve_nested
 from reds_jax.knapsack.exact import explain
+from reds_jax.knapsack.values import check_gamma
 from reds_jax.layer_rules import LayerRule
 
 Scores = dict[str, np.ndarray]
+Value = Literal["ces", "log_retention", "sum"]
 Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
 METHODS: tuple[Method, ...] = ("reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude")
 
@@ -43,7 +45,8 @@ class Subnetworks:
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     importance: importance.Method = "taylor"
     scoring_batches: int = 100
-    value: Literal["log_retention", "sum"] = "log_retention"
+    value: Value = "log_retention"
+    gamma: float = 2.0
     floor: float = 0.25
     step: int = 1
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
@@ -59,9 +62,10 @@ class Subnetworks:
                                        allowed=ascending)
         object.__setattr__(self, "budgets", budgets)
         object.__setattr__(self, "rules", several("rules", self.rules, "rules for single layers"))
-        for name, allowed in (("importance", importance.METHODS), ("value", ("log_retention", "sum")),
+        for name, allowed in (("importance", importance.METHODS), ("value", get_args(Value)),
                               ("order", ("joint", "bottom_up", "top_down")), ("cost", ("true", "full_fan_in"))):
             one_of(name, getattr(self, name), allowed)
+        check_gamma(self.gamma)
         integer("scoring_batches", self.scoring_batches, 1)
         integer("step", self.step, 1)
         number("floor", self.floor, 0, 1)
@@ -110,8 +114,8 @@ def _problem(
     bounds: dict[str, float] = {}
     if options.peak_memory_bytes is not None:
         bounds["peak_memory_bytes"] = options.peak_memory_bytes
-    problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
-                            cost=options.cost, resources=("macs", *bounds), rules=options.rules)
+    problem = width_problem(graph, sorted_scores, value=options.value, gamma=options.gamma, floor=options.floor,
+                            step=options.step, cost=options.cost, resources=("macs", *bounds), rules=options.rules)
     full = problem.cost("macs", problem.full_widths)
     return problem, [{"macs": int(b * full), **bounds} for b in options.budgets]
 
