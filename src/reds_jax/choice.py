@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from reds_jax import importance
-from reds_jax.baselines import uniform_widths
+from reds_jax.baselines import live_uniform_widths
 from reds_jax.checks import integer, number, one_of, several
 from reds_jax.cost import width_problem
 from reds_jax.errors import InvalidArgumentError
@@ -20,8 +20,8 @@ from reds_jax.layer_rules import LayerRule
 
 Scores = dict[str, np.ndarray]
 Value = Literal["ces", "log_retention", "sum"]
-Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
-METHODS: tuple[Method, ...] = ("reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude")
+Method = Literal["reds", "uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude"]
+METHODS: tuple[Method, ...] = ("reds", "uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Choice:
 def for_method(method: Method, options: Subnetworks) -> Subnetworks:
     """The options with what a rival changes of them."""
     changes: dict[str, dict[str, Any]] = {
-        "reds": {}, "uniform_sorted": {}, "uniform_unsorted": {}, "magnitude": {"importance": "l1"},
+        "reds": {}, "uniform_sorted": {}, "uniform_live": {}, "uniform_unsorted": {}, "magnitude": {"importance": "l1"},
         "paper": {"importance": "taylor", "value": "sum", "floor": 0.0, "order": "bottom_up"},
     }
     one_of("method", method, METHODS)
@@ -97,8 +97,9 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds") -> Choice:
     """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
     if method.startswith("uniform"):
-        return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
-                                                   step=options.step, rules=options.rules)), None)
+        live = sorted_scores if method == "uniform_live" else {}
+        return Choice(method, tuple(live_uniform_widths(graph, live, [int(b * graph.macs()) for b in options.budgets],
+                                                        step=options.step, rules=options.rules)), None)
     problem, limits = _problem(graph, sorted_scores, options)
     solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
