@@ -10,6 +10,7 @@ import pytest
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.experiments import runner
 from reds_jax.experiments.cifar10 import TASK, import_resnet8
+from reds_jax.experiments.task_run import import_network
 from reds_jax.models import build, load_mlperf_resnet8
 from reds_jax.training.arrays import flatten
 
