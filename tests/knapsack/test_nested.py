@@ -313,10 +313,10 @@ def test_a_subnetwork_alone_is_solve():
 
 @pytest.mark.parametrize("power", [2, 40])
 def test_the_joint_optimum_is_told_from_a_start_beside_a_ruinous_width(power):
-    """Values -(8 / n)^power: at 40 one unit is worth -8^40, and the start three times as little as the optimum."""
+    """Values -(8 / n)^power: at 40 one unit is worth -8^40, and the start loses three times what the optimum does."""
     chain = WidthProblem.chain(scores=[[1] * 8] * 3, pair_macs=[0, 1, 1], unit_macs=[1] * 3)
-    problem = WidthProblem(chain.groups, chain.widths, tuple(Table((g,), -((8.0 / np.arange(1, 9)) ** power)) for g in range(3)),
-                           chain.resources)  # fmt: skip
+    worth = -((8.0 / np.arange(1, 9)) ** power)
+    problem = WidthProblem(chain.groups, chain.widths, tuple(Table((g,), worth) for g in range(3)), chain.resources)
     limits = [{"macs": 40.0}, {"macs": 80.0}]
     bounds = [solve(problem, limit).bound for limit in limits]
     best = solve_nested(problem, limits, exact_joint=True)
