@@ -20,7 +20,8 @@ from reds_jax.choice import Subnetworks
 from reds_jax.errors import CheckpointError, DataError, InfeasibleError, InvalidArgumentError
 from reds_jax.experiments import fashion_mnist, runner, vww
 from reds_jax.experiments.config import Experiment, Nested, Training
-from reds_jax.experiments.runner import Task, main, parse, run
+from reds_jax.experiments.runner import main, parse, run
+from reds_jax.experiments.task import Network, Task
 from reds_jax.training.owner import LOCK
 
 
@@ -31,7 +32,10 @@ def tiny(output, **changes) -> Experiment:
     return Experiment(**{**options, **changes})
 
 
-TASK = Task("fashion_mnist", "a tiny run", "vision_ds_cnn_s", {}, {"quick": tiny("unused")})
+SECOND = tiny(Path("second"), preset="smoke")
+TASK = Task("fashion_mnist", "a tiny run", {"first": Network("DS-CNN", "vision_ds_cnn_s"),
+                                            "second": Network("CNN", "cnn_s", presets={"smoke": SECOND})},
+            {"quick": tiny(Path("unused")), "smoke": tiny(Path("first"), preset="smoke")})
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +136,7 @@ def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, 
     ({"subnetworks": Subnetworks(rules=("stem:exclude",))}, "a rule matches no layer"),
     ({"pretrain": Training(batch_size=500)}, "the training split is smaller than a batch"),
     ({"nested": Nested(batch_size=500)}, "the training split is smaller than a batch"),
-    ({"pretrained": Path("weights.npz")}, "has no importer of weights"),
+    ({"pretrained": Path("weights.npz")}, "no such file of weights"),
 ])
 def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monkeypatch, changes, message):
     monkeypatch.setattr(runner, "fit", lambda *arguments, **options: pytest.fail("it trains"))
@@ -189,6 +193,18 @@ def test_presets_and_changes():
     assert changed.nested.batch_size == fashion_mnist.TASK.presets["smoke"].nested.batch_size
 
 
+def test_the_network_is_an_option():
+    """Its own presets come before those of the task; an unknown one is refused with the names that there are."""
+    assert parse(TASK, ["--preset", "smoke"]) == TASK.presets["smoke"]
+    second = parse(TASK, ["--network", "second", "--preset=smoke"])
+    assert (second.network, second.output) == ("second", Path("second"))
+    assert parse(TASK, ["--network=second"]) == dataclasses.replace(TASK.presets["quick"], network="second")
+    assert TASK.network(second.network).architecture == "cnn_s"
+    for argv in (["--network", "third"], ["--network=third"]):
+        with pytest.raises(InvalidArgumentError, match="unknown network; got 'third'; allowed: first, second"):
+            parse(TASK, argv)
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--preset", "fast"], ["preset", "quick", "smoke", "paper"]),
     (["--rivals", "random"], ["uniform_sorted", "magnitude"]),
@@ -223,7 +239,7 @@ def test_pretrained_weights_that_do_not_fit(tmp_path):
     np.savez(tmp_path / "weights.npz", **{"net/a": np.ones(2)})
     options = tiny(tmp_path / "run", pretrained=tmp_path / "weights.npz", pretrained_prefix="other/")
     with pytest.raises(DataError, match="no array in .* starts with 'other/'"):
-        run(Task("fashion_mnist", "t", "vision_ds_cnn_s", {}, {}, models.load_ds_cnn), options,
+        run(Task("fashion_mnist", "t", {"n": Network("n", "vision_ds_cnn_s", {}, models.load_ds_cnn)}, {}), options,
             console=Console(quiet=True), command="")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from reds_jax import models
 from reds_jax.adapters import PureModel
-from reds_jax.data import Normalise
+from reds_jax.data import MFCC, Normalise
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.models.converted import rows_by_position
 from reds_jax.training import load_model, save_model
@@ -73,12 +73,10 @@ def check_module(saved: dict[str, Any], digest: str, folder: str, strict: bool) 
 def save_network(folder: Path, params: Any, batch_stats: tuple[Any, ...], saved: Description) -> None:
     """Write variables and description."""
     variables = {"params": params, **{f"batch_stats_{k}": s for k, s in enumerate(batch_stats) if s}}
-    scale = saved.normalise
     save_model(folder, variables, {
         "architecture": saved.architecture, "widths": [{"groups": w.groups} for w in saved.widths], "macs": list(saved.macs),
         "example": _to_json(saved.example), "module": saved.module,
-        "normalise": {"mean": scale.mean, "std": scale.std} if isinstance(scale, Normalise)
-        else None if scale is None else {"function": getattr(scale, "__name__", type(scale).__name__)},
+        "normalise": _scale_to_json(saved.normalise),
         "class_names": None if saved.class_names is None else list(saved.class_names), "notes": saved.notes})
 
 
@@ -112,10 +110,19 @@ def _description(meta: dict[str, Any], where: str, normalise: Callable[[Any], An
         if "function" in scale:
             raise CheckpointError(f"{where} reads its inputs by a function, which a file cannot hold", got=scale["function"],
                                   hint="Pass normalise=..., the function that it was trained with.")
-        normalise = Normalise(tuple(scale["mean"]), tuple(scale["std"]))
+        normalise = MFCC(**scale["mfcc"]) if "mfcc" in scale else Normalise(tuple(scale["mean"]), tuple(scale["std"]))
     names, example = meta.get("class_names"), meta.get("example")
     return Description(meta.get("architecture"), widths, tuple(meta["macs"]), None if example is None else _from_json(example),
                        normalise, None if names is None else tuple(names), meta.get("module"), notes)
+
+
+def _scale_to_json(scale: Callable[[Any], Any] | None) -> Any:
+    """How inputs are read as JSON: a mean and a standard deviation, the settings of an MFCC, or the name of a function."""
+    if isinstance(scale, Normalise):
+        return {"mean": scale.mean, "std": scale.std}
+    if isinstance(scale, MFCC):
+        return {"mfcc": asdict(scale)}
+    return None if scale is None else {"function": getattr(scale, "__name__", type(scale).__name__)}
 
 
 def _to_json(example: Any) -> Any:

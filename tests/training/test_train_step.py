@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import LOSS, WIDTHS
-from training_nets import examples, initial, tiny_dnn
+from training_nets import LOSS, WIDTHS, examples, initial, tiny_dnn
 
 from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.training import Objective, TrainState, make_train_step, nested_loss, subnetwork_weights

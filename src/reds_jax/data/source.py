@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,8 @@ class DataSet:
         class_names: of a classification, one per class; labels index it. None for any other task.
         normalise: inputs as the model reads them, applied on the device: `Normalise`, or any hashable function. None: uint8
             becomes ``x / 255``, anything else stays.
+        augmentations: random changes of training inputs that need these data, by name, such as noise recorded with them:
+            (key, inputs) -> inputs, see `reds_jax.training.make_train_step`.
         source: where the data come from, one line for the report.
         synthetic: True if the data are made up, so that no figure on them says anything about real ones.
 
@@ -44,6 +46,7 @@ class DataSet:
     normalise: Callable[[Any], Any] | None = None
     source: str = "arrays in memory"
     synthetic: bool = False
+    augmentations: Mapping[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part, split in self.splits.items():
@@ -116,6 +119,8 @@ class DataSet:
                     named = "" if array.dtype == np.uint8 and not path and kind == "inputs" else f" {kind}/{path} {array.dtype}"
                     digest.update(f"{part} {array.shape}{named}".encode())
                     digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        for name, augmentation in sorted(self.augmentations.items()):
+            digest.update(f"{name} {augmentation!r}".encode())
         return digest.hexdigest()
 
     def describe(self) -> str:

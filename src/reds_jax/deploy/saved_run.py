@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from reds_jax import data as data_sets
@@ -41,14 +40,14 @@ class SavedRun:
         examples = min(CALIBRATION, there) if examples is None else examples
         if not 1 <= examples <= there:
             raise InvalidArgumentError("so many training examples cannot calibrate", got=examples, allowed=f"1 to {there}")
-        images = self.data.train.images[:examples]
-        return [self.data.read(images[i : i + batch]) for i in range(0, len(images), batch)]
+        inputs = self.data.train.inputs[:examples]
+        return [self.data.read(inputs[i : i + batch]) for i in range(0, len(inputs), batch)]
 
     def test_batches(self, batch: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Normalised test inputs with their labels."""
         split = self.data.test
         for i in range(0, len(split), batch):
-            yield self.data.read(split.images[i : i + batch]), split.labels[i : i + batch]
+            yield self.data.read(split.inputs[i : i + batch]), split.labels[i : i + batch]
 
 
 def read(folder: str | Path, *, data: str | None = None, other_data: bool = False) -> SavedRun:
@@ -73,15 +72,15 @@ def read(folder: str | Path, *, data: str | None = None, other_data: bool = Fals
                               hint="Give the folder that --output named; it has config.json and model/.") from error
     network = NestedNetwork.load(folder / "model")
     found = data_sets.load(task, data, **drawn)
-    example = jnp.zeros((1, *found.shape), jnp.float32)
+    if network.normalise is not None:
+        found = replace(found, normalise=network.normalise)
+    example = found.example()
     shapes = jax.eval_shape(network.model.init, jax.random.key(0), example)
     if jax.tree.map(lambda a: a.shape, shapes["params"]) != jax.tree.map(lambda a: a.shape, network.params):
-        raise DataError("the images do not fit the network of the run", got=found.shape,
+        raise DataError("the examples do not fit the network of the run", got=found.shape,
                         hint="Give the data set and the resolution that the run was trained with.")
     if not other_data:
         _check_fingerprint(folder, config, found)
-    if network.normalise is not None:
-        found = replace(found, normalise=network.normalise)
     return SavedRun(network, trace(network.model, network.variables(0), example), found)
 
 

@@ -28,7 +28,8 @@ class Training:
         schedule: cosine (down to 0 over all epochs), constant, or piecewise (equal parts of the run, one per learning rate).
         learning_rates: one number, or for piecewise one per part.
         warmup: share of the run over which the cosine schedule first rises from 0.
-        augment: random changes of the training images, on the device.
+        augment: random changes of the training examples, on the device: flips, shifts and rotations are for images, shift_noise
+            (100 ms, recorded noise) is for sound.
         patience: stop after so many epochs without a better mean validation metric; never by default.
     """
 
@@ -38,7 +39,7 @@ class Training:
     schedule: Literal["cosine", "constant", "piecewise"] = "cosine"
     learning_rates: tuple[float, ...] = (1e-3,)
     warmup: float = 0.0
-    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate"] = "none"
+    augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate", "shift_noise"] = "none"
     patience: int | None = None
 
     def __post_init__(self) -> None:
@@ -96,13 +97,17 @@ class Experiment:
 
     Args:
         preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
+        network: one of those that the description names; by default the first.
         data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.
         seed: of everything that is random.
+        normalise: how pixels are read: standard (mean 0, std 1 over the training images) or unit (x / 255); by default as the
+            network or the data set asks for. A trained network needs what it was trained with.
         output: folder of the run; a run that was stopped there goes on from its last checkpoint, with the same options (but
             further rivals may be added).
-        pretrained: an .npz with the arrays of a trained network to start from, instead of training one.
+        pretrained: a file with the arrays of a trained network to start from, instead of training one: .npz, .h5 or .keras of
+            Keras, .tflite in floats, or the folder of a checkpoint of orbax.
         pretrained_prefix: only the arrays whose names start so, for example mlcommons/vww_96/.
         subnetworks: how the widths are chosen.
         pretrain: training of the full network.
@@ -114,10 +119,12 @@ class Experiment:
     """
 
     preset: Preset = "quick"
+    network: str | None = None
     data: str | None = None
     resolution: int | None = None
     limit: int | None = None
     seed: int = 0
+    normalise: Literal["standard", "unit"] | None = None
     output: Path = Path("runs")
     pretrained: Path | None = None
     pretrained_prefix: str = ""

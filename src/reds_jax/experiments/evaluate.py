@@ -20,7 +20,7 @@ from reds_jax import data as data_sets
 from reds_jax import report
 from reds_jax.console import console, escape, guard
 from reds_jax.data import DataSet
-from reds_jax.errors import CheckpointError, DataError
+from reds_jax.errors import CheckpointError, DataError, InvalidArgumentError
 from reds_jax.network import NestedNetwork
 from reds_jax.options import read_options
 from reds_jax.training import Evaluation, evaluate
@@ -103,16 +103,20 @@ def _config(folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def check_fits(network: NestedNetwork, data: DataSet) -> None:
-    """The images have the shape that the network reads, and there are as many classes as it has outputs.
+    """What the network reads of the data has the shape of its inputs, and there are as many classes as it has outputs.
 
     Raises:
         DataError: otherwise; it has both.
     """
-    known = network.example
-    if known is not None and known.shape[1:] != data.shape:
-        raise DataError("the images have another shape than the network reads", got=list(data.shape),
-                        allowed=str(list(known.shape[1:])), hint="Give data of the kind that the run was trained on.")
-    example = network.read(data.train.images[:1])
+    known, hint = network.example, "Give data of the kind that the run was trained on."
+    try:
+        example = network.read(data.train.inputs[:1])
+    except InvalidArgumentError as error:
+        raise DataError("the data have another shape than the network reads", got=data.form, allowed=error.allowed,
+                        hint=hint) from error
+    if known is not None and known.shape[1:] != example.shape[1:]:
+        raise DataError("the data have another shape than the network reads", got=list(example.shape[1:]),
+                        allowed=str(list(known.shape[1:])), hint=hint)
     outputs = jax.eval_shape(lambda x: network.apply(0, x), example).shape[-1]
     if outputs != data.classes:
         raise DataError("the data have another number of classes than the network has outputs", got=data.classes,

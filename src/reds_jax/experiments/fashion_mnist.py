@@ -12,16 +12,14 @@ from pathlib import Path
 
 from reds_jax.choice import Subnetworks
 from reds_jax.experiments.config import Experiment, Nested, Training
-from reds_jax.experiments.runner import Task
 from reds_jax.experiments.runner import main as run_main
+from reds_jax.experiments.task import Network, Task
 from reds_jax.models import load_ds_cnn
 
 TASK = Task(
     name="fashion_mnist",
-    title="Fashion-MNIST, vision DS-CNN S",
-    architecture="vision_ds_cnn_s",
-    arguments={"classes": 10},
-    import_weights=load_ds_cnn,
+    title="Fashion-MNIST",
+    networks={"vision_ds_cnn_s": Network("vision DS-CNN S", "vision_ds_cnn_s", {"classes": 10}, load_ds_cnn)},
     presets={
         "quick": Experiment(
             preset="quick", output=Path("runs/fashion_mnist"),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
-import numpy as np
 from rich.console import Console
 
 from reds_jax import data as data_sets
@@ -20,11 +19,11 @@ from reds_jax import models, pipeline, report
 from reds_jax.choice import Method
 from reds_jax.console import console, guard
 from reds_jax.data import DataSet
-from reds_jax.data.npz import read_npz
 from reds_jax.errors import DataError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.experiments.folder import RunFolder
 from reds_jax.experiments.stages import Stages
+from reds_jax.experiments.task import Network, Task
 from reds_jax.graph.trace import trace
 from reds_jax.network import NestedNetwork
 from reds_jax.options import read_options
@@ -32,18 +31,6 @@ from reds_jax.report import MethodResult
 from reds_jax.training import Evaluation, FitConfig, evaluate, fit
 from reds_jax.training.arrays import write_text
 from reds_jax.training.fit import prepare
-
-
-@dataclass(frozen=True)
-class Task:
-    """What distinguishes one experiment from another: its data, its network, its presets."""
-
-    name: str
-    title: str
-    architecture: str
-    arguments: Mapping[str, Any]
-    presets: Mapping[str, Experiment]
-    import_weights: Callable[[dict[str, np.ndarray]], Any] | None = None
 
 
 @guard
@@ -60,14 +47,23 @@ def main(task: Task, argv: Sequence[str] | None = None) -> None:
 
 def parse(task: Task, argv: Sequence[str]) -> Experiment:
     """The options of the preset that ``argv`` names, with what else it changes."""
-    preset = "quick"
+    name = _given(argv, "--network")
+    presets = {**task.presets, **task.network(name).presets}
+    default = presets.get(_given(argv, "--preset") or "quick", presets["quick"])  # an unknown one is reported by the parser
+    of = "" if name is None else f" and the network {name!r}"
+    return read_options(Experiment, argv, default=default, command=f"reds {task.name}",
+                        description=f"{task.title}. Networks: {', '.join(task.networks)}. The defaults below are those of the "
+                                    f"preset {default.preset!r}{of}.")
+
+
+def _given(argv: Sequence[str], option: str) -> str | None:
+    """The last value of an option on the command line, which the others depend on; None if it is not there."""
+    found = None
     for i, word in enumerate(argv):
         name, _, value = word.partition("=")
-        if name == "--preset":
-            preset = value or (argv[i + 1] if i + 1 < len(argv) else "")
-    default = task.presets.get(preset, task.presets["quick"])  # an unknown preset is reported by the parser
-    return read_options(Experiment, argv, default=default, command=f"reds {task.name}",
-                        description=f"{task.title}. The defaults below are those of the preset {default.preset!r}.")
+        if name == option:
+            found = value or (argv[i + 1] if i + 1 < len(argv) else "")
+    return found
 
 
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
@@ -76,27 +72,29 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
     What can be refused is refused before the first step of training, and a refusal changes nothing in the output folder.
     """
     report.check_plots()
-    say = Stages(console)
-    say("run", f"{task.title}, preset {experiment.preset}, into {experiment.output}")
+    say, network = Stages(console), task.network(experiment.network)
+    say("run", f"{task.title}, {network.title}, preset {experiment.preset}, into {experiment.output}")
     with RunFolder(task.name, command, experiment) as folder:
-        return _run(task, experiment, folder, say, console, command)
+        return _run(task, network, experiment, folder, say, console, command)
 
 
 def _run(
-    task: Task, experiment: Experiment, folder: RunFolder, say: Stages, console: Console, command: str
+    task: Task, chosen: Network, experiment: Experiment, folder: RunFolder, say: Stages, console: Console, command: str
 ) -> dict[str, Any]:
     begin, environment, output = time.monotonic(), report.environment(), folder.path
+    title = f"{task.title}, {chosen.title}"
     if experiment.compilation_cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
     say("data", f"reading {task.name} ({experiment.data or 'from its default place'})")
     data = data_sets.load(task.name, experiment.data, resolution=experiment.resolution, seed=experiment.seed,
-                          limit=experiment.limit)
+                          limit=experiment.limit, normalise=experiment.normalise or chosen.normalise)
     say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} examples, "
                 f"{data.form}" + (" (a synthetic stand-in)" if data.synthetic else ""))
     folder.check_data(data.fingerprint, data.source)
-    runner = _Run(experiment, models.build(task.architecture, task.arguments), data, console)
+    architecture = {"name": chosen.architecture, "arguments": dict(chosen.arguments)}
+    runner = _Run(experiment, models.build(chosen.architecture, chosen.arguments), data, console)
     say("check", "the options, the examples, and whether the budgets can be met")
-    initial, how = runner.initial(task)
+    initial, how = runner.initial(chosen)
     runner.check(initial)
     folder.accept(data.fingerprint)
 
@@ -111,7 +109,7 @@ def _run(
         say("method", report.LABELS[method])
         network, result = runner.nest(method, variables, say)
         methods.append(result)
-        network.save(output / _model_of(method), architecture={"name": task.architecture, "arguments": dict(task.arguments)},
+        network.save(output / _model_of(method), architecture=architecture,
                      notes={"data": data.source, "metric": metric.name,
                             "test_metric": [s.test_metric for s in result.subnetworks]})
     graph = say.graph
@@ -119,11 +117,11 @@ def _run(
 
     start = {"how": how, "validation_metric": on_validation.metric, "test_metric": runner.measure(variables, "test").metric}
     results = {
-        "title": task.title, "task": task.name, "preset": experiment.preset, "command": command, "seed": experiment.seed,
+        "title": title, "task": task.name, "preset": experiment.preset, "command": command, "seed": experiment.seed,
         "environment": environment, "seconds": time.monotonic() - begin,
         "data": {"source": data.source, "synthetic": data.synthetic, "fingerprint": data.fingerprint,
                  **{name: len(split) for name, split in data.splits.items()}},
-        "architecture": {"name": task.architecture, "arguments": dict(task.arguments)},
+        "architecture": architecture,
         "full": {"macs": graph.macs(), "parameters": graph.param_count(), "peak_memory_bytes": graph.peak_memory_bytes()},
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
         "start": start, "methods": methods,
@@ -133,7 +131,7 @@ def _run(
     console.print(report.metric_table(methods))
     say("report", f"{output / 'report.md'}, {results['seconds']:.0f} s; load the network with "
                   f"reds_jax.NestedNetwork.load({str(output / 'model')!r})")
-    report.plot(output / f"{metric.slug}.png", methods, title=task.title, start=start["test_metric"])  # last: it may fail
+    report.plot(output / f"{metric.slug}.png", methods, title=title, start=start["test_metric"])  # last: it may fail
     return results
 
 
@@ -154,15 +152,15 @@ class _Run:
     def config(self, options: Training, **more: Any) -> FitConfig:
         steps = options.epochs * (len(self.data.train) // options.batch_size)
         return FitConfig(
-            epochs=options.epochs, batch_size=options.batch_size, optimizer=options.build(steps), augment=options.augment,
-            patience=options.patience, seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches,
-            **more)
+            epochs=options.epochs, batch_size=options.batch_size, optimizer=options.build(steps),
+            augment=self.data.augmentations.get(options.augment, options.augment), patience=options.patience,
+            seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches, **more)
 
-    def initial(self, task: Task) -> tuple[Any, str]:
+    def initial(self, network: Network) -> tuple[Any, str]:
         """What training starts from, or the trained network that is imported; and how the network comes about."""
         weights, prefix = self.experiment.pretrained, self.experiment.pretrained_prefix
         if weights is not None:
-            return _import(task, weights, prefix), f"the arrays {prefix}* of {weights.name}"
+            return _import(self.model, self.data.example(), network, weights, prefix)
         variables: Any = self.model.init(jax.random.key(self.experiment.seed), self.data.example())
         return variables, f"trained for {self.experiment.pretrain.epochs} epochs"
 
@@ -203,11 +201,12 @@ class _Run:
                              folder=self.experiment.output / f"nested_{method}", console=self.console, observe=stages.observe)
 
 
-def _import(task: Task, path: Path, prefix: str) -> Any:
-    """Variables from an .npz of a trained network."""
-    if task.import_weights is None:
-        raise DataError(f"{task.name} has no importer of weights", got=str(path), hint="Leave --pretrained out.")
-    arrays = {name.removeprefix(prefix).lstrip("/"): a for name, a in read_npz(path).items() if name.startswith(prefix)}
+def _import(model: nn.Module, example: Any, network: Network, path: Path, prefix: str) -> tuple[Any, str]:
+    """Variables from a file of a trained network, and what it had of them."""
+    weights = models.read_weights(path)
+    arrays = {name.removeprefix(prefix).lstrip("/"): a for name, a in weights.items() if name.startswith(prefix)}
     if not arrays:
         raise DataError(f"no array in {path} starts with {prefix!r}", hint="Give --pretrained-prefix as the file names it.")
-    return task.import_weights(arrays)
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0), example))
+    variables, match = models.import_variables(arrays, like, network.import_weights)
+    return variables, f"{prefix}* of {path.name}: {match}"

@@ -11,16 +11,15 @@ from pathlib import Path
 
 from reds_jax.choice import Subnetworks
 from reds_jax.experiments.config import Experiment, Nested, Training
-from reds_jax.experiments.runner import Task
 from reds_jax.experiments.runner import main as run_main
+from reds_jax.experiments.task import Network, Task
 from reds_jax.models import load_mlperf_mobilenet
 
 TASK = Task(
     name="vww",
-    title="Visual Wake Words, MobileNetV1 0.25",
-    architecture="mobilenet_v1",
-    arguments={"classes": 2, "alpha": 0.25, "activation": "relu"},
-    import_weights=load_mlperf_mobilenet,
+    title="Visual Wake Words",
+    networks={"mobilenet_v1_0.25": Network("MobileNetV1 0.25", "mobilenet_v1",
+                                           {"classes": 2, "alpha": 0.25, "activation": "relu"}, load_mlperf_mobilenet)},
     presets={
         "quick": Experiment(
             preset="quick", resolution=64, output=Path("runs/vww"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.augment import PRESETS
+from reds_jax.training.inputs import Augmentation
 from reds_jax.training.loss import WEIGHTS
 from reds_jax.training.schedule import Optimizer
 
@@ -23,7 +24,7 @@ class FitConfig:
         weights: of the subnetworks in the loss, see `subnetwork_weights`.
         distill: see `nested_loss`.
         sandwich: see `make_train_step`.
-        augment: a preset for images: "none", "flip", "flip_shift", "flip_shift_rotate".
+        augment: a preset for images: "none", "flip", "flip_shift", "flip_shift_rotate"; or a function, see `make_train_step`.
         share: see `make_train_step`.
         seed: of the order of the examples and of everything random in the steps.
         patience: stop after so many epochs without a better mean validation metric; None: never.
@@ -43,7 +44,7 @@ class FitConfig:
     weights: str | tuple[float, ...] = "uniform"
     distill: float = 0.0
     sandwich: int | None = None
-    augment: str = "none"
+    augment: str | Augmentation = "none"
     share: bool = True
     seed: int = 0
     patience: int | None = None
@@ -62,7 +63,8 @@ class FitConfig:
         if isinstance(self.weights, str):
             one_of("weights", self.weights, WEIGHTS)
         number("distill", self.distill, 0, 1)
-        one_of("augmentation", self.augment, PRESETS)
+        if isinstance(self.augment, str) or not callable(self.augment):
+            one_of("augmentation", self.augment, PRESETS)
         if self.sandwich is not None:
             integer("sandwich", self.sandwich, 0)
         if not isinstance(self.optimizer, Optimizer):

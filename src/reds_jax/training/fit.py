@@ -172,7 +172,9 @@ def _description(run: Run, state: TrainState, sizes: Sequence[float] | None) -> 
             else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
             for name, split in (("train", run.train), ("validation", run.validation))}
     return {
-        "fit": dataclasses.asdict(run.config), "model": _name(run.model), "widths": [repr(w) for w in run.widths],
+        "fit": {**dataclasses.asdict(dataclasses.replace(run.config, augment="none")),
+                "augment": augment if isinstance(augment := run.config.augment, str) else _name(augment)},
+        "model": _name(run.model), "widths": [repr(w) for w in run.widths],
         "objective": _name(run.objective), "sizes": None if sizes is None else [float(s) for s in sizes],
         "normalise": _name(run.normalise), "data": data,
         "initial": digest(flatten({"params": state.params, "batch_stats": state.batch_stats[0]}))}

@@ -28,7 +28,7 @@ Normalisation = Callable[[Any], Any]
 """Inputs as the model reads them, on the device; hashable: `reds_jax.data.Normalise`, or any function."""
 
 Augmentation = Callable[[jax.Array, Any], Any]
-"""(key, inputs [N, ...]) -> float inputs of the same shape and scale; see `reds_jax.training.augment`."""
+"""(key, inputs [N, ...]) -> inputs of the same shape and scale; hashable. See `reds_jax.training.augment`."""
 
 
 @runtime_checkable
@@ -64,6 +64,12 @@ def gather(
     taken = take(inputs, indices)
     x = read(taken if augment is None or key is None else augment(key, taken), normalise, like=taken)
     return x, x if targets is None else take(targets, indices)
+
+
+def holds_arrays(augment: Augmentation | None) -> bool:
+    """Whether it is a pytree of arrays, which a compiled function takes as an argument; any other is part of its program."""
+    held = jax.tree.leaves(augment)
+    return bool(held) and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in held)
 
 
 def variables_of(params: Any, batch_stats: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from reds_jax.training.inputs import (
     Normalisation,
     check_examples,
     gather,
+    holds_arrays,
     in_32_bits,
     pure_model,
     trainable,
@@ -125,7 +126,8 @@ def make_train_step(
             k is a branch of the compiled step, so at most 32 sets. (One of two drawn, DS-CNN S with four subnetworks on a
             CPU: 0.75 of the time of all four.)
         normalise: inputs as the model reads them (`reds_jax.data.Normalise`); by default ``x / 255`` for uint8.
-        augment: a preset of `reds_jax.training.augment`, or a function (key, inputs) -> float inputs.
+        augment: a preset of `reds_jax.training.augment`, or a function (key, inputs) -> float inputs; one that holds arrays,
+            as a pytree, is an argument of the compiled step.
         share: compute what subnetworks have in common once; the result is the same.
 
     Raises:
@@ -194,7 +196,7 @@ def step_builder(
         objective.check_distill(distill)
         branches = [branch(choice, factors, objective) for choice, factors in choices]
 
-        def one(state: TrainState, inputs: Tree, targets: Tree, rows: jax.Array):
+        def one(state: TrainState, inputs: Tree, targets: Tree, rows: jax.Array, augmenter: Augmentation | None):
             key = jax.random.fold_in(state.key, state.step)
             augment_key, dropout_key, choice_key = jax.random.split(key, 3)
             x, y = gather(inputs, targets, rows, normalise, augment=augmenter, key=augment_key)
@@ -211,13 +213,16 @@ def step_builder(
             return new, total, norm, jnp.stack(sums)
 
         @jax.jit
-        def train_step(state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array) -> tuple[TrainState, Metrics]:
-            _check_form(state, inputs, targets, indices, len(widths), augmenter)
+        def compiled(
+            state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array, held: Augmentation | None
+        ) -> tuple[TrainState, Metrics]:
+            augment = augmenter if held is None else held
+            _check_form(state, inputs, targets, indices, len(widths), augment)
             steps = (indices[:, 0] >= 0).sum()
 
             def body(t: jax.Array, carry: Any) -> Any:
                 state, objective, grad_norm, sums = carry
-                state, total, norm, now = one(state, inputs, targets, indices[t])
+                state, total, norm, now = one(state, inputs, targets, indices[t], augment)
                 return state, objective.at[t].set(total), grad_norm.at[t].set(norm), sums + now
 
             nothing = jnp.zeros(len(indices))
@@ -227,7 +232,8 @@ def step_builder(
             return state, {"loss": losses / count, "metric": metric / count, "objective": totals, "grad_norm": grad_norm,
                            "finite": finite}
 
-        return train_step
+        held = jax.tree.map(jnp.asarray, augmenter) if holds_arrays(augmenter) else None
+        return partial(compiled, held=held)
 
     return build
 
