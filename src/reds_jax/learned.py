@@ -1,7 +1,7 @@
 """Values of widths that are learned: how much the loss grows where a group keeps less, from losses of sampled widths. No jax.
 
 Scores say which unit of a group comes first, not how much one group matters beside another. That can be measured: sample widths
-near the budgets (`reds_jax.sampled`), evaluate them (with one trained set of weights and batch statistics of their own), and fit
+near the budgets (`reds_jax.sampled`), evaluate them (with one set of trained weights, batch statistics of their own), and fit
 `fit_amplitudes`; its tables are what `reds_jax.cost.width_problem` takes as ``value``.
 """
 
