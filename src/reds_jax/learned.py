@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
-from scipy.stats import rankdata
 
 from reds_jax.array_types import Float, Num
 from reds_jax.checks import integer, number, several
@@ -134,6 +132,8 @@ def _features(shares: np.ndarray, gamma: float) -> np.ndarray:
 
 def _fit(shares: np.ndarray, losses: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
     """The loss of the full network, of either sign, and the amplitudes."""
+    from scipy.optimize import nnls  # here: scipy takes a second to import, and only a fit needs it
+
     ones = np.ones((len(losses), 1))
     found, _ = nnls(np.hstack([ones, -ones, _features(shares, gamma)]), losses)
     return float(found[0] - found[1]), found[2:]
@@ -154,6 +154,8 @@ def _error(shares: np.ndarray, losses: np.ndarray, gamma: float) -> float:
 
 def _rank_correlation(guess: np.ndarray, measured: np.ndarray) -> float:
     """Spearman's; 0 where one side is constant, which ranks nothing."""
+    from scipy.stats import rankdata
+
     if np.ptp(guess) == 0 or np.ptp(measured) == 0:
         return 0.0
     return float(np.corrcoef(rankdata(guess), rankdata(measured))[0, 1])
