@@ -1,6 +1,6 @@
 """The picture and the table of proofs/values_and_bottlenecks.md: ``python proofs/evidence/values.py``.
 
-Chains of alike layers whose units are alike, cost = the sum of the products of neighbours; the networks of the library. Widths by
+Chains of alike layers whose units are alike, cost = the sum of the products of neighbours; the library's networks. Widths by
 the exact solver. Nothing is drawn at random.
 """
 
