@@ -17,9 +17,10 @@ from reds_jax.knapsack import NestedSolution, WidthProblem, solve_nested
 from reds_jax.knapsack.exact import explain
 from reds_jax.knapsack.values import check_gamma
 from reds_jax.layer_rules import LayerRule
+from reds_jax.learned import Amplitudes
 
 Scores = dict[str, np.ndarray]
-Value = Literal["ces", "log_retention", "sum"]
+Value = Literal["ces", "learned", "log_retention", "sum"]
 Method = Literal["reds", "uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude"]
 METHODS: tuple[Method, ...] = ("reds", "uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude")
 
@@ -32,7 +33,11 @@ class Subnetworks:
         budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network.
         importance: how units are scored, see `reds_jax.importance.score`.
         scoring_batches: mini-batches of training data that the scores are computed on.
-        value: what the knapsack maximises: the product of the retained importance of all groups (log_retention), or the sum.
+        value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
+            ever dearer), learned (the same with an amplitude for each group, fitted to the losses of sampled widths), the
+            product (log_retention), or the sum.
+        gamma: of ces: how much dearer; 0 is log_retention.
+        samples: widths whose losses are measured for learned, over all budgets below 1.
         floor: smallest width of a group, as a fraction of it.
         step: widths are multiples of this (4, 8 or 16 where kernels want it).
         order: joint, or the paper's bottom_up or top_down.
@@ -47,6 +52,7 @@ class Subnetworks:
     scoring_batches: int = 100
     value: Value = "log_retention"
     gamma: float = 2.0
+    samples: int = 200
     floor: float = 0.25
     step: int = 1
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
@@ -66,6 +72,7 @@ class Subnetworks:
                               ("order", ("joint", "bottom_up", "top_down")), ("cost", ("true", "full_fan_in"))):
             one_of(name, getattr(self, name), allowed)
         check_gamma(self.gamma)
+        integer("samples", self.samples, 8)
         integer("scoring_batches", self.scoring_batches, 1)
         integer("step", self.step, 1)
         number("floor", self.floor, 0, 1)
@@ -94,13 +101,19 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
     return replace(options, **changes[method])
 
 
-def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds") -> Choice:
-    """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
+def choose_widths(
+    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds",
+    amplitudes: Amplitudes | None = None,
+) -> Choice:
+    """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform.
+
+    Without ``amplitudes`` the value ``learned`` is ``ces``.
+    """
     if method.startswith("uniform"):
         live = sorted_scores if method == "uniform_live" else {}
         return Choice(method, tuple(live_uniform_widths(graph, live, [int(b * graph.macs()) for b in options.budgets],
                                                         step=options.step, rules=options.rules)), None)
-    problem, limits = _problem(graph, sorted_scores, options)
+    problem, limits = _problem(graph, sorted_scores, options, amplitudes)
     solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
     if options.budgets[-1] == 1.0 and options.peak_memory_bytes is None:
@@ -109,14 +122,18 @@ def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetwor
 
 
 def _problem(
-    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks
+    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, amplitudes: Amplitudes | None = None
 ) -> tuple[WidthProblem, list[dict[str, float]]]:
     """The width problem, and the capacities of each subnetwork."""
     bounds: dict[str, float] = {}
     if options.peak_memory_bytes is not None:
         bounds["peak_memory_bytes"] = options.peak_memory_bytes
-    problem = width_problem(graph, sorted_scores, value=options.value, gamma=options.gamma, floor=options.floor,
-                            step=options.step, cost=options.cost, resources=("macs", *bounds), rules=options.rules)
+    given: Any = "ces" if options.value == "learned" else options.value
+    problem = width_problem(graph, sorted_scores, value=given if amplitudes is None else amplitudes.values(sorted_scores),
+                            gamma=options.gamma, floor=options.floor, step=options.step, cost=options.cost,
+                            resources=("macs", *bounds), rules=options.rules)
+    if amplitudes is not None:
+        problem = replace(problem, gamma=amplitudes.gamma)
     full = problem.cost("macs", problem.full_widths)
     return problem, [{"macs": int(b * full), **bounds} for b in options.budgets]
 

@@ -29,17 +29,22 @@ from reds_jax import importance
 from reds_jax.adapters import adapt
 from reds_jax.choice import Choice, Method, Scores, Subnetworks, check_budgets, choose_widths, for_method
 from reds_jax.data import DataSet, StreamedData
+from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
 from reds_jax.layer_rules import check_rules
+from reds_jax.learned import Amplitudes, fit_amplitudes, shares_at
+from reds_jax.measured import measured_losses
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult, SubnetworkResult
+from reds_jax.sampled import sample_widths
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
 from reds_jax.training.fit import prepare
 
 Observer = Callable[[str, Any], None]
-"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Choice), ("metric", MethodResult).
+"""Told what each stage found: ("groups", ChannelGraph), ("scores", Scores), ("widths", Amplitudes), ("widths", Choice),
+("metric", MethodResult).
 A stage that takes long is told in words (str) what begins."""
 
 
@@ -104,8 +109,13 @@ def nest(
                        seed=config.seed)
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
+    amplitudes = None
+    if options.value == "learned" and isinstance(data, DataSet) and not method.startswith("uniform"):
+        observe("widths", f"the losses of {options.samples} sampled widths, and amplitudes fitted to them")
+        amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed)
+        observe("widths", amplitudes)
     observe("widths", "choosing the widths")
-    choice = choose_widths(graph, scores, options, method)
+    choice = choose_widths(graph, scores, options, method, amplitudes)
     observe("widths", choice)
     widths = [graph.widths(w) for w in choice.widths]
     begin = time.monotonic()
@@ -136,6 +146,8 @@ def check(
     options = for_method(method, options)
     check_rules(graph, options.rules)
     check_budgets(graph, options, method)
+    if options.value == "learned" and isinstance(data, StreamedData) and not method.startswith("uniform"):
+        raise InvalidArgumentError("the value 'learned' needs examples in memory", got="a stream", allowed="value='ces'")
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
             sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
@@ -155,6 +167,18 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
     """The variables with the units of every group in descending order, and the scores in that order."""
     orders = descending(scores, graph)
     return permute(variables, graph, scores), {g.name: np.asarray(scores[g.name])[orders[g.name]] for g in graph.groups}
+
+
+def learn(
+    model: Any, variables: Any, graph: ChannelGraph, scores: Scores, data: DataSet, options: Subnetworks, *, seed: int,
+    objective: Objective | None = None,
+) -> Amplitudes:
+    """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data."""
+    below = [b for b in options.budgets if b < 1] or list(options.budgets)
+    widths = sample_widths(graph, below, -(-options.samples // len(below)), seed=seed, step=options.step, rules=options.rules)
+    losses = measured_losses(model, variables, graph, widths, data.train, objective=objective, normalise=data.normalise,
+                             seed=seed)
+    return fit_amplitudes(shares_at(scores, widths), losses, otherwise=options.gamma, seed=seed)
 
 
 def judge(

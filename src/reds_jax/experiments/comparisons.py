@@ -47,7 +47,8 @@ COMPARISONS: dict[str, tuple[Variant, ...]] = {
         UNIFORM, CES, _explained("log, floor 1/4", value="log_retention", floor=0.25),
         Variant("uniform, Taylor", "uniform_sorted", {"importance": "taylor"}),
         _explained("uniform, dead units first", "uniform_live"), _explained("sum, no floor", value="sum", floor=0.0),
-        Variant("uniform, unsorted", "uniform_unsorted"), Variant("knapsack, the paper's score and value", "paper"),
+        _explained("learned amplitudes", value="learned", floor=0.0), Variant("uniform, unsorted", "uniform_unsorted"),
+        Variant("knapsack, the paper's score and value", "paper"),
     ),
     "orders": (
         UNIFORM, CES, Variant("uniform, taylor", "uniform_sorted", {"importance": "taylor"}),

@@ -13,6 +13,7 @@ from reds_jax import report
 from reds_jax.choice import Choice
 from reds_jax.console import escape
 from reds_jax.graph import ChannelGraph
+from reds_jax.learned import Amplitudes
 from reds_jax.report import MethodResult
 
 
@@ -36,6 +37,10 @@ class Stages:
                 self(stage, "what can be cut, what stays and why, and what it costs")
                 self._console.print(found.summary(), highlight=False, markup=False, soft_wrap=True)
             self.graph = found
+        elif isinstance(found, Amplitudes):
+            fitted = ", ".join(f"{name} {a:.3g}" for name, a in found.amplitude.items())
+            self(stage, f"rank correlation {found.rank_correlation:.2f} on widths that the fit has not seen: " + (
+                f"gamma {found.gamma:g}, {fitted}" if found.used else f"not used, gamma {found.gamma:g} and all amplitudes 1"))
         elif isinstance(found, Choice):
             assert self.graph is not None  # the groups come first
             self._console.print(_width_table(found, self.graph))

@@ -1,0 +1,82 @@
+"""Losses of widths by zeros in place of units: they are those of the narrow networks."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+import reds_jax
+from reds_jax import Subnetworks, trace
+from reds_jax.data import DataSet, Split, Stream, StreamedData
+from reds_jax.errors import InvalidArgumentError
+from reds_jax.learned import Amplitudes
+from reds_jax.measured import HELD_OUT, masked, measured_losses
+from reds_jax.run import run
+from reds_jax.training import FitConfig, evaluate, recalibrate
+
+
+class Net(nn.Module):
+    """A sigmoid, which makes something of a zero, a batch norm, a depthwise convolution."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.sigmoid(nn.Conv(6, (3, 3), (2, 2), name="first")(x))
+        x = nn.Conv(6, (3, 3), feature_group_count=6, name="depthwise")(x)
+        x = nn.BatchNorm(not train, name="norm")(x)
+        x = nn.relu(nn.Dense(5, name="second")(x)).mean((1, 2))
+        return nn.Dense(3, name="last")(x)
+
+
+@pytest.fixture(scope="module")
+def case():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 90).astype(np.int32)
+    split = Split((rng.normal(size=(90, 6, 6, 1)) + y[:, None, None, None]).astype(np.float32), y)
+    variables = Net().init(jax.random.key(0), split.inputs[:1])
+    variables = jax.tree.map(lambda a: np.asarray(a) + 0.2 * rng.normal(size=a.shape).astype(np.float32) ** 2, variables)
+    return split, variables, trace(Net(), variables, split.inputs[:1])
+
+
+@pytest.mark.parametrize("widths", [(6, 5), (2, 5), (4, 1), (1, 1)])
+def test_zeros_are_the_narrow_network(case, widths):
+    split, variables, graph = case
+    narrow, _ = run(Net(), variables, split.inputs[:20], graph.widths(widths))
+    zeros, _ = run(Net(), masked(variables, graph, widths), split.inputs[:20])
+    np.testing.assert_allclose(zeros, narrow, rtol=1e-4, atol=1e-5)
+
+
+def test_a_measured_loss_is_that_of_the_subnetwork_with_its_own_statistics(case):
+    split, variables, graph = case
+    widths = [(2, 5), (6, 2)]
+    found = measured_losses(Net(), variables, graph, widths, split, batches=3, batch_size=20, seed=1)
+    order = np.random.default_rng(1).permutation(90)
+    assert len(order) // 3 < HELD_OUT
+    judged, rest = split.take(order[:30]), split.take(order[30:])
+    for one, loss in zip(widths, found, strict=True):
+        w = [graph.widths(one)]
+        stats = recalibrate(Net(), variables, w, rest, key=jax.random.key(1), batch_size=20, batches=3)
+        expected, = evaluate(Net(), variables["params"], stats, w, judged)
+        assert loss == pytest.approx(expected.loss, rel=1e-4)
+    assert abs(found[0] - found[1]) > 1e-3 * found[0]
+
+
+def test_a_stream_is_refused_before_anything_runs(case):
+    split, variables, _ = case
+    data = StreamedData("stream", Stream(lambda: iter([(split.inputs, split.targets)])), split, split)
+    with pytest.raises(InvalidArgumentError, match="'learned' needs examples in memory"):
+        reds_jax.nest(Net(), variables, data, FitConfig(epochs=1, batch_size=30), Subnetworks(value="learned"),
+                      console=Console(quiet=True))
+
+
+def test_the_pipeline_learns_amplitudes(case):
+    split, variables, _ = case
+    seen = []
+    network, _ = reds_jax.nest(
+        Net(), variables, DataSet("case", split, split, split), FitConfig(epochs=1, batch_size=30),
+        Subnetworks((0.4, 1.0), importance="l1", value="learned", samples=16, floor=0.0), console=Console(quiet=True),
+        observe=lambda stage, found: seen.append(found))
+    found = [x for x in seen if isinstance(x, Amplitudes)]
+    assert len(found) == 1
+    assert set(found[0].amplitude) == {"first", "second"}
+    assert network.macs[0] <= 0.4 * network.macs[1]
