@@ -136,7 +136,7 @@ def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, 
     ({"subnetworks": Subnetworks(rules=("stem:exclude",))}, "a rule matches no layer"),
     ({"pretrain": Training(batch_size=500)}, "the training split is smaller than a batch"),
     ({"nested": Nested(batch_size=500)}, "the training split is smaller than a batch"),
-    ({"pretrained": Path("weights.npz")}, "has no importer of weights"),
+    ({"pretrained": Path("weights.npz")}, "no such file of weights"),
 ])
 def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monkeypatch, changes, message):
     monkeypatch.setattr(runner, "fit", lambda *arguments, **options: pytest.fail("it trains"))

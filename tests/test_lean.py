@@ -38,9 +38,10 @@ from reds_jax.data.photographs import read_image
 from reds_jax.errors import MissingDependencyError
 from reds_jax.deploy.phone import litert_file, onnx
 from reds_jax.knapsack import WidthProblem, solve
+from reds_jax.models import keras_files
 problem = WidthProblem.chain(scores=[[9, 5], [8, 6]], pair_macs=[0, 2], unit_macs=[10, 1])
 for call in (lambda: solve(problem, {"macs": 50}, method="milp"), lambda: read_image(Path("a.png"), 8),
-             lambda: data.load("fashion_mnist", "tfds"), litert_file.schema, onnx._onnx, report.check_plots,
+             lambda: data.load("fashion_mnist", "tfds"), litert_file.schema, keras_files._h5py, onnx._onnx, report.check_plots,
              lambda: __import__("reds_jax.adapters.keras"), lambda: __import__("reds_jax.adapters.equinox"),
              lambda: __import__("reds_jax.testing.strategies")):
     try:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 COMMANDS = {
     "vww": ("reds_jax.experiments.vww", "person or no person: train, nest, report (embedded data by default)"),
     "fashion_mnist": ("reds_jax.experiments.fashion_mnist", "Fashion-MNIST: the same, with a DS-CNN"),
+    "cifar10": ("reds_jax.experiments.cifar10", "CIFAR-10: the same, with a DS-CNN or ResNet-8"),
     "speech_commands": ("reds_jax.experiments.speech_commands", "keywords: DNN, CNN, DS-CNN, small or large, on MFCC"),
     "theory": ("reds_jax.experiments.theory", "what nested chains reach, against what is proved"),
     "evaluate": ("reds_jax.experiments.evaluate", "a finished run on its own or on other data"),
+    "data": ("reds_jax.data.__main__", "what is in a data set: numbers, classes, duplicates, a sheet of images"),
     "deploy": ("reds_jax.deploy.__main__", "from a finished run to C99, ONNX, LiteRT, and what it costs on a board"),
 }
 

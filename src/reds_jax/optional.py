@@ -15,6 +15,7 @@ INSTALL = {
     "ai_edge_litert": "'reds_jax[litert]'",
     "cvxpy": "cvxpy highspy",
     "equinox": "'reds_jax[equinox]'",
+    "h5py": "'reds_jax[h5py]'",
     "hypothesis": "'reds_jax[testing]'",
     "keras": "'reds_jax[keras]'",
     "matplotlib": "matplotlib",

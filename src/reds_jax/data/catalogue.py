@@ -4,13 +4,14 @@ from functools import partial
 
 from ..checks import integer, number
 from ..errors import InvalidArgumentError
+from .image_folder import image_folder_data
 from .images import IMAGE_SETS, image_data
 from .source import DataSet, Loader
 from .speech_commands import speech_commands_data
 from .vww import vww_data
 
 LOADERS: dict[str, Loader] = {"vww": vww_data, "speech_commands": speech_commands_data,
-                              **{name: partial(image_data, name) for name in IMAGE_SETS}}
+                              **{name: partial(image_data, name) for name in IMAGE_SETS}, "image_folder": image_folder_data}
 """Every data set by name; each loader takes the options of ``load``."""
 
 
@@ -19,7 +20,7 @@ def load(name: str, spec: str | None = None, *, resolution: int | None = None, s
     """The data set ``name`` from the place ``spec``.
 
     Args:
-        name: "vww", "fashion_mnist", "cifar10" or "speech_commands".
+        name: "vww", "fashion_mnist", "cifar10", "speech_commands", or "image_folder" for any images in folders by class.
         spec: ``synthetic``, ``tfds[:DIR]``, ``folder:DIR`` or ``npz:FILE``; None for the default of the data set.
         resolution: pixels a side; None for the data set's own (96 for vww).
         seed: chooses validation images, images under a limit, and what is rendered.

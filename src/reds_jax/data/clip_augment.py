@@ -99,6 +99,6 @@ class ClipAugment:
         if self.noise.ndim != 1 or self.noise.dtype != clips.dtype or len(self.noise) <= samples:
             raise InvalidArgumentError("the noise has the wrong form", got=f"{self.noise.dtype} {list(self.noise.shape)}",
                                        allowed=f"{clips.dtype} [M], M above {samples}")
-        volumes = jax.random.uniform(volume_key, (n,), maxval=self.volume)
+        volumes = jax.random.uniform(volume_key, (n,), jnp.float32, maxval=self.volume)
         volumes *= jax.random.bernoulli(whether_key, self.probability, (n,)).astype(jnp.float32)
         return add_noise(clips, self.noise, jax.random.randint(start_key, (n,), 0, len(self.noise) - samples + 1), volumes)

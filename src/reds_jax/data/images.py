@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, InvalidArgumentError
+from .cifar import cifar_batches, read_cifar_batches
+from .class_folders import class_folders, folder_name
 from .idx import read_idx_folder
 from .normalise import Normalise
 from .npz import npz_class_names, npz_splits
 from .parting import at_most, split_off
+from .photographs import LabelledFile, read_parts
 from .resize import resize
 from .shapes import SHAPES, render_shapes
 from .source import DataSet
@@ -38,7 +41,8 @@ IMAGE_SETS = {
     "cifar10": ImageSet(
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         (32, 32, 3), "tfds", None,
-        "Name your own copy: tfds[:DIR] for a prepared TFDS set, npz:FILE; synthetic for rendered shapes."),
+        "Name your own copy: folder:DIR with the binary or the Python version as it is published, or with images in folders by "
+        "class; tfds[:DIR] for a prepared TFDS set, npz:FILE; synthetic for rendered shapes."),
 }
 
 
@@ -62,8 +66,9 @@ def image_data(name: str, spec: str | None = None, *, resolution: int | None = N
 
     Args:
         name: "fashion_mnist" or "cifar10".
-        spec: ``folder[:DIR]`` (four idx files; Fashion-MNIST only), ``tfds[:DIR]``, ``npz:FILE`` or ``synthetic``;
-            by default ``folder`` for Fashion-MNIST (Debian's package) and ``tfds`` for CIFAR-10.
+        spec: ``folder[:DIR]``, ``tfds[:DIR]``, ``npz:FILE`` or ``synthetic``; by default ``folder`` for Fashion-MNIST (Debian's
+            package) and ``tfds`` for CIFAR-10. The folder of Fashion-MNIST has four idx files; that of CIFAR-10 has the six
+            batches in binary or pickled, see ``cifar``, or images in folders by class, at once or in ``train`` and ``test``.
         resolution: pixels a side; None keeps the images as they are.
         seed: chooses the validation images, and the images under a limit.
         limit: at most so many images a split.
@@ -76,8 +81,7 @@ def image_data(name: str, spec: str | None = None, *, resolution: int | None = N
     if name not in IMAGE_SETS:
         raise InvalidArgumentError("unknown data set of images", got=name, allowed=", ".join(IMAGE_SETS))
     known = IMAGE_SETS[name]
-    kinds = ("synthetic", "tfds", "npz") + (("folder",) if known.idx_folder else ())
-    kind, path = parse_spec(spec or known.default_spec, kinds)
+    kind, path = parse_spec(spec or known.default_spec, ("synthetic", "tfds", "npz", "folder"))
     class_names = known.class_names
     if kind == "synthetic":
         train, held, test = _shapes(known.shape, seed, limit)
@@ -87,8 +91,14 @@ def image_data(name: str, spec: str | None = None, *, resolution: int | None = N
         train, held, test = npz_splits(path, validation=validation, test=0.15, seed=seed)
         class_names, source = npz_class_names(path, known.class_names), f"{name} from {path}"
     else:
-        train, test, source = _folder(name, known, path) if kind == "folder" else _tfds(name, path)
-        train, held = split_off(train, validation, seed)
+        folder = _place(name, known, path) if kind == "folder" else None
+        by_class = None if folder is None else _by_class(folder, known)
+        if by_class:
+            (train, held, test), skipped = read_parts(by_class, known.shape[0], seed=seed, limit=limit, validation=validation)
+            source = f"{name}, images by class in {folder}{skipped}"
+        else:
+            train, test, source = _tfds(name, path) if folder is None else _folder(name, known, folder)
+            train, held = split_off(train, validation, seed)
     train, held, test = (_at(at_most(part, limit, seed), resolution) for part in (train, held, test))
     return DataSet(name, train, held, test, class_names, normalisation(normalise, train), source, kind == "synthetic")
 
@@ -109,16 +119,40 @@ def _at(split: Split, resolution: int | None) -> Split:
     return split if resolution is None else Split.of_images(resize(split.images, resolution), split.labels)
 
 
-def _folder(name: str, known: ImageSet, path: str | None) -> tuple[Split, Split, str]:
-    """(train, test, source) from the four idx files in ``path`` or the default folder."""
+def _place(name: str, known: ImageSet, path: str | None) -> Path:
+    """The folder that is named, or the default one."""
+    if path is None and known.idx_folder is None:
+        raise InvalidArgumentError(f"the folder of {name} is not named", got="folder", allowed="folder:DIR", hint=known.hint)
     folder = Path(path or known.idx_folder or "").expanduser()
     if not folder.is_dir():
         raise DataError(f"{name} is not here: there is no folder", got=str(folder), hint=known.hint)
-    x_train, y_train, x_test, y_test = read_idx_folder(folder)
+    return folder
+
+
+def _by_class(folder: Path, known: ImageSet) -> dict[str, list[LabelledFile]]:
+    """The images of a folder with one for every class of a set in colour; {} for any other."""
+    if known.shape[2] != 3:
+        return {}
+    return class_folders(folder, {folder_name(name): label for label, name in enumerate(known.class_names)})
+
+
+def _folder(name: str, known: ImageSet, folder: Path) -> tuple[Split, Split, str]:
+    """(train, test, source) from the published files of the set."""
+    if known.idx_folder is None:
+        files = cifar_batches(folder)
+        if files is None:
+            raise DataError(f"{folder} is no folder of {name}", hint=known.hint,
+                            allowed="data_batch_1.bin to 5 and test_batch.bin; data_batch_1 to 5 and test_batch; images in "
+                                    f"{known.class_names[0]}/ ... {known.class_names[-1]}/, or these in train/ and test/")
+        x_train, y_train, x_test, y_test = read_cifar_batches(files)
+        source = f"{name}, {'binary' if files[0].suffix else 'pickled'} batches in {files[0].parent}"
+    else:
+        x_train, y_train, x_test, y_test = read_idx_folder(folder)
+        source = f"{name}, idx files in {folder}"
     for images in (x_train, x_test):
         if images.shape[1:] != known.shape:
-            raise DataError(f"the idx files in {folder} are not {name}", got=images.shape[1:], allowed=str(known.shape))
-    return Split.of_images(x_train, y_train), Split.of_images(x_test, y_test), f"{name}, idx files in {folder}"
+            raise DataError(f"the files in {folder} are not {name}", got=images.shape[1:], allowed=str(known.shape))
+    return Split.of_images(x_train, y_train), Split.of_images(x_test, y_test), source
 
 
 def _tfds(name: str, data_dir: str | None) -> tuple[Split, Split, str]:

@@ -1,7 +1,7 @@
 """Photographs in files: read with Pillow as a viewer shows them, skips counted and named, parted by the hash of their names."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +9,19 @@ import numpy as np
 
 from ..errors import DataError, InvalidArgumentError
 from ..optional import needs
+from .photo_cache import cache_folder, through_cache
+from .progress import Progress
 from .split import Split
 
 SHOWN = 3
 """How many of the files that were skipped are named."""
+CACHED_FROM = 1000
+"""From how many photographs on a reading is kept for the next one."""
 
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file by its name, with its class: 1 = person.
+    """An image file by its name, with its class.
 
     Args:
         name: below ``place``; what its part of the data is drawn by.
@@ -89,8 +93,55 @@ def parted(files: Sequence[LabelledFile], shares: Sequence[float], seed: int) ->
     return parts
 
 
-def read_images(files: Sequence[LabelledFile], resolution: int) -> tuple[Split, list[str]]:
+Parts = Mapping[str, Sequence[LabelledFile]]
+"""Files by part: "all", or "train", "validation", "test" as far as there are."""
+
+
+def train_validation_test(parts: Parts, validation: float, seed: int) -> list[list[LabelledFile]]:
+    """The files of train, validation and test, of one to three parts; what is not there is parted off by the hash of the names.
+
+    Args:
+        parts: one to three; of two, "test" or else "validation" is the test.
+        validation: the share that is parted off train; of a single part 20 % are the test.
+        seed: of the hash.
+
+    Raises:
+        InvalidArgumentError: the share is not in (0, 1). DataError: there are too few files.
+    """
+    if not 0 < validation < 1:
+        raise InvalidArgumentError("the fraction to split off is out of range", got=validation, allowed="in (0, 1)")
+    if len(parts) == 1:
+        (files,) = parts.values()
+        return parted(files, (0.8 * (1 - validation), 0.8 * validation, 0.2), seed)
+    if len(parts) == 2:
+        test = parts["test" if "test" in parts else "validation"]
+        rest = parts["train" if "train" in parts else "validation"]
+        return [*parted(rest, (1 - validation, validation), seed), list(test)]
+    return [list(parts[name]) for name in ("train", "validation", "test")]
+
+
+def read_parts(parts: Parts, resolution: int, *, seed: int, limit: int | None, validation: float
+               ) -> tuple[tuple[Split, Split, Split], str]:
+    """The images of `train_validation_test`, at most ``limit`` of each, and what a report says of those that were skipped."""
+    groups = train_validation_test(parts, validation, seed)
+    taken = [chosen(group, limit, seed) for group in groups]
+    cache = cache_folder() if sum(map(len, taken)) >= CACHED_FROM else None
+    read = [read_images(files, resolution, cache=cache) for files in taken]
+    skipped = [line for _, lines in read for line in lines]
+    train, held, test = (split for split, _ in read)
+    total = len(skipped) + sum(len(split) for split in (train, held, test))
+    return (train, held, test), f"; skipped {len(skipped)} of {total} images: {named(skipped)}" if skipped else ""
+
+
+def read_images(files: Sequence[LabelledFile], resolution: int, *, cache: Path | None = None) -> tuple[Split, list[str]]:
     """The files that can be read as uint8 [N, R, R, 3] with their classes, and a line for each that cannot.
+
+    A reading that takes long says how far it is.
+
+    Args:
+        files: in the order in which the images come.
+        resolution: pixels a side.
+        cache: a folder of caches, see `photo_cache`; None reads every file.
 
     Raises:
         DataError: none of them can be read.
@@ -98,18 +149,36 @@ def read_images(files: Sequence[LabelledFile], resolution: int) -> tuple[Split, 
     if resolution < 1:
         raise InvalidArgumentError("the resolution is too small", got=resolution, allowed="1 and up")
     images = np.empty((len(files), resolution, resolution, 3), np.uint8)
-    labels, skipped = [], []
-    for file in files:
+    skipped: dict[int, str] = {}
+    progress = Progress("reading photographs", len(files))
+
+    def read(k: int) -> np.ndarray | None:
         try:
-            images[len(labels)] = read_image(file.place / file.name, resolution)
+            return read_image(files[k].place / files[k].name, resolution)
         except DataError as error:
-            skipped.append(f"{file.name} ({error.what})")
-        else:
-            labels.append(file.label)
-    if not labels:
-        raise DataError("no image can be read", got=f"{len(files)} files: {named(skipped)}",
+            skipped[k] = f"{files[k].name} ({error.what})"
+            progress.step()
+            return None
+
+    def keep(k: int, image: np.ndarray) -> None:
+        images[k] = image
+        progress.step()
+
+    if cache is None:
+        for k in range(len(files)):
+            if (image := read(k)) is not None:
+                keep(k, image)
+    else:
+        for place in dict.fromkeys(file.place for file in files):
+            of = [k for k, file in enumerate(files) if file.place == place]
+            through_cache(cache, place, [files[k].name for k in of], resolution,
+                          lambda i, of=of: read(of[i]), lambda i, image, of=of: keep(of[i], image))
+    if len(skipped) == len(files):
+        raise DataError("no image can be read", got=f"{len(files)} files: {named(list(skipped.values()))}",
                         hint="Unpack the images beside the annotations.")
-    return Split.of_images(images[: len(labels)], np.array(labels, np.int32)), skipped
+    there = [k for k in range(len(files)) if k not in skipped]
+    labels = np.array([files[k].label for k in there], np.int32)
+    return Split.of_images(images[there] if skipped else images, labels), [skipped[k] for k in sorted(skipped)]
 
 
 def named(skipped: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ TFDS reads a directory of array_record files without TensorFlow. Downloading and
 that is done once, by TFDS itself, and the error that says a set is not prepared gives the command.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,18 @@ def data_sources(name: str, data_dir: str | Path | None) -> dict[str, Sequence[d
     except (RuntimeError, ValueError, ParseError) as error:  # another format of file, or damaged
         raise DataError(f"the TFDS set {name} cannot be read without TensorFlow ({first_line(error)})",
                         hint=f"{prepare_command(name, data_dir)} (into a directory that does not have it yet)") from error
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """What a ``dataset_info.json`` says of a set; a DataError if it cannot be read."""
+    try:
+        info = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read without TensorFlow ({first_line(error)})",
+                        hint="Prepare the set again.") from error
+    if not isinstance(info, dict):
+        raise DataError(f"{path} describes no set of TFDS", got=type(info).__name__, hint="Prepare the set again.")
+    return info
 
 
 def first_line(error: Exception) -> str:

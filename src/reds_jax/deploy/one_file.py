@@ -24,7 +24,7 @@ def check(path: Path, mark: bytes) -> None:
 
 def write(path: Path, data: bytes, mark: bytes) -> None:
     """Write a file that holds the mark; a link is followed."""
-    from reds_jax.training.arrays import write_bytes
+    from reds_jax.whole_file import write_bytes
 
     assert mark in data, "an output carries its mark"
     check(path, mark)

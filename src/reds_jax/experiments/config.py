@@ -13,8 +13,8 @@ from reds_jax.training import Optimizer, Schedule
 from reds_jax.training.loss import WEIGHTS
 
 Preset = Literal["quick", "smoke", "paper"]
-Rival = Literal["uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
-RIVALS: tuple[Rival, ...] = ("uniform_sorted", "uniform_unsorted", "paper", "magnitude")
+Rival = Literal["uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude"]
+RIVALS: tuple[Rival, ...] = ("uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,12 @@ class Experiment:
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.
         seed: of everything that is random.
+        normalise: how pixels are read: standard (mean 0, std 1 over the training images) or unit (x / 255); by default as the
+            network or the data set asks for. A trained network needs what it was trained with.
         output: folder of the run; a run that was stopped there goes on from its last checkpoint, with the same options (but
             further rivals may be added).
-        pretrained: an .npz with the arrays of a trained network to start from, instead of training one.
+        pretrained: a file with the arrays of a trained network to start from, instead of training one: .npz, .h5 or .keras of
+            Keras, .tflite in floats, or the folder of a checkpoint of orbax.
         pretrained_prefix: only the arrays whose names start so, for example mlcommons/vww_96/.
         subnetworks: how the widths are chosen.
         pretrain: training of the full network.
@@ -121,6 +124,7 @@ class Experiment:
     resolution: int | None = None
     limit: int | None = None
     seed: int = 0
+    normalise: Literal["standard", "unit"] | None = None
     output: Path = Path("runs")
     pretrained: Path | None = None
     pretrained_prefix: str = ""

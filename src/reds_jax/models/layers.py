@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 from jax import lax
 
-BatchNorm = partial(nn.BatchNorm, momentum=0.99, epsilon=1e-3)
+EPSILON = 1e-3
+BatchNorm = partial(nn.BatchNorm, momentum=0.99, epsilon=EPSILON)
 Conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal())
 
 

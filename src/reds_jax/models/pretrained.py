@@ -2,7 +2,8 @@
 
 ``weights`` maps names as Keras saves them to arrays, ``conv2d_1/conv2d_1/kernel:0`` or ``conv2d_1/kernel``: one
 network. Keras and the networks here agree on HWIO kernels, on ``"same"`` padding, on a flatten over H, W, C and on epsilon
-0.001. They differ in one place: a depthwise kernel is [k_h, k_w, C, 1] in Keras.
+0.001. They differ in one place: a depthwise kernel is [k_h, k_w, C, 1] in Keras. Weights without any batch norm, as .tflite
+files have them, are those of a network whose batch norm went into the layers before: here it then changes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.models.layers import EPSILON
 
 Weights = Mapping[str, np.ndarray]
 Variables = dict[str, dict[str, Any]]
@@ -24,26 +26,36 @@ class _Keras:
     def __init__(self, weights: Weights) -> None:
         self.weights = {_short(name): np.asarray(value) for name, value in weights.items() if value.dtype.kind == "f"}
         self.taken: set[str] = set()
+        self.missing: list[str] = []
+        self.folded = not any(name.startswith("batch_normalization") for name in self.weights)
+        self.channels = 0
         self.variables: Variables = {"params": {}, "batch_stats": {}}
 
     def _take(self, kind: str, number: int, array: str) -> np.ndarray:
         name = f"{kind}_{number}/{array}" if number else f"{kind}/{array}"
         if name not in self.weights:
-            raise InvalidArgumentError(f"the weights have no array {name!r}", got=sorted(self.weights)[:6],
-                                       hint="Pass the arrays of one network, named as Keras names them.")
+            self.missing.append(name)
+            return np.zeros(0, np.float32)
         self.taken.add(name)
         return self.weights[name].astype(np.float32)
 
     def conv(self, ours: str, number: int) -> None:
-        self.variables["params"][ours] = {a: self._take("conv2d", number, a) for a in ("kernel", "bias")}
+        self._layer(ours, self._take("conv2d", number, "kernel"), self._take("conv2d", number, "bias"))
 
     def depthwise(self, ours: str, number: int) -> None:
         kernel, bias = (self._take("depthwise_conv2d", number, a) for a in ("depthwise_kernel", "bias"))
-        self.variables["params"][ours] = {"kernel": kernel.swapaxes(2, 3), "bias": bias}
+        self._layer(ours, kernel.swapaxes(2, 3) if kernel.ndim == 4 else kernel, bias)
+
+    def _layer(self, ours: str, kernel: np.ndarray, bias: np.ndarray) -> None:
+        self.variables["params"][ours], self.channels = {"kernel": kernel, "bias": bias}, len(bias)
 
     def norm(self, ours: str, number: int) -> None:
-        gamma, beta, mean, variance = (self._take("batch_normalization", number, a)
-                                       for a in ("gamma", "beta", "moving_mean", "moving_variance"))
+        if self.folded:
+            gamma, beta, mean = (np.full(self.channels, value, np.float32) for value in (1, 0, 0))
+            variance = gamma - np.float32(EPSILON)
+        else:
+            gamma, beta, mean, variance = (self._take("batch_normalization", number, a)
+                                           for a in ("gamma", "beta", "moving_mean", "moving_variance"))
         self.variables["params"][ours] = {"scale": gamma, "bias": beta}
         self.variables["batch_stats"][ours] = {"mean": mean, "var": variance}
 
@@ -52,9 +64,10 @@ class _Keras:
 
     def done(self) -> Variables:
         rest = sorted(set(self.weights) - self.taken)
-        if rest:
-            raise InvalidArgumentError("the weights have arrays that the network does not", got=rest[:6],
-                                       hint="They belong to another network.")
+        wrong = [f"the weights have no array {', '.join(map(repr, self.missing))}"] if self.missing else []
+        wrong += [f"the weights have arrays that the network does not: {', '.join(map(repr, rest))}"] if rest else []
+        if wrong:
+            raise InvalidArgumentError("; ".join(wrong), hint="Pass the arrays of one network, named as Keras names them.")
         return self.variables
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reds_jax.errors import CheckpointError, InvalidArgumentError
+from reds_jax.whole_file import write_bytes
 
 Arrays = dict[str, np.ndarray]
 
@@ -87,19 +86,6 @@ def unpack(data: np.ndarray, index: list[list[Any]]) -> Arrays:
         arrays[name] = np.frombuffer(data[offset : offset + size].tobytes(), np.dtype(dtype)).reshape(shape)
         offset += size
     return arrays
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,21 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from reds_jax.optional import needs
+from reds_jax.tflite_schema import schema
 
 _OPTIONS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "MAX_POOL_2D": "Pool2D", "AVERAGE_POOL_2D": "Pool2D", "ADD": "Add", "MUL": "Mul", "SLICE": "Slice",
             "PAD": "Pad", "PADV2": "PadV2", "RESHAPE": "Reshape", "TRANSPOSE": "Transpose",
             "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu"}
 _INT8_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # weights with a scale per output, inputs in floats
-
-
-def schema() -> tuple[Any, Any]:
-    """The modules of the schema and of flatbuffers."""
-    with needs("ai_edge_litert", "a .tflite file"):
-        import flatbuffers
-        from ai_edge_litert import schema_py_generated
-    return schema_py_generated, flatbuffers
 
 
 class Once:
