@@ -101,4 +101,5 @@ class ClipAugment:
                                        allowed=f"{clips.dtype} [M], M above {samples}")
         volumes = jax.random.uniform(volume_key, (n,), jnp.float32, maxval=self.volume)
         volumes *= jax.random.bernoulli(whether_key, self.probability, (n,)).astype(jnp.float32)
-        return add_noise(clips, jnp.asarray(self.noise), jax.random.randint(start_key, (n,), 0, len(self.noise) - samples + 1), volumes)
+        starts = jax.random.randint(start_key, (n,), 0, len(self.noise) - samples + 1)
+        return add_noise(clips, jnp.asarray(self.noise), starts, volumes)
