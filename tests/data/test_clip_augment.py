@@ -1,16 +1,19 @@
 """Augmented waveforms: each clip is itself, moved, with a piece of the noise at a volume that is allowed."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from reds_jax.data import MFCC, ClipAugment
+from reds_jax.data import MFCC, ClipAugment, Split
 from reds_jax.data.clip_augment import add_noise, shift_clips
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.models import dnn_s
+from reds_jax.models import DNN, dnn_s
 from reds_jax.training import FitConfig, TrainState, make_train_step
+from reds_jax.training.fit import _description, prepare
 
 CLIPS = np.random.default_rng(0).integers(-9000, 9000, (60, 400)).astype(np.int16)
 NOISE = np.random.default_rng(1).integers(-30000, 30000, 900).astype(np.int16)
@@ -42,8 +45,7 @@ def test_every_clip_is_itself_moved_with_a_piece_of_the_noise():
     for clip, out in zip(CLIPS, found, strict=True):
         best = (np.inf, 0.0, 0)
         for d in range(-3, 4):
-            moved = np.asarray(shift_clips(jnp.asarray(clip[None]), jnp.array([d]), 3))[0]
-            rest = out - moved
+            rest = out - np.pad(clip, 3)[3 - d : 403 - d]
             volume = pieces @ rest / (pieces**2).sum(1)
             error = ((rest - volume[:, None] * pieces) ** 2).mean(1)
             best = min(best, (error.min(), volume[error.argmin()], d))
@@ -66,22 +68,39 @@ def test_equal_settings_and_noise_are_equal():
 
 
 def test_the_step_takes_the_noise_as_an_argument():
-    """The program of the step does not hold it, and its loss is that of the augmented clips, as the features are read."""
-    x, y = np.tile(CLIPS, (1, 2)), np.arange(60) % 12
-    mfcc, model, noise = MFCC(window_ms=20, stride_ms=10), dnn_s(), np.tile(NOISE, 3)
-    variables, augment = model.init(jax.random.key(0), mfcc(x)), ClipAugment(noise, max_shift=100)
+    """The program of the step does not hold it, and its loss is that of the augmented clips, as they are read."""
+    def read(x):
+        return x.astype(np.float32) / np.float32(32768)
+
+    x, y, model, noise = CLIPS, np.arange(60) % 12, DNN(12, (4,)), np.tile(NOISE, 3)
+    variables, augment = model.init(jax.random.key(0), read(x)), ClipAugment(noise, max_shift=100)
     optimizer = optax.sgd(0.0)
     state = TrainState.create(variables, optimizer, 1, jax.random.key(5))
-    step = make_train_step(model, optimizer, [1.0], normalise=mfcc, augment=augment)
+    step = make_train_step(model, optimizer, [1.0], normalise=read, augment=augment)
     indices = np.arange(60, dtype=np.int32)[None]
     _, metrics = step(state, jnp.asarray(x), jnp.asarray(y), indices)
     key = jax.random.split(jax.random.fold_in(jax.random.key(5), 0), 3)[0]
-    logits = model.apply(variables, mfcc(augment(key, jnp.asarray(x))))
+    logits = model.apply(variables, read(augment(key, jnp.asarray(x))))
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(y)).mean()
     assert float(metrics["loss"][0]) == pytest.approx(float(expected), rel=1e-4)
     traced = jax.make_jaxpr(step)(state, jnp.asarray(x), jnp.asarray(y), indices)
     compiled, = (eqn for eqn in traced.eqns if eqn.params.get("name") == "compiled")
     assert noise.shape in [v.aval.shape for v in compiled.invars]
+
+
+def test_a_checkpoint_knows_the_noise_by_its_digest():
+    """So a run goes on with the same recordings only; the recordings themselves are not written."""
+    split = Split(np.tile(CLIPS, (1, 2)), np.arange(60) % 12)
+    mfcc, model = MFCC(window_ms=20, stride_ms=10), dnn_s()
+    variables = model.init(jax.random.key(0), mfcc(split.inputs))
+
+    def described(noise):
+        config = FitConfig(batch_size=30, augment=ClipAugment(noise))
+        run, start = prepare(model, variables, [1.0], split, split, config, normalise=mfcc)
+        return json.dumps(_description(run, start.state, None))
+
+    assert described(NOISE) == described(NOISE.copy()) != described(NOISE[::-1])
+    assert len(described(NOISE)) < 3000
 
 
 @pytest.mark.parametrize(("call", "message"), [

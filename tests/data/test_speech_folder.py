@@ -1,6 +1,7 @@
 """The published folder of Speech Commands in miniature, and as TFDS prepares it: splits, classes, silence, damaged files."""
 
 import wave
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from reds_jax.data import load
 from reds_jax.data.clips import CLASS_NAMES
 from reds_jax.data.speech_folder import WORDS, split_of
 from reds_jax.data.speech_tfds import ORDER, tfds_splits
-from reds_jax.errors import DataError, InvalidArgumentError
+from reds_jax.errors import DataError, InvalidArgumentError, MissingDependencyError
 
 ALL = (*WORDS, "bed", "cat", "dog")
 
@@ -128,6 +129,12 @@ def test_what_is_missing_is_named(folder):
     (folder / "go").rmdir()
     with pytest.raises(DataError, match=r"lacks folders; got \['go'\]"):
         load("speech_commands", f"folder:{folder}")
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is not None, reason="TensorFlow is installed")
+def test_without_tensorflow_tfds_says_what_to_install(tmp_path):
+    with pytest.raises(MissingDependencyError, match="sound from .* needs tensorflow .* pip install tensorflow"):
+        load("speech_commands", f"tfds:{tmp_path}")
 
 
 def test_tfds_labels_become_ours_and_unknown_words_a_tenth(monkeypatch):

@@ -35,7 +35,7 @@ def add_noise(clips: Waveforms, noise: Num[Array, " recorded"], starts: Int[Arra
         volumes: what it is multiplied by.
     """
     taken = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(noise, s, clips.shape[1]))(starts)
-    mixed = clips.astype(jnp.float32) + volumes[:, None] * taken.astype(jnp.float32)
+    mixed = clips.astype(jnp.float32) + volumes[:, None].astype(jnp.float32) * taken.astype(jnp.float32)
     if jnp.issubdtype(clips.dtype, jnp.integer):
         return jnp.clip(jnp.round(mixed), -32768, 32767).astype(clips.dtype)
     return jnp.clip(mixed, -1, 1)
@@ -99,6 +99,7 @@ class ClipAugment:
         if self.noise.ndim != 1 or self.noise.dtype != clips.dtype or len(self.noise) <= samples:
             raise InvalidArgumentError("the noise has the wrong form", got=f"{self.noise.dtype} {list(self.noise.shape)}",
                                        allowed=f"{clips.dtype} [M], M above {samples}")
-        volumes = jax.random.uniform(volume_key, (n,), maxval=self.volume)
+        volumes = jax.random.uniform(volume_key, (n,), jnp.float32, maxval=self.volume)
         volumes *= jax.random.bernoulli(whether_key, self.probability, (n,)).astype(jnp.float32)
-        return add_noise(clips, self.noise, jax.random.randint(start_key, (n,), 0, len(self.noise) - samples + 1), volumes)
+        starts = jax.random.randint(start_key, (n,), 0, len(self.noise) - samples + 1)
+        return add_noise(clips, jnp.asarray(self.noise), starts, volumes)

@@ -29,7 +29,7 @@ def speech_commands_data(spec: str | None = None, *, resolution: int | None = No
     Args:
         spec: where the clips come from. ``synthetic`` (the default): a chirp per class from the seed; nothing is read.
             ``folder:DIR``: the published folder, see `reds_jax.data.speech_folder.folder_splits`. ``npz:FILE``: clips or
-            features, see `reds_jax.data.clips.npz_clips`. ``tfds[:DIR]``: as prepared by TFDS.
+            features, see `reds_jax.data.clips.npz_clips`. ``tfds[:DIR]``: as prepared by TFDS; needs TensorFlow.
         resolution: has no meaning for sound; None.
         seed: of what is rendered, parted off or drawn under a limit; a non-negative integer.
         limit: at most so many clips a split.

@@ -81,7 +81,7 @@ def _files(folder: Path, validation: float) -> dict[str, list[str]]:
     else:
         by_name = dict.fromkeys(names, "train")
         for part, file in LISTS.items():
-            for line in (folder / file).read_text().split():
+            for line in (folder / file).read_text(encoding="utf-8").split():
                 if line not in by_name:
                     raise DataError(f"{folder / file} names a file that is not there", got=line)
                 by_name[line] = part

@@ -1,4 +1,4 @@
-"""Speech Commands as TensorFlow Datasets prepares it, read without TensorFlow."""
+"""Speech Commands as TensorFlow Datasets prepares it; its feature for sound needs TensorFlow, also to read what is prepared."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, MissingDependencyError
 from .clips import CLASS_NAMES, SAMPLES
 from .parting import at_most
 from .speech_folder import SHARE
 from .split import Split
-from .tfds_source import data_sources, first_line
+from .tfds_source import data_sources, first_line, import_tfds
 from .wav import one_second
 
 ORDER = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "_silence_", "_unknown_")
@@ -27,8 +27,14 @@ def tfds_splits(data_dir: str | None, *, seed: int, limit: int | None) -> tuple[
 
     Raises:
         DataError: the set is not prepared, lacks a split, or is damaged.
+        MissingDependencyError: TFDS or TensorFlow is not installed.
     """
-    parts = data_sources("speech_commands", data_dir)
+    import_tfds()
+    try:
+        parts = data_sources("speech_commands", data_dir)
+    except ImportError as error:
+        raise MissingDependencyError(f"sound from TensorFlow Datasets needs tensorflow ({first_line(error)})",
+                                     hint="Run: pip install tensorflow. Or give the published folder, folder:DIR.") from error
     if missing := {"train", "validation", "test"} - set(parts):
         raise DataError("the TFDS set speech_commands lacks splits", got=sorted(missing), allowed="train, validation, test")
     train, held, test = (_read(parts[name], name, seed, limit) for name in ("train", "validation", "test"))

@@ -86,7 +86,7 @@ def demonstrate(
     if exported.quantized is None:
         raise InvalidArgumentError("the demonstration runs an int8 export")
     check(saved, steps=steps, energy=energy, seed=seed)
-    images = floats(saved.data.read(saved.data.test.images[:steps]), exported.program.input_shape, "the test images")
+    images = floats(saved.data.read(saved.data.test.inputs[:steps]), exported.program.input_shape, "the test images")
     inputs = exported.quantized.input_scale.quantize(images)
     header = "\n".join([
         "#include <stdint.h>", f"#define POLICY_STEPS {steps}u", f"#define POLICY_ENERGY {round(energy * 256)}u",
