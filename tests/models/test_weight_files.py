@@ -11,7 +11,9 @@ import jax
 import numpy as np
 import pytest
 
+from reds_jax.deploy.phone import litert
 from reds_jax.errors import DataError, InvalidArgumentError
+from reds_jax.graph.trace import trace
 from reds_jax.models import DSCNN, import_variables, load_ds_cnn, read_weights
 from reds_jax.tflite_schema import schema
 from reds_jax.training.arrays import flatten
@@ -213,6 +215,16 @@ def test_files_of_tensorflow_lite(tmp_path: Path, keras_weights: Arrays, like: A
     for name, message in (("c", "its weights are quantised"), ("d", "cannot be read"), ("e", "is no .tflite file")):
         with pytest.raises(DataError, match=rf"{name}\.tflite .*{message}|{name}\.tflite {message}"):
             read_weights(tmp_path / f"{name}.tflite")
+
+
+def test_an_exported_network_is_read_back(tmp_path: Path, keras_weights: Arrays, like: Any) -> None:
+    """Its file has every batch norm as a product and a sum, its weights once and views of them; the function is the same."""
+    variables, _ = import_variables(keras_weights, like, load_ds_cnn)
+    litert.export(MODEL, variables, trace(MODEL, variables, IMAGE), [0.5, 1.0], tmp_path / "own.tflite")
+    found = read_weights(tmp_path / "own.tflite")
+    assert found.keys() == {name for name in keras_weights if not name.startswith("batch")}
+    again, _ = import_variables(found, like, load_ds_cnn)
+    np.testing.assert_allclose(MODEL.apply(again, IMAGE), MODEL.apply(variables, IMAGE), rtol=1e-5)
 
 
 def test_a_checkpoint_of_orbax_has_the_names_of_its_tree(tmp_path: Path, like: Any) -> None:
