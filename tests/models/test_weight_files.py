@@ -159,8 +159,8 @@ def test_what_keras_itself_writes(tmp_path: Path, keras_weights: Arrays) -> None
         np.testing.assert_allclose(MODEL.apply(variables, IMAGE), model.predict(IMAGE, verbose=0), atol=1e-5)
 
 
-def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32") -> None:
-    """A convolution, a depthwise one, a pointwise one, a fully connected layer, with batch norm in them."""
+def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32", plus: np.ndarray | None = None) -> None:
+    """A convolution, a depthwise one, a pointwise one, a fully connected layer, with batch norm in them; ``plus`` is added."""
     s, flatbuffers = schema()
     tensors, buffers, operators = [], [s.BufferT()], []
 
@@ -173,7 +173,7 @@ def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32") -> None:
         tensors.append(table)
         return len(tensors) - 1
 
-    names = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 2, "DEQUANTIZE": 3}
+    names = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 2, "DEQUANTIZE": 3, "ADD": 4}
     value = first = tensor("input")
     for operation, layer in (("CONV_2D", "conv2d"), ("DEPTHWISE_CONV_2D", "depthwise_conv2d"), ("CONV_2D", "conv2d_1"),
                              ("FULLY_CONNECTED", "dense")):
@@ -187,6 +187,8 @@ def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32") -> None:
         out = tensor(f"{layer}/out")
         operators.append(s.OperatorT(opcodeIndex=names[operation], inputs=[value, *given], outputs=[out]))
         value = out
+    if plus is not None:
+        operators.append(s.OperatorT(opcodeIndex=4, inputs=[value, tensor("", plus)], outputs=[tensor("sum")]))
     codes = [s.OperatorCodeT(builtinCode=getattr(s.BuiltinOperator, n), deprecatedBuiltinCode=getattr(s.BuiltinOperator, n))
              for n in names]
     graph = s.SubGraphT(tensors=tensors, inputs=[first], outputs=[value], operators=operators, name="main")
@@ -202,6 +204,11 @@ def test_files_of_tensorflow_lite(tmp_path: Path, keras_weights: Arrays, like: A
     equal(read_weights(tmp_path / "a.tflite"), folded)
     write_tflite(tmp_path / "b.tflite", folded, "FLOAT16")
     equal(read_weights(tmp_path / "b.tflite"), {name: a.astype(np.float16).astype(np.float32) for name, a in folded.items()})
+    for shape, left in ((3,), {}), ((1, 2, 3), {"tensor_13": (1, 2, 3)}):  # a number a class goes into the layer, others stay
+        write_tflite(tmp_path / "f.tflite", folded, plus=np.ones(shape, np.float32))
+        found = read_weights(tmp_path / "f.tflite")
+        assert {name: a.shape for name, a in found.items() if name not in folded} == left
+        np.testing.assert_array_equal(found["dense/bias"], folded["dense/bias"] + (not left))
     variables, match = import_variables(folded, like, load_ds_cnn)
     assert match.fits
     plain = {f"batch_normalization{k}/{a}": np.full(4, v, np.float32) for k in ("", "_1", "_2")
