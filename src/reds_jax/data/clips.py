@@ -20,7 +20,7 @@ CLASS_NAMES = ("_silence_", "_unknown_", "yes", "no", "up", "down", "left", "rig
 """The twelve classes of Speech Commands, in the order of the labels."""
 SAMPLES = 16000
 """Of one clip, one second."""
-_AT_ONCE = 500
+_AT_ONCE = 100
 _GROUPS = ("fold", "speaker", "group")
 
 

@@ -1,6 +1,8 @@
-"""Speech Commands, twelve classes of one second each: an .npz of clips, or chirps from a seed."""
+"""Speech Commands, twelve classes of one second each: the published folder, TFDS, an .npz, or chirps from a seed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from ..checks import one_of
 from ..errors import InvalidArgumentError
@@ -10,6 +12,8 @@ from .images import parse_spec
 from .mfcc import MFCC
 from .parting import at_most
 from .source import DataSet
+from .speech_folder import folder_splits
+from .speech_tfds import tfds_splits
 from .split import Split
 
 FRONT_ENDS = {"mfcc_40_20": MFCC(stride_ms=20), "mfcc_40_40": MFCC(stride_ms=40)}
@@ -24,7 +28,8 @@ def speech_commands_data(spec: str | None = None, *, resolution: int | None = No
 
     Args:
         spec: where the clips come from. ``synthetic`` (the default): a chirp per class from the seed; nothing is read.
-            ``npz:FILE``: see `reds_jax.data.clips.npz_clips`.
+            ``folder:DIR``: the published folder, see `reds_jax.data.speech_folder.folder_splits`. ``npz:FILE``: clips or
+            features, see `reds_jax.data.clips.npz_clips`. ``tfds[:DIR]``: as prepared by TFDS.
         resolution: has no meaning for sound; None.
         seed: of what is rendered, parted off or drawn under a limit; a non-negative integer.
         limit: at most so many clips a split.
@@ -34,11 +39,20 @@ def speech_commands_data(spec: str | None = None, *, resolution: int | None = No
     Raises:
         InvalidArgumentError: an argument is out of range. DataError: the data are missing or damaged.
     """
-    kind, path = parse_spec(spec or "synthetic", ("synthetic", "npz"))
+    kind, path = parse_spec(spec or "synthetic", ("synthetic", "folder", "npz", "tfds"))
     if resolution is not None:
         raise InvalidArgumentError("sound has no resolution", got=resolution, hint="Leave --resolution out.")
     mfcc = FRONT_ENDS[one_of("normalisation", normalise, tuple(FRONT_ENDS))]
-    if kind == "npz":
+    if kind == "folder":
+        if path is None:
+            raise InvalidArgumentError("the folder of clips is not named", got="folder", allowed="folder:DIR")
+        train, held, test, noise = folder_splits(Path(path).expanduser(), seed=seed, limit=limit, validation=validation)
+        found = clip_data(train, held, test, class_names=CLASS_NAMES, mfcc=mfcc, noise=noise,
+                          source=f"Speech Commands from {path}")
+    elif kind == "tfds":
+        found = clip_data(*tfds_splits(path, seed=seed, limit=limit), class_names=CLASS_NAMES, mfcc=mfcc,
+                          source=f"Speech Commands, TFDS in {path or '~/tensorflow_datasets'}; no noise is added")
+    elif kind == "npz":
         assert path is not None  # parse_spec
         found = npz_clips(path, validation=validation, test=0.1, seed=seed, mfcc=mfcc)
     else:

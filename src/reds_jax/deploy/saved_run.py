@@ -72,15 +72,19 @@ def read(folder: str | Path, *, data: str | None = None, other_data: bool = Fals
                               hint="Give the folder that --output named; it has config.json and model/.") from error
     network = NestedNetwork.load(folder / "model")
     found = data_sets.load(task, data, **drawn)
-    if network.normalise is not None:
-        found = replace(found, normalise=network.normalise)
-    example = found.example()
+    misfit = DataError("the examples do not fit the network of the run", got=found.shape,
+                       hint="Give the data set and the resolution that the run was trained with.")
+    try:
+        example = network.read(found.train.inputs[:1])
+    except InvalidArgumentError as error:
+        raise misfit from error
     shapes = jax.eval_shape(network.model.init, jax.random.key(0), example)
     if jax.tree.map(lambda a: a.shape, shapes["params"]) != jax.tree.map(lambda a: a.shape, network.params):
-        raise DataError("the examples do not fit the network of the run", got=found.shape,
-                        hint="Give the data set and the resolution that the run was trained with.")
+        raise misfit
     if not other_data:
         _check_fingerprint(folder, config, found)
+    if network.normalise is not None:
+        found = replace(found, normalise=network.normalise)
     return SavedRun(network, trace(network.model, network.variables(0), example), found)
 
 
