@@ -20,7 +20,7 @@ vww: install  ## four nested subnetworks on the embedded data, from training to 
 	$(BIN)/reds vww
 
 test: install  ## every test; at most 10 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal  # neighbours share what is compiled
 
 lint: install  ## style and types
 	$(BIN)/ruff check .

@@ -47,7 +47,7 @@ def test_a_pretrained_file_is_matched_with_the_network(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **weights)
     model = build(chosen.architecture, chosen.arguments)
     x = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
-    variables, how = runner._import(model, x, chosen, tmp_path / "w.npz", "net/")
+    variables, how = import_network(model, x, chosen, tmp_path / "w.npz", "net/")
     assert how.startswith("net/* of w.npz: ")
     assert how.endswith("arrays with 78,666 values fit")
     plain = {name.removeprefix("net/"): array for name, array in weights.items()}
@@ -55,9 +55,9 @@ def test_a_pretrained_file_is_matched_with_the_network(tmp_path: Path) -> None:
     expected = model.apply(load_mlperf_resnet8(plain), jnp.asarray(x))
     np.testing.assert_allclose(model.apply(variables, jnp.asarray(x / 255)), expected, rtol=1e-3)
     np.savez(tmp_path / "own.npz", **flatten(variables))
-    again, _ = runner._import(model, x, chosen, tmp_path / "own.npz", "")
+    again, _ = import_network(model, x, chosen, tmp_path / "own.npz", "")
     jax.tree.map(np.testing.assert_array_equal, again, variables)
     with pytest.raises(InvalidArgumentError, match="the weights have no array 'conv2d/kernel'"):
-        runner._import(model, x, chosen, tmp_path / "w.npz", "net/batch_norm")
+        import_network(model, x, chosen, tmp_path / "w.npz", "net/batch_norm")
     with pytest.raises(InvalidArgumentError, match=r"do not fit.*another shape: .*params/logits/kernel \[64, 10\].* \[64, 7\]"):
-        runner._import(build("resnet8", {"classes": 7}), x, chosen, tmp_path / "w.npz", "net/")
+        import_network(build("resnet8", {"classes": 7}), x, chosen, tmp_path / "w.npz", "net/")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reds_jax
 from reds_jax import models
-from reds_jax.baselines import uniform_widths
+from reds_jax.baselines import live_uniform_widths, uniform_widths
 from reds_jax.cost import RESOURCES, width_problem
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import solve
@@ -130,7 +130,7 @@ def test_errors():
 
 @settings(max_examples=40, deadline=None)
 @example("cnn_s", [0.328125, 0.33203125], 1)  # budgets so near that both would fill the same group
-@given(st.sampled_from(sorted(INPUTS)), st.lists(st.floats(0.05, 1.0), min_size=1, max_size=4), st.sampled_from([1, 4]))
+@given(st.sampled_from(sorted(INPUTS)), st.lists(st.floats(0.065, 1.0), min_size=1, max_size=4), st.sampled_from([1, 4]))
 def test_uniform_widths_fill_their_budgets_and_nest(name, fractions, step):
     graph = GRAPHS[name]
     budgets = sorted(int(f * graph.macs()) for f in fractions)
@@ -150,6 +150,33 @@ def test_uniform_widths_fill_their_budgets_and_nest(name, fractions, step):
 def test_uniform_widths_that_do_not_exist():
     with pytest.raises(InfeasibleError, match="no uniform widths are that small; got 3"):
         uniform_widths(GRAPHS["dnn_s"], [3])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(["cnn_s", "ds_cnn_s", "mobilenet_v1"]), st.sampled_from([1, 8]), st.data())
+def test_uniform_widths_of_what_lives(name, step, data):
+    """Never a dead unit below the full network, a share of the live ones that is alike, and all of them before the rest."""
+    graph = GRAPHS[name]
+    live = {g.name: data.draw(st.integers(1, g.size)) for g in graph.groups}
+    dead = data.draw(st.sampled_from([0.0, 4e-6]))
+    scores = {g.name: np.where(np.arange(g.size) < live[g.name], 5.0, dead) for g in graph.groups}
+    up = [min(-(-live[g.name] // step) * step, g.size) for g in graph.groups]
+    budgets = [max(int(f * graph.macs(up)), graph.macs([step] * len(up))) for f in (0.3, 0.6)]
+    *found, all_live, everything = live_uniform_widths(graph, scores, [*budgets, graph.macs(up), graph.macs()], step=step)
+    for budget, widths in zip(budgets, found, strict=True):
+        assert graph.macs(widths) <= budget
+        assert all(n <= most for n, most in zip(widths, up, strict=True))
+        if step == 1:  # what is left would not pay for one more live unit in every group
+            assert widths == tuple(up) or graph.macs(np.minimum(np.array(widths) + 1, up).tolist()) > budget
+    assert all_live == tuple(up)
+    assert everything == tuple(g.size for g in graph.groups)
+
+
+def test_without_dead_units_they_are_uniform_widths():
+    graph = GRAPHS["cnn_s"]
+    budgets = [graph.macs() // 4, graph.macs() // 2]
+    for scores in ({}, falling(graph), {g.name: np.zeros(g.size) for g in graph.groups}):
+        assert live_uniform_widths(graph, scores, budgets) == uniform_widths(graph, budgets)
 
 
 def test_rules_by_path_pattern_bound_the_widths() -> None:

@@ -26,7 +26,7 @@ MODULES = [m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.")
 
 
 RUN = {"your_own_model": 6, "data_and_objectives": 7, "property_tests": 5, "deploy": 3, "extending": 7, "tutorial": 5}
-SLOW = {"tutorial", "data_and_objectives"}  # your_own_model goes through the same stages, tests/training through the others
+SLOW = {"tutorial", "data_and_objectives", "your_own_model"}  # tests/test_pipeline.py goes through the stages by default
 
 
 @pytest.mark.parametrize(("page", "least"), [

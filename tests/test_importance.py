@@ -122,7 +122,7 @@ def test_one_signature(net):
 
 def test_errors(net):
     model, variables, graph, _ = net
-    with pytest.raises(InvalidArgumentError, match="unknown importance; got 'fisher'; allowed: taylor"):
+    with pytest.raises(InvalidArgumentError, match="unknown importance; got 'fisher'; allowed: explained, taylor"):
         score("fisher", model, variables, graph)
     with pytest.raises(InvalidArgumentError, match="needs data"):
         score("taylor", model, variables, graph)

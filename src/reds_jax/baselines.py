@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,9 +11,39 @@ from reds_jax.errors import InfeasibleError
 from reds_jax.graph.channels import ChannelGraph
 from reds_jax.layer_rules import LayerRule, allowed
 
+DEAD = 1e-6
+"""A unit whose score is at most this share of the largest of its group adds nothing."""
+
+
+def live_uniform_widths(
+    graph: ChannelGraph,
+    scores: Mapping[str, Sequence[float] | np.ndarray],
+    macs: Sequence[int],
+    *,
+    step: int = 1,
+    rules: Sequence[LayerRule | str] = (),
+) -> list[tuple[int, ...]]:
+    """Dead units dropped first, then `uniform_widths` of what lives: the fairer rival where a network has dead units.
+
+    The live units of a group are those whose score is above ``DEAD`` times the largest, up to the next allowed width; in
+    a group without a positive score, and in one without scores, all. A budget of all MACs keeps the full network.
+
+    Args:
+        graph: from `reds_jax.trace`.
+        scores: importance per unit in descending order, {group: [units]}.
+        macs, step, rules: as for `uniform_widths`.
+    """
+    live = {name: int((np.asarray(s) > DEAD * s[0]).sum()) for name, s in scores.items() if len(s) and s[0] > 0}
+    return uniform_widths(graph, macs, step=step, rules=rules, live=live)
+
 
 def uniform_widths(
-    graph: ChannelGraph, macs: Sequence[int], *, step: int = 1, rules: Sequence[LayerRule | str] = ()
+    graph: ChannelGraph,
+    macs: Sequence[int],
+    *,
+    step: int = 1,
+    rules: Sequence[LayerRule | str] = (),
+    live: Mapping[str, int] | None = None,
 ) -> list[tuple[int, ...]]:
     """For every budget the widest uniform widths within it, nested, the rest of the budget filled channel by channel.
 
@@ -26,12 +56,18 @@ def uniform_widths(
         macs: the budgets, in any order; the result follows it.
         step: widths are multiples of this, or full.
         rules: for single layers by path pattern, see `reds_jax.layer_rules.LayerRule`.
+        live: {group: units}, which the fractions are of, and more of which only the full network has; all by default.
     """
     if not graph.groups:
         raise InfeasibleError("the network has no channel group whose width could be chosen", resource="macs",
                               smallest=graph.macs(), hint=graph.summary())
     sizes = np.array([g.size for g in graph.groups])
     choices = [np.array(w) for w in allowed(graph, step=step, floor=[1] * len(sizes), rules=rules)]
+    most = tuple(int(c[-1]) for c in choices)
+    if live:
+        needed = [live.get(g.name, g.size) for g in graph.groups]
+        choices = [c[: int((c < n).sum()) + 1] for c, n in zip(choices, needed, strict=True)]
+        sizes = np.array([c[-1] if n < u else u for c, n, u in zip(choices, needed, sizes, strict=True)])
 
     def at(t: float, least: Sequence[int]) -> list[int]:
         """The largest allowed widths up to ``t U``, at least those of the budget below."""
@@ -44,6 +80,9 @@ def uniform_widths(
         if graph.macs(below) > budget:
             raise InfeasibleError("no uniform widths are that small", resource="macs", smallest=graph.macs(below),
                                   got=budget, allowed=f"at least {graph.macs(below)} MACs")
+        if graph.macs(most) <= budget:
+            found[budget] = most
+            continue
         low, high = (1.0, 1.0) if graph.macs(at(1.0, below)) <= budget else (0.0, 1.0)
         for _ in range(60 if low < 1 else 0):
             middle = (low + high) / 2

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from reds_jax import importance
-from reds_jax.baselines import uniform_widths
+from reds_jax.baselines import live_uniform_widths
 from reds_jax.checks import integer, number, one_of, several
 from reds_jax.cost import width_problem
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve_nested
 from reds_jax.knapsack.exact import explain
+from reds_jax.knapsack.values import check_gamma
 from reds_jax.layer_rules import LayerRule
 
 Scores = dict[str, np.ndarray]
-Method = Literal["reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
-METHODS: tuple[Method, ...] = ("reds", "uniform_sorted", "uniform_unsorted", "paper", "magnitude")
+Value = Literal["ces", "log_retention", "sum"]
+Method = Literal["reds", "uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude"]
+METHODS: tuple[Method, ...] = ("reds", "uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Subnetworks:
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     importance: importance.Method = "taylor"
     scoring_batches: int = 100
-    value: Literal["log_retention", "sum"] = "log_retention"
+    value: Value = "log_retention"
+    gamma: float = 2.0
     floor: float = 0.25
     step: int = 1
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
@@ -59,9 +62,10 @@ class Subnetworks:
                                        allowed=ascending)
         object.__setattr__(self, "budgets", budgets)
         object.__setattr__(self, "rules", several("rules", self.rules, "rules for single layers"))
-        for name, allowed in (("importance", importance.METHODS), ("value", ("log_retention", "sum")),
+        for name, allowed in (("importance", importance.METHODS), ("value", get_args(Value)),
                               ("order", ("joint", "bottom_up", "top_down")), ("cost", ("true", "full_fan_in"))):
             one_of(name, getattr(self, name), allowed)
+        check_gamma(self.gamma)
         integer("scoring_batches", self.scoring_batches, 1)
         integer("step", self.step, 1)
         number("floor", self.floor, 0, 1)
@@ -83,7 +87,7 @@ class Choice:
 def for_method(method: Method, options: Subnetworks) -> Subnetworks:
     """The options with what a rival changes of them."""
     changes: dict[str, dict[str, Any]] = {
-        "reds": {}, "uniform_sorted": {}, "uniform_unsorted": {}, "magnitude": {"importance": "l1"},
+        "reds": {}, "uniform_sorted": {}, "uniform_live": {}, "uniform_unsorted": {}, "magnitude": {"importance": "l1"},
         "paper": {"importance": "taylor", "value": "sum", "floor": 0.0, "order": "bottom_up"},
     }
     one_of("method", method, METHODS)
@@ -93,8 +97,9 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 def choose_widths(graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds") -> Choice:
     """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform."""
     if method.startswith("uniform"):
-        return Choice(method, tuple(uniform_widths(graph, [int(b * graph.macs()) for b in options.budgets],
-                                                   step=options.step, rules=options.rules)), None)
+        live = sorted_scores if method == "uniform_live" else {}
+        return Choice(method, tuple(live_uniform_widths(graph, live, [int(b * graph.macs()) for b in options.budgets],
+                                                        step=options.step, rules=options.rules)), None)
     problem, limits = _problem(graph, sorted_scores, options)
     solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
@@ -110,8 +115,8 @@ def _problem(
     bounds: dict[str, float] = {}
     if options.peak_memory_bytes is not None:
         bounds["peak_memory_bytes"] = options.peak_memory_bytes
-    problem = width_problem(graph, sorted_scores, value=options.value, floor=options.floor, step=options.step,
-                            cost=options.cost, resources=("macs", *bounds), rules=options.rules)
+    problem = width_problem(graph, sorted_scores, value=options.value, gamma=options.gamma, floor=options.floor,
+                            step=options.step, cost=options.cost, resources=("macs", *bounds), rules=options.rules)
     full = problem.cost("macs", problem.full_widths)
     return problem, [{"macs": int(b * full), **bounds} for b in options.budgets]
 

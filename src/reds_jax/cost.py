@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from reds_jax.checks import integer, number, several
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Size
-from reds_jax.knapsack import Table, WidthProblem, log_retention, pair_sum, prefix_sum
+from reds_jax.knapsack import Table, WidthProblem, ces, log_retention, pair_sum, prefix_sum
 from reds_jax.layer_rules import LayerRule, allowed
 
 RESOURCES = ("macs", "param_bytes", "peak_memory_bytes")
@@ -37,7 +38,8 @@ def width_problem(
     graph: ChannelGraph,
     scores: Scores,
     *,
-    value: Literal["log_retention", "sum"] | Mapping[str, Sequence[float] | np.ndarray] = "log_retention",
+    value: Literal["log_retention", "sum", "ces"] | Mapping[str, Sequence[float] | np.ndarray] = "log_retention",
+    gamma: float = 2.0,
     step: int = 1,
     floor: float | int | Mapping[str, int] = 0.25,
     resources: Sequence[str] = ("macs",),
@@ -54,9 +56,11 @@ def width_problem(
     Args:
         graph: from `reds_jax.trace`.
         scores: importance per unit in DESCENDING order, {group: [size]} (the network is permuted already).
-        value: ``"log_retention"``: ``V_i(n) = log(S_i(n) / S_i(U))`` with prefix sums S, which ignores the scale of a layer
-            and punishes starving it; ``"sum"``: ``V_i(n) = S_i(n)`` (Corti et al. 2023); or a table of your own, {group:
-            value of width 1 .. U}.
+        value: of keeping n units, with prefix sums S_i and R_i(n) = S_i(n) / S_i(U), the share of the importance that is kept:
+            ``"log_retention"``: ``log R_i(n)``, which ignores the scale of a layer and punishes starving it; ``"ces"``:
+            ``(1 - R_i(n)^-gamma) / gamma``, which punishes it more and needs no floor (`reds_jax.knapsack.ces`); ``"sum"``:
+            ``S_i(n)`` (Corti et al. 2023); or a table of your own, {group: value of width 1 .. U}.
+        gamma: of ``"ces"``.
         step: widths are multiples of this (and the full width): 4, 8 or 16 where kernels want it.
         floor: smallest width, as a fraction of the group, an integer for all, or {group: integer}.
         resources: any of ``"macs"``, ``"param_bytes"``, ``"peak_memory_bytes"`` (a maximum over the schedule).
@@ -103,9 +107,9 @@ def width_problem(
         peaks["peak_memory_bytes"] = build.peak([s.alive_bytes for s in graph.schedule])
     for name, extra in (extra_resources or {}).items():
         tables[name] = tuple(extra if isinstance(extra, Sequence) else extra.tables(graph, [w.tolist() for w in widths]))
-    values = _values(graph, scores, widths, value, kernel_scores, kernel_score)
+    values = _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score)
     return WidthProblem(tuple(g.name for g in graph.groups), tuple(tuple(w.tolist()) for w in widths), values, tables, peaks,
-                        log_values=value == "log_retention")
+                        gamma={"log_retention": 0.0, "ces": gamma}.get(value) if isinstance(value, str) else None)
 
 
 def _floor(floor: float | int | Mapping[str, int], name: str, size: int) -> int:
@@ -118,13 +122,13 @@ def _floor(floor: float | int | Mapping[str, int], name: str, size: int) -> int:
     return max(1, math.ceil(floor * size))
 
 
-def _values(graph, scores, widths, value, kernel_scores, kernel_score) -> tuple[Table, ...]:
+def _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score) -> tuple[Table, ...]:
     if isinstance(value, Mapping):
         return tuple(Table((g.name,), np.asarray(_of(value, g.name, g.size))[w - 1])
                      for g, w in zip(graph.groups, widths, strict=True))
-    tables = {"log_retention": log_retention, "sum": prefix_sum}
+    tables = {"log_retention": log_retention, "sum": prefix_sum, "ces": partial(ces, gamma=gamma)}
     if value not in tables:
-        raise InvalidArgumentError("unknown value", got=value, allowed="'log_retention', 'sum', or {group: table}")
+        raise InvalidArgumentError("unknown value", got=value, allowed="'ces', 'log_retention', 'sum', or {group: table}")
     if kernel_scores is not None and value != "sum":
         raise InvalidArgumentError("kernel scores need value='sum'", got=value)
     index = {g.name: i for i, g in enumerate(graph.groups)}

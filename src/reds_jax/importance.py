@@ -9,6 +9,7 @@ entries, its depthwise kernel and its outgoing weights, in every layer that a re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -19,15 +20,18 @@ from reds_jax.adapters import adapt
 from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.array_types import Array, Float
 from reds_jax.checks import integer
+from reds_jax.data.normalise import read
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.explained import pivoted_cholesky
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
-from reds_jax.training.inputs import Model, check_examples, check_finite, gather, trainable, variables_of
+from reds_jax.run.contributions import gram_matrices
+from reds_jax.training.inputs import Model, check_examples, check_finite, check_inputs, gather, trainable, variables_of
 from reds_jax.training.objective import Objective
 
-Method = Literal["taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
-METHODS: tuple[Method, ...] = ("taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random")
+Method = Literal["explained", "taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
+METHODS: tuple[Method, ...] = ("explained", "taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random")
 
 
 def score(
@@ -50,6 +54,8 @@ def score(
     - ``taylor``: ``sum_{w in W_u} |w * sum_b dL_b/dw|`` (Corti et al. 2023, REDS, section 3)
     - ``taylor_absolute``: ``sum_{w in W_u} sum_b |w * dL_b/dw|``
     - ``taylor_squared``: ``sum_{w in W_u} sum_b (w * dL_b/dw)^2`` (Molchanov et al. 2019, arXiv 1906.10771, eq. 8)
+    - ``explained``: the residual pivots of a pivoted Cholesky decomposition of ``G``, the Gram matrix of what the units
+      contribute to the layers that read them, see `explained`
     - ``l1``, ``l2``: ``sum |w|`` and ``sqrt(sum w^2)`` (magnitude)
     - ``random``: uniform in (0, 1), from ``seed``
 
@@ -72,6 +78,8 @@ def score(
     if method == "random":
         rng = np.random.default_rng(integer("seed", seed, 0))
         return {g.name: rng.random(g.size) for g in graph.groups}
+    if method == "explained":
+        return explained(model, variables, graph, batches, preprocess=preprocess, seed=seed)
     if method in ("l1", "l2"):
         check_finite(variables)
         power = jnp.abs if method == "l1" else jnp.square
@@ -79,6 +87,36 @@ def score(
         return units if method == "l1" else {name: np.sqrt(s) for name, s in units.items()}
     saliency = taylor_saliency(method, model, variables, batches, preprocess=preprocess, objective=objective)
     return unit_scores(saliency, graph, members=members)
+
+
+def explained(
+    model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
+    preprocess: Callable[[Any], Any] | None = None, seed: int = 0, **_: Any,
+) -> dict[str, Float[np.ndarray, " _units"]]:
+    """What each unit adds to the units before it, in the order in which a prefix explains most: {group name: [size]}.
+
+    A score for every unit alone ignores that units repeat each other. Here the scores of a group are the pivots of
+    `reds_jax.explained.pivoted_cholesky` of its Gram matrix (`reds_jax.run.contributions`): the unit with the largest score
+    explains most of what the group contributes to the layers that read it, the next one most of what that leaves. Sorted by
+    these scores the units are in the order of the decomposition. Needs no targets and no loss, and about a thousand examples.
+
+    Exact where a layer reads the units as they are: a dense layer, a convolution (its windows are rows, a random part of
+    them), a flatten, several readers of a residual stream, whose matrices add up. Layers between a unit and its reader
+    (activation, batch norm with frozen statistics, depthwise convolution, pooling) run as they are. What the reader's own
+    batch norm and activation make of the contributions is not seen.
+    """
+    model, variables = adapt(model, variables)
+    check_finite(variables)
+    inputs = [check_inputs(batch[0], f"inputs of scoring batch {i}", preprocess) for i, batch in enumerate(batches)]
+    if not inputs:
+        raise InvalidArgumentError("the importance 'explained' needs data", hint="Pass batches=[(inputs, labels), ...].")
+    grams = gram_matrices(model, variables, inputs, read=partial(read, normalise=preprocess), seed=seed)
+    scores = {}
+    for group in graph.groups:
+        found = pivoted_cholesky(grams[group.name])
+        scores[group.name] = np.zeros(group.size)
+        scores[group.name][found.order] = found.pivots
+    return scores
 
 
 def taylor(

@@ -81,7 +81,8 @@ def nest(
         options: how the subnetworks are chosen; by default budgets of 25, 50, 75 and 100 % of the MACs.
         objective: what is learnt and reported; by default `classification` for integer targets [N].
         method: ``"reds"``, or a rival for comparison: ``"uniform_sorted"`` and ``"uniform_unsorted"`` (the same fraction of
-            every group, filling the budget), ``"paper"`` (the sum of the Taylor scores, bottom-up, no floor), ``"magnitude"``.
+            every group, filling the budget), ``"uniform_live"`` (of the units whose score is not zero), ``"paper"`` (the sum of
+            the Taylor scores, bottom-up, no floor), ``"magnitude"``.
         folder: for the training's log and checkpoints; a stopped run goes on from there.
         console: where training shows its progress.
         observe: called with (stage, what it found).

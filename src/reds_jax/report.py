@@ -23,6 +23,7 @@ from reds_jax.training.metric import Metric
 LABELS = {
     "reds": "REDS (this library)",
     "uniform_sorted": "uniform widths, sorted channels",
+    "uniform_live": "uniform widths of live channels, sorted",
     "uniform_unsorted": "uniform widths, unsorted channels",
     "paper": "knapsack, the paper's score and value",
     "magnitude": "knapsack, magnitude (L1)",

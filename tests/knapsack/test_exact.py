@@ -328,3 +328,16 @@ def test_enumeration_refuses_what_is_too_large():
     problem = random_chain(np.random.default_rng(0), [100] * 4, top=9)
     with pytest.raises(InvalidArgumentError, match=r"too many choices.*got 100000000.*exact"):
         solve(problem, {"macs": 10**6}, method="brute")
+
+
+@pytest.mark.parametrize("power", [2, 15, 40])
+def test_a_width_that_ruins_everything_does_not_decide_how_exactly_the_others_are_told_apart(power):
+    """Values -(12 / n)^power: the narrowest is worth -12^40, the best widths about -3 * 2^40."""
+    chain = WidthProblem.chain(scores=[[1] * 12] * 3, pair_macs=[0, 1, 1], unit_macs=[0] * 3)
+    worth = -((12.0 / np.arange(1, 13)) ** power)
+    problem = WidthProblem(chain.groups, chain.widths, tuple(Table((g,), worth) for g in chain.groups), chain.resources)
+    for capacity in (30, 75, 133, 200):
+        answer = solve(problem, {"macs": capacity})
+        assert answer.value == pytest.approx(problem.evaluate(solve_brute(problem, {"macs": capacity})), rel=1e-9)
+        assert answer.proven_optimal
+        assert answer.bound - answer.value <= 1e-6 * abs(answer.value)

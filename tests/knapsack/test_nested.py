@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,12 +205,25 @@ def test_certificate_of_logarithms_is_a_ratio_of_geometric_means():
 def test_certificates_of_logarithms_below_one():
     """One nat lost by the second of two subnetworks of two groups: e^(-1/2) of its own mean, e^(-1/4) of that of both."""
     problem = WidthProblem(
-        ("a", "b"), ((1, 2), (1, 2)), (Table(("a", "b"), [[0, 6], [5, 5]]),), {"macs": (Table("b", [1, 2]),)}, log_values=True
+        ("a", "b"), ((1, 2), (1, 2)), (Table(("a", "b"), [[0, 6], [5, 5]]),), {"macs": (Table("b", [1, 2]),)}, gamma=0.0
     )  # fmt: skip
     answer = solve_nested(problem, [1, 2])
     assert (answer.values, [o.bound for o in answer.optima]) == ((5, 5), [5, 6])
     assert answer.certificates == pytest.approx((1, math.exp(-1 / 2)))
     assert answer.certificate == pytest.approx(math.exp(-1 / 4))
+
+
+def test_certificates_of_ces_values_are_ratios_of_power_means():
+    """Two groups: one keeps all, the other 1/2 where 2/3 were possible; gamma = 1 is the harmonic mean."""
+    problem = WidthProblem(
+        ("a", "b"), ((1, 2), (1, 2)), (Table(("a", "b"), [[0.0, -1 / 2], [-1.0, -1.0]]),), {"macs": (Table("b", [1, 2]),)},
+        gamma=1.0,
+    )  # fmt: skip
+    answer = solve_nested(problem.restrict(lower=(2, 1)), [1])
+    assert answer.certificate == pytest.approx(1)
+    solution = answer.solutions[0]
+    worse = replace(answer, solutions=(solution,), optima=(replace(solution, bound=1 - 3 / 2),))
+    assert worse.certificate == worse.certificates[0] == pytest.approx((1 / (1 + 2) * 2) / (1 / (1 + 3 / 2) * 2))
 
 
 def test_capacities_that_pull_apart():

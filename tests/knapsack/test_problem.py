@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from width_problems import chains
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.knapsack import Table, WidthProblem, allowed_widths, log_retention, pair_sum, prefix_sum, solve
+from reds_jax.knapsack import Table, WidthProblem, allowed_widths, ces, log_retention, pair_sum, prefix_sum, solve
+from reds_jax.knapsack.values import LEAST_SHARE
 
 SCORES = [[9, 5, 2], [7, 7, 1, 0]]
 
@@ -130,7 +131,7 @@ def test_restriction_keeps_values_and_costs(problem, data):
     assert all(a <= n <= b for a, n, b in zip(low, widths, high, strict=True))
     assert part.evaluate(widths) == problem.evaluate(widths)
     assert part.costs(widths) == problem.costs(widths)
-    assert part.log_values == problem.log_values
+    assert part.gamma == problem.gamma
 
 
 def test_a_float_cost_is_correctly_rounded():
@@ -213,3 +214,26 @@ def test_errors_say_what_was_given_and_what_is_allowed(call, text):
     with pytest.raises(InvalidArgumentError) as caught:
         call()
     assert text in str(caught.value)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8).map(lambda s: sorted(s, reverse=True)), st.floats(-1, 8))
+def test_ces_is_finite_rises_with_the_width_and_is_nothing_lost_at_full_width(scores, gamma):
+    values = ces(scores, gamma=gamma)
+    assert np.isfinite(values).all()
+    assert values[-1] == 0
+    assert (np.diff(values) >= 0).all()
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8).map(lambda s: sorted(s, reverse=True)))
+def test_ces_is_the_sum_the_logarithm_and_the_least_share_at_its_ends(scores):
+    share = np.cumsum(scores) / sum(scores)
+    np.testing.assert_allclose(ces(scores, gamma=-1), share - 1, atol=1e-12)
+    np.testing.assert_array_equal(ces(scores, gamma=0), log_retention(scores))
+    np.testing.assert_allclose(ces(scores, gamma=1e-9), log_retention(scores), atol=1e-6)
+    np.testing.assert_allclose((1 - 50 * ces(scores, gamma=50)) ** (-1 / 50), np.maximum(share, LEAST_SHARE), rtol=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [-1.5, 61, float("nan"), True, "2"])
+def test_a_gamma_that_is_not_allowed_is_refused(gamma):
+    with pytest.raises(InvalidArgumentError, match="gamma"):
+        ces([2, 1], gamma=gamma)

@@ -21,7 +21,7 @@ def images(shape: tuple[int, ...], n: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(n, *shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [n if n in ("dnn", "cnn") else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS])
 def test_half_a_network_is_the_plain_network_of_that_size(name: str) -> None:
     """Values, statistics and gradients in training, and logits in inference, of unmodified flax with the cut arrays."""
     model, half, shape = NETWORKS[name]

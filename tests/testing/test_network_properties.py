@@ -150,6 +150,7 @@ def test_jax_agrees_with_numpy_in_every_form(form: str, network: tuple[RandomNet
         assert _difference(interpret(half, variables, x), in_jax(half, variables, x)) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_largest_network_of_the_strategies_in_jax() -> None:
     """Every kind of layer once, as JAX runs it."""
     conv = LayerSpec("conv", 4, (3, 3), norm=True, act="sigmoid")

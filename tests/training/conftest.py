@@ -9,12 +9,9 @@ import optax
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from rich.console import Console
-from training_nets import examples, initial, tiny_cnn, tiny_mlp
+from training_nets import LOSS, WIDTHS, examples, initial, tiny_cnn, tiny_mlp
 
-from reds_jax.training import TrainState, classification, make_train_step
-
-WIDTHS = (0.5, 1.0, 0.25)
-LOSS = classification().loss
+from reds_jax.training import TrainState, make_train_step
 
 
 class Bench:

@@ -90,6 +90,7 @@ def both_metric(outputs, targets):
 
 BOTH = Objective("both", both_loss, both_metric, "mean absolute error", "V")
 SLOPES = np.stack([FEATURES.sum(1), FEATURES[:, 0] - FEATURES[:, 1]], 1)
+QUICK = {"sensor windows", "binary", "regression", "one's own, of two inputs and outputs"}  # the others have the mark slow
 KINDS = {  # model, split, objective, the metric of a network that has learnt nothing, the most or least that is learnt
     "sensor windows": (Windows(), Split(WINDOWS, FREQUENCY - 1), None, 1 / 3, 0.7),
     "weighted and smoothed": (Windows(), Split(WINDOWS, FREQUENCY - 1),
@@ -115,7 +116,8 @@ def start(model, split):
         jax.jit(model.init)(jax.random.key(0), inputs)
 
 
-@pytest.mark.parametrize(("model", "split", "objective", "naive", "learnt"), KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(("model", "split", "objective", "naive", "learnt"), [
+    pytest.param(*case, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, case in KINDS.items()])
 def test_every_kind_is_trained_validated_and_recalibrated(model, split, objective, naive, learnt, quiet):
     train, held = parts(split)
     result = fit(model, start(model, split), WIDTHS, train, held, CONFIG, objective=objective, console=quiet)

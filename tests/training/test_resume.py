@@ -85,7 +85,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(uninterrupted, 
 
 
 @pytest.mark.parametrize(("ending", "dispatch", "harm"), [
-    (signal.SIGINT, 3, "deleted"), (signal.SIGHUP, 5, "shortened"), (None, 3, "deleted")])
+    (signal.SIGINT, 3, "deleted"), (signal.SIGHUP, 5, "shortened"), pytest.param(None, 3, "deleted", marks=pytest.mark.slow)])
 def test_a_stop_leaves_a_checkpoint_of_the_last_dispatch_and_the_log_is_not_needed(
         uninterrupted, tmp_path, monkeypatch, interruptible, ending, dispatch, harm):
     """After the 3rd dispatch there is none by schedule; the 5th has just logged a line that is not yet in a checkpoint.

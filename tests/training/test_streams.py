@@ -130,8 +130,10 @@ def test_evaluation_and_recalibration_on_streams(uninterrupted):
     assert held.best_metric == uninterrupted.best_metric
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("dispatch", [2, 4, 7])
+@pytest.mark.parametrize(("dispatch", "error"), [
+    (2, KeyboardInterrupt), (7, SystemExit),
+    *(pytest.param(*case, marks=pytest.mark.slow)
+      for case in ((2, SystemExit), (4, KeyboardInterrupt), (4, SystemExit), (7, KeyboardInterrupt)))])
 def test_a_deterministic_stream_goes_on_at_the_same_batch(uninterrupted, tmp_path, monkeypatch, dispatch, error):
     stream = Stream(shuffled, deterministic=True)
     stopped(monkeypatch, dispatch, tmp_path, stream, error)

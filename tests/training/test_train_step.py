@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import LOSS, WIDTHS
-from training_nets import examples, initial, tiny_dnn
+from training_nets import LOSS, WIDTHS, examples, initial, tiny_dnn
 
 from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.training import Objective, TrainState, make_train_step, nested_loss, subnetwork_weights
@@ -57,7 +56,7 @@ def check_nested(bench, separate, new, metrics, pi):
 @pytest.mark.parametrize(("options", "pi"), [
     ({}, (1 / 3, 1 / 3, 1 / 3)),
     ({"weights": "sqrt_params", "sizes": (4, 16, 1)}, (2 / 7, 4 / 7, 1 / 7)),
-    ({"share": False, "weights": (3.0, 2.0, 5.0)}, (0.3, 0.2, 0.5)),
+    pytest.param({"share": False, "weights": (3.0, 2.0, 5.0)}, (0.3, 0.2, 0.5), marks=pytest.mark.slow),
 ])
 def test_the_nested_gradient_is_the_weighted_mean_of_separate_gradients(bench, separate, options, pi):
     check_nested(bench, separate, *bench.run(ONE, **options), pi)

@@ -7,8 +7,11 @@ import numpy as np
 
 from reds_jax import Slimmable
 from reds_jax.data import Split
+from reds_jax.training import classification
 
 CLASSES = 4
+WIDTHS = (0.5, 1.0, 0.25)
+LOSS = classification().loss
 
 
 class CNN(nn.Module):

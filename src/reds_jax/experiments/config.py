@@ -13,8 +13,8 @@ from reds_jax.training import Optimizer, Schedule
 from reds_jax.training.loss import WEIGHTS
 
 Preset = Literal["quick", "smoke", "paper"]
-Rival = Literal["uniform_sorted", "uniform_unsorted", "paper", "magnitude"]
-RIVALS: tuple[Rival, ...] = ("uniform_sorted", "uniform_unsorted", "paper", "magnitude")
+Rival = Literal["uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude"]
+RIVALS: tuple[Rival, ...] = ("uniform_sorted", "uniform_live", "uniform_unsorted", "paper", "magnitude")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import NestedSolution, Solution
 from reds_jax.knapsack.solve import solve
 from reds_jax.knapsack.table import Table
-from reds_jax.knapsack.values import allowed_widths, log_retention, pair_sum, prefix_sum
+from reds_jax.knapsack.values import allowed_widths, ces, log_retention, pair_sum, prefix_sum, retained_share
 
 __all__ = [
     "NestedSolution",
@@ -18,9 +18,11 @@ __all__ = [
     "Table",
     "WidthProblem",
     "allowed_widths",
+    "ces",
     "log_retention",
     "pair_sum",
     "prefix_sum",
+    "retained_share",
     "solve",
     "solve_nested",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.table import Table
-from reds_jax.knapsack.values import allowed_widths, log_retention, pair_sum, prefix_sum, sorted_scores
+from reds_jax.knapsack.values import allowed_widths, ces, log_retention, pair_sum, prefix_sum, sorted_scores
 
 
 class ChainTables(NamedTuple):
@@ -20,7 +21,7 @@ class ChainTables(NamedTuple):
     values: tuple[Table, ...]
     resources: dict[str, tuple[Table, ...]]
     peaks: dict[str, tuple[Table, ...]]
-    log_values: bool
+    gamma: float | None
 
 
 def chain_tables(
@@ -28,7 +29,8 @@ def chain_tables(
     scores: Sequence[Sequence[float] | np.ndarray],
     pair_macs: Sequence[float],
     unit_macs: Sequence[float],
-    value: Literal["sum", "log_retention"] = "sum",
+    value: Literal["sum", "log_retention", "ces"] = "sum",
+    gamma: float = 2.0,
     cost: Literal["true", "full_fan_in"] = "true",
     min_width: int | Sequence[int] = 1,
     step: int | Sequence[int] = 1,
@@ -45,7 +47,9 @@ def chain_tables(
         pair_macs: MACs for each (unit of the group before, unit of this group); H * W for a pointwise convolution.
         unit_macs: MACs for each unit of this group; 9 * H * W for the depthwise 3x3 that follows, the fan-out of a
             classifier on the last group.
-        value: "sum" adds the scores of the units kept; "log_retention" adds log(score kept / score of the group).
+        value: "sum" adds the scores of the units kept; "log_retention" adds log(score kept / score of the group), "ces"
+            (1 - share kept^-gamma) / gamma.
+        gamma: of "ces".
         cost: "true" is the formula above; "full_fan_in" charges a unit pair_macs[i] * U[i-1] + unit_macs[i], whatever
             the width before: the paper's published accounting, which overstates what a subnetwork costs.
         min_width: smallest width, one for all or one for each group.
@@ -68,8 +72,9 @@ def chain_tables(
     count = len(scores)
     if count == 0:
         raise InvalidArgumentError("a chain needs at least one group", got=0, allowed="1, 2, ...")
-    if value not in ("sum", "log_retention"):
-        raise InvalidArgumentError("unknown value", got=value, allowed="'sum' or 'log_retention'")
+    tables_of = {"sum": prefix_sum, "log_retention": log_retention, "ces": partial(ces, gamma=gamma)}
+    if value not in tables_of:
+        raise InvalidArgumentError("unknown value", got=value, allowed="'sum', 'log_retention' or 'ces'")
     if cost not in ("true", "full_fan_in"):
         raise InvalidArgumentError("unknown cost", got=cost, allowed="'true' or 'full_fan_in'")
     if kernel_scores is not None and value != "sum":
@@ -85,8 +90,7 @@ def chain_tables(
     values = []
     for i, (score, matrix) in enumerate(zip(units, matrices, strict=True)):
         if matrix is None:
-            table = log_retention(score, widths[i]) if value == "log_retention" else prefix_sum(score, widths[i])
-            values.append(Table((i,), table))
+            values.append(Table((i,), tables_of[value](score, widths[i])))
             continue
         before = [1] if i == 0 else widths[i - 1]
         expected = (full[i], 1 if i == 0 else full[i - 1])
@@ -114,7 +118,7 @@ def chain_tables(
         p = _coefficients(before, count, f"the coefficients of {name!r}")
         u = _coefficients(unit, count, f"the coefficients of {name!r}")
         maxima[name] = tuple(_sum_table(i, widths, p[i], u[i]) for i in range(count))
-    return ChainTables(names, tuple(widths), tuple(values), tables, maxima, log_values=value == "log_retention")
+    return ChainTables(names, tuple(widths), tuple(values), tables, maxima, {"log_retention": 0.0, "ces": gamma}.get(value))
 
 
 def _each(given: Any, count: int, what: str) -> list[Any]:

@@ -103,7 +103,7 @@ def solve_nested(
         for w, o in zip(best, optima, strict=True)
     )  # fmt: skip
     return NestedSolution(
-        solutions, optima, tuple(limits), max(bound, search.total(best)), proven, problem.log_values, order,
+        solutions, optima, tuple(limits), max(bound, search.total(best)), proven, problem.gamma, order,
         time.perf_counter() - started,
     )  # fmt: skip
 

@@ -31,7 +31,8 @@ class WidthProblem:
         resources: for each resource its tables; the cost is their sum.
         peaks: for each peak resource its tables; the cost is their MAXIMUM (each table is, for example, the bytes alive at
             one operation), so a capacity forbids the entries above it.
-        log_values: the values are logarithms, so values are compared by differences (see ``NestedSolution``).
+        gamma: None where values are numbers that add up; for `ces` values of retained shares their gamma, 0 for logarithms:
+            those are compared as means of the shares (see ``NestedSolution``).
 
     Raises:
         InvalidArgumentError: for names, widths or tables that do not fit together, or integers beyond 2**61 in a sum.
@@ -47,7 +48,7 @@ class WidthProblem:
     values: tuple[Table, ...]
     resources: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
     peaks: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
-    log_values: bool = False
+    gamma: float | None = None
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
@@ -188,7 +189,7 @@ class WidthProblem:
 
         return WidthProblem(
             self.groups, tuple(widths), cut(self.values), {k: cut(v) for k, v in self.resources.items()},
-            {k: cut(v) for k, v in self.peaks.items()}, self.log_values,
+            {k: cut(v) for k, v in self.peaks.items()}, self.gamma,
         )  # fmt: skip
 
     @staticmethod

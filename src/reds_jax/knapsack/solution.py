@@ -56,7 +56,7 @@ class NestedSolution:
         capacities: the capacities in the same order.
         bound: no nested choice has a larger total value (the sum of the separate optima, or better).
         proven_optimal: no nested choice has a larger total value (for floats: up to their rounding).
-        log_values: see ``certificate``.
+        gamma: see ``certificate``.
         order: how the widths were found: "joint", "bottom_up" or "top_down".
         seconds: wall time.
     """
@@ -66,7 +66,7 @@ class NestedSolution:
     capacities: tuple[dict[str, float], ...] = field(hash=False)
     bound: int | float
     proven_optimal: bool
-    log_values: bool
+    gamma: float | None
     order: Order
     seconds: float = field(compare=False)
 
@@ -95,7 +95,7 @@ class NestedSolution:
         """For each subnetwork how close it is to its separate optimum, as in ``certificate``."""
         groups = len(self.solutions[0].widths)
         return tuple(
-            _ratio(s.value, o.bound, groups, self.log_values) for s, o in zip(self.solutions, self.optima, strict=True)
+            _ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
         )
 
     @property
@@ -103,16 +103,20 @@ class NestedSolution:
         """How close the total is to the sum of the separate optima, which no nested choice can exceed; at most 1.
 
         Sums: total value / sum of the optima (1 if both are equal, nan if the optima do not add up to a positive number).
-        Logarithms: exp((total value - sum of the optima) / (subnetworks * groups)), the ratio of the geometric means, over
-        subnetworks and groups, of the importance kept.
+        Shares of the importance kept, valued with gamma: the ratio of their means over subnetworks and groups, of which the
+        total is a function: ``(1 - gamma * total / (subnetworks * groups))^(-1 / gamma)`` is the power mean with exponent
+        -gamma, ``exp(total / (subnetworks * groups))`` (gamma = 0) the geometric mean.
         """
         groups = len(self.solutions) * len(self.solutions[0].widths)
-        return _ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.log_values)
+        return _ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
 
 
-def _ratio(value: int | float, optimum: int | float, groups: int, logarithms: bool) -> float:
+def _ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
     if value == optimum:
         return 1.0
-    if logarithms:
+    if gamma == 0:
         return math.exp((value - optimum) / groups)
+    if gamma is not None:
+        least, most = (1 - gamma * min(v, 0) / groups for v in (value, optimum))
+        return (least / most) ** (-1 / gamma)
     return value / optimum if optimum > 0 else math.nan

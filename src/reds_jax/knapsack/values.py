@@ -10,6 +10,8 @@ import numpy as np
 from reds_jax.array_types import Float, Num
 from reds_jax.errors import InvalidArgumentError
 
+LEAST_SHARE = 1e-4
+"""A retained share below this counts as this in `ces`: the value of a prefix that keeps nothing is finite by intention."""
 LOG_FLOOR = float(np.log(np.finfo(np.float64).tiny))
 """The value of a prefix that keeps nothing of a positive total score: about -708, finite by intention."""
 
@@ -127,16 +129,66 @@ def log_retention(
     >>> log_retention([2, 1, 1]).round(4).tolist()
     [-0.6931, -0.2877, 0.0]
     """
+    share = retained_share(scores, widths)
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(share), LOG_FLOOR)
+
+
+def retained_share(
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None
+) -> Float[np.ndarray, " widths"]:
+    """The share of the importance that a prefix keeps: R(n) = S(n) / S(U), in [0, 1]; 1 where all scores are zero.
+
+    Args:
+        scores: of the units of one group, descending, none negative.
+        widths: at which widths; 1 to U by default.
+
+    Raises:
+        InvalidArgumentError: for a negative score, besides the errors of ``sorted_scores``.
+
+    >>> retained_share([2, 1, 1]).tolist()
+    [0.5, 0.75, 1.0]
+    """
     array = sorted_scores(scores).astype(np.float64)
     if array[-1] < 0:
-        raise InvalidArgumentError(
-            "the logarithm of negative scores is not defined", got=float(array[-1]), allowed="scores >= 0"
-        )
-    top = array[0]
-    if top == 0.0:
-        return _pick(np.zeros_like(array), widths)
-    total = np.cumsum(array / top)  # divided first: a sum of huge or tiny scores stays finite
-    return _pick(np.maximum(np.log(total / total[-1]), LOG_FLOOR), widths)
+        raise InvalidArgumentError("a share of negative scores is not defined", got=float(array[-1]), allowed="scores >= 0")
+    if array[0] == 0.0:
+        return _pick(np.ones_like(array), widths)
+    total = np.cumsum(array / array[0])  # divided first: a sum of huge or tiny scores stays finite
+    return _pick(total / total[-1], widths)
+
+
+def ces(
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None, *, gamma: float = 2.0
+) -> Float[np.ndarray, " widths"]:
+    """Constant elasticity of substitution: ``V(n) = (1 - R(n)^-gamma) / gamma`` with the retained share R, 0 at full width.
+
+    ``gamma = -1`` is R - 1, the sum with every group scaled to 1; ``gamma -> 0`` is the logarithm; ``gamma -> infinity``
+    counts the group that keeps least and nothing else. What a group loses is the dearer the less it keeps, the more so the
+    larger gamma. A share below ``LEAST_SHARE`` counts as that.
+
+    Args:
+        scores: of the units of one group, descending.
+        widths: at which widths; 1 to U by default.
+        gamma: from -1 up, finite; the elasticity of substitution between two groups is 1 / (1 + gamma).
+
+    Raises:
+        InvalidArgumentError: for a gamma out of range, or a negative score, besides the errors of ``sorted_scores``.
+
+    Source: Arrow, Chenery, Minhas and Solow 1961, *Capital-labor substitution and economic efficiency*.
+
+    >>> ces([2, 1, 1], gamma=1).round(4).tolist()
+    [-1.0, -0.3333, 0.0]
+    """
+    check_gamma(gamma)
+    share = np.maximum(retained_share(scores, widths), LEAST_SHARE)
+    return np.log(share) if gamma == 0 else -np.expm1(-gamma * np.log(share)) / gamma
+
+
+def check_gamma(gamma: float) -> None:
+    """Raise unless gamma of `ces` is a number from -1 to 60, where ``LEAST_SHARE`` still has a finite value."""
+    if isinstance(gamma, bool) or not isinstance(gamma, (int, float, np.number)) or not -1 <= gamma <= 60:
+        raise InvalidArgumentError("gamma is out of range", got=gamma, allowed="a number from -1 (the sum) to 60")
 
 
 def pair_sum(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,19 @@ from jax import lax
 
 from reds_jax.errors import WidthError
 from reds_jax.graph.numbering import Numbering
-from reds_jax.program.flat import Atom, Body, Call, Constant, Item, Operation, Value, as_operation, float_arguments, loop_counts
+from reds_jax.program.flat import (
+    Atom,
+    Body,
+    Call,
+    Constant,
+    Item,
+    Operation,
+    Program,
+    Value,
+    as_operation,
+    float_arguments,
+    loop_counts,
+)
 from reds_jax.run import operations
 from reds_jax.run.held import Held, Order
 from reds_jax.run.operations import aligned
@@ -79,6 +91,12 @@ class Narrow:
             if shared is not None:
                 shared.keep(self, op, env)
 
+    def start(self, program: Program, leaves: Mapping[str, Any], inputs: Any, key: jax.Array) -> Env:
+        """The values that a run begins with: the parameters and statistics by path, cut; the inputs; the key."""
+        env: Env = {value.number: self.cut(value, Held(leaves[path])) for path, value in program.leaves.items()}
+        env.update(zip((v.number for v in program.inputs), map(Held, [*jax.tree.leaves(inputs), key]), strict=True))
+        return env
+
     def read(self, x: Atom, env: Env) -> Held:
         """A value, or a constant."""
         if isinstance(x, Constant):
@@ -111,9 +129,13 @@ class Narrow:
             new = [self.as_result(x, h, v).plain() for x, h, v in zip(body.outputs, results, carries, strict=False)]
             return new, [h.plain() for h in results[carried:]]
 
-        final, ys = lax.scan(turn, start, arrays[consts + carried :], length=p["length"], reverse=p["reverse"],
-                             unroll=p["unroll"])
+        final, ys = self._loop(turn, start, arrays[consts + carried :], p)
         return [Held(a) for a in (*final, *ys)]
+
+    def _loop(
+        self, turn: Callable[[Any, Any], tuple[Any, Any]], start: Any, xs: Any, params: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        return lax.scan(turn, start, xs, length=params["length"], reverse=params["reverse"], unroll=params["unroll"])
 
     def _call(self, call: Call, env: Env) -> Sequence[Held]:
         """A custom derivative at this width: the function and its rule run here, as they were written."""

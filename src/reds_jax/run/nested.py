@@ -19,9 +19,8 @@ from reds_jax.lowering import uses_dot
 from reds_jax.program.flat import Item, Value, leaves_by_path
 from reds_jax.run.dependence import Dependence, dependences
 from reds_jax.run.fuse import fused
-from reds_jax.run.held import Held
 from reds_jax.run.interpreter import Narrow
-from reds_jax.run.sharing import Env, Shared
+from reds_jax.run.sharing import Shared
 from reds_jax.widths import Width, check_width, check_widths
 
 
@@ -119,8 +118,7 @@ def run_traced(
     for i in sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers)):
         narrow = subnetworks[i]
         mine = leaves[i]
-        env: Env = {value.number: narrow.cut(value, Held(mine[path])) for path, value in program.leaves.items()}
-        env.update(zip((v.number for v in program.inputs), map(Held, [*jax.tree.leaves(inputs), key]), strict=True))
+        env = narrow.start(program, mine, inputs, key)
         narrow.run(items, env, shared)
         outputs = jax.tree.unflatten(program.structure, [narrow.read(x, env).plain() for x in program.outputs])
         states = {path: _put_back(narrow, program.leaves[path], mine[path], narrow.read(x, env).plain())

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import LIBRARY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from library_networks import LIBRARY
 
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan, plan
 from reds_jax.deploy.c.export import scratch_bytes

@@ -6,11 +6,11 @@ import flax.linen as nn
 import numpy as np
 import pytest
 from bodies import BODIES, Body, depthwise
-from conftest import LIBRARY
 from device_cases import case_of
 from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from library_networks import LIBRARY
 
 from reds_jax.deploy.phone import litert as exporter
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError

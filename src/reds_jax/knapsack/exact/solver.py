@@ -10,6 +10,7 @@ import numpy as np
 from reds_jax.knapsack.exact.dense import DenseGraph
 from reds_jax.knapsack.exact.dual import Dual, multiplier_set, solve_dual
 from reds_jax.knapsack.exact.fixing import fix_dense, fix_sparse
+from reds_jax.knapsack.exact.hopeful import hopeful
 from reds_jax.knapsack.exact.labels import search
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import Outcome
@@ -22,7 +23,8 @@ MAX_EFFORT = 4_000_000
 def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_limit: float | None = None) -> Outcome:
     """The best widths under the capacities, proven, unless the time limit ends the search.
 
-    1. ``solve_dual``: multipliers whose Lagrangian bound is (nearly) the smallest.
+    1. ``solve_dual``: multipliers whose Lagrangian bound is (nearly) the smallest. Values of very different sizes are cut
+       down by ``hopeful`` to those that matter beside the widths found, and solved anew.
     2. For a value ``need`` just below that bound, keep only the arcs on which a path of such a value may run; a label pass
        over them either finds the best path, or proves that the bound is lower. The slice below the bound grows until a path
        is found.
@@ -41,6 +43,11 @@ def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_
         return Outcome(None, None, True)
     dual = solve_dual(graph)
     best = max(dual.paths, key=lambda p: (p[0], *(-p[1]).tolist()), default=None)
+    if best is not None and not graph.exact_values:
+        narrower = hopeful(problem, float(problem.evaluate(graph.widths(best[2]))))
+        if narrower is not None:
+            left = None if deadline is None else max(deadline - time.monotonic(), 1e-3)
+            return solve_exact(narrower, capacities, time_limit=left)
     gap = 1 if graph.exact_values else 4 * len(graph.layers)
     top = int(np.floor(dual.bound))
     bottom = best[0] if best is not None else -int(graph.value_scale) - 1 - gap

@@ -1,0 +1,205 @@
+"""Ways of choosing and training subnetworks, side by side: ``reds compare widths speech_commands --network cnn_s --rounds 4``.
+
+Every round has a seed, and data, of its own (``--data npz:clips_{round}.npz`` reads another file in each: the folds of a
+cross-validation); within a round all variants start from the same network and take the same steps at the same budgets of
+true MACs. What is compared are the differences to the first variant, round by round, on test data that are read once.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from reds_jax import models, report
+from reds_jax.checks import integer, one_of
+from reds_jax.console import console, guard
+from reds_jax.errors import CheckpointError, InvalidArgumentError
+from reds_jax.experiments import cifar10, fashion_mnist, speech_commands, vww
+from reds_jax.experiments.comparisons import COMPARISONS, Variant
+from reds_jax.experiments.config import Experiment
+from reds_jax.experiments.runner import parse
+from reds_jax.experiments.stages import Stages
+from reds_jax.experiments.task import Network, Task
+from reds_jax.experiments.task_run import TaskRun, load_data
+from reds_jax.options import read_options
+from reds_jax.training.arrays import write_text
+from reds_jax.training.owner import owned
+
+TASKS = {task.name: task for task in (speech_commands.TASK, fashion_mnist.TASK, cifar10.TASK, vww.TASK)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared on what; the options of the experiment follow.
+
+    Args:
+        name: defaults, widths, orders, gammas or training.
+        task: speech_commands, fashion_mnist, cifar10 or vww.
+        rounds: how often everything is repeated, with seeds from --seed on; at least 2 for a standard error.
+        variants: only these of the comparison, by the number of their row from 0; all by default. Row 0 is always there.
+    """
+
+    name: str
+    task: str
+    rounds: int = 4
+    variants: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        one_of("comparison", self.name, tuple(COMPARISONS))
+        one_of("task", self.task, tuple(TASKS))
+        integer("rounds", self.rounds, 1)
+        for i in self.variants or ():
+            if not 0 <= i < len(COMPARISONS[self.name]):
+                raise InvalidArgumentError("there is no such variant", got=i, allowed=f"0 to {len(COMPARISONS[self.name]) - 1}")
+
+    @property
+    def chosen(self) -> tuple[Variant, ...]:
+        """The variants, the first one in front."""
+        every = COMPARISONS[self.name]
+        return every if self.variants is None else tuple(every[i] for i in sorted({0, *self.variants}))
+
+
+@guard
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and run; the exit codes are those of `reds_jax.console`."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    own, rest = _parted(argv)
+    comparison = read_options(Comparison, own, command="reds compare", description=__doc__)
+    task = TASKS[comparison.task]
+    experiment = parse(task, rest)
+    if "--output" not in {word.partition("=")[0] for word in rest}:
+        network = experiment.network or next(iter(task.networks))
+        experiment = replace(experiment, output=Path("runs") / f"compare_{comparison.name}_{task.name}_{network}")
+    compare(comparison, task, experiment, console=console(), command=f"reds compare {shlex.join(argv)}")
+
+
+def _parted(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that belong to the comparison, and those of the experiment."""
+    own, rest, at = [], [], 0
+    while at < len(argv):
+        word = argv[at]
+        mine = word.partition("=")[0] in ("--rounds", "--variants", "-h", "--help") or not (rest or word.startswith("-"))
+        if mine:
+            own.append(word)
+            at += 1
+            while word in ("--rounds", "--variants") and at < len(argv) and argv[at].lstrip("-").isdigit():
+                own.append(argv[at])
+                at += 1
+        else:
+            rest.append(word)
+            at += 1
+    return own, rest
+
+
+def compare(
+    comparison: Comparison, task: Task, experiment: Experiment, *, console: Console, command: str
+) -> dict[str, Any]:
+    """Run what is not there yet, and write results.json and table.md; a stopped comparison goes on where it was."""
+    begin, network, output = time.monotonic(), task.network(experiment.network), experiment.output
+    say = Stages(console)
+    say("compare", f"{comparison.name} on {task.title}, {network.title}: {len(comparison.chosen)} variants, "
+                   f"{comparison.rounds} rounds, into {output}")
+    if experiment.compilation_cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
+    output.mkdir(parents=True, exist_ok=True)
+    rounds = []
+    with owned(output):
+        _same_options(output / "options.json", comparison, experiment)
+        for number in range(experiment.seed, experiment.seed + comparison.rounds):
+            rounds.append(_round(number, comparison, task, network, experiment, say, console))
+        seconds = sum(cell["train_seconds"] for one in rounds for cell in one["cells"].values())
+        results = {"command": command, "title": f"{task.title}, {network.title}: {comparison.name}", "rounds": rounds,
+                   "environment": report.environment(), "train_seconds": seconds, "seconds": time.monotonic() - begin}
+        write_text(output / "results.json", report.to_json(results))
+        write_text(output / "table.md", table(results))
+    console.print(table(results), markup=False, highlight=False, soft_wrap=True)
+    return results
+
+
+def _same_options(path: Path, comparison: Comparison, experiment: Experiment) -> None:
+    """Refuse cells that were measured with other options."""
+    mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
+    if path.exists():
+        if (there := json.loads(path.read_text())) != mine:
+            differs = [key for key in mine["experiment"] if mine["experiment"][key] != there.get("experiment", {}).get(key)]
+            raise CheckpointError(f"the folder {path.parent} holds a comparison with other options", got=differs,
+                                  hint="Give another --output.")
+        return
+    write_text(path, report.to_json(mine))
+
+
+def _round(
+    number: int, comparison: Comparison, task: Task, network: Network, shared: Experiment, say: Stages, console: Console
+) -> dict[str, Any]:
+    """All variants of one round, read from their files where they are there."""
+    folder = shared.output / f"round_{number}"
+    data = None if shared.data is None else shared.data.replace("{round}", str(number))
+    experiment = replace(shared, seed=number, data=data, output=folder)
+    cells: dict[str, Any] = {}
+    runner = start = None
+    for variant in comparison.chosen:
+        path = folder / f"{variant.name.replace(' ', '_').replace('/', '_')}.json"
+        if not path.exists():
+            if runner is None:
+                runner = TaskRun(experiment, models.build(network.architecture, network.arguments),
+                                 load_data(task, network, experiment), console)
+                start = runner.start(runner.initial(network)[0])
+                write_text(folder / "start.json", json.dumps({
+                    "fingerprint": runner.data.fingerprint, "source": runner.data.source,
+                    "examples": [len(s) for s in runner.data.splits.values()],
+                    "test_metric": runner.measure(start, "test").metric}))
+            say("variant", f"round {number}: {variant.name}")
+            mine = replace(runner, experiment=replace(variant.of(experiment), output=folder / path.stem))
+            _, result = mine.nest(variant.method, start)
+            write_text(path, report.to_json(asdict(result)))
+            say("variant", ", ".join(f"{result.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} %"
+                                     for s in result.subnetworks))
+        cells[variant.name] = json.loads(path.read_text())
+    return {"round": number, **json.loads((folder / "start.json").read_text()), "cells": cells}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The means over the rounds, and the paired differences to the first variant with their standard errors, in percent."""
+    rounds = results["rounds"]
+    names = list(rounds[0]["cells"])
+    values = 100 * np.array([[[s["test_metric"] for s in one["cells"][name]["subnetworks"]] for name in names] for one in rounds])
+    budgets = [s["budget"] for s in rounds[0]["cells"][names[0]]["subnetworks"]]
+    n = len(rounds)
+    lines = [f"# {results['title']}", "", f"`{results['command']}`", "",
+             f"{n} rounds; the network that each starts from: " + ", ".join(f"{100 * r['test_metric']:.2f}" for r in rounds)
+             + " %. Mean test metric in percent at each budget of the true MACs; in the second row the mean difference to the "
+             "first variant, its standard error over the rounds, and z, their ratio.", "",
+             "| | " + " | ".join(f"{100 * b:g} %" for b in budgets) + " |", "|---|" + "---:|" * len(budgets)]
+    for i, name in enumerate(names):
+        lines.append(f"| {name} | " + " | ".join(f"{m:.2f}" for m in values[:, i].mean(0)) + " |")
+        if i and n > 1:
+            apart = values[:, i] - values[:, 0]
+            lines.append("| | " + " | ".join(difference(apart[:, j]) for j in range(len(budgets))) + " |")
+    shares = {name: np.mean([[s["macs_fraction"] for s in one["cells"][name]["subnetworks"]] for one in rounds], 0)
+              for name in names}
+    lines += ["", "True MACs, in percent: " + "; ".join(
+        f"{name} {' '.join(f'{100 * x:.1f}' for x in share)}" for name, share in shares.items()) + ".", "",
+        f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
+        f"{results['train_seconds']:.0f} s in all.", ""]
+    return "\n".join(lines)
+
+
+def difference(apart: np.ndarray) -> str:
+    """``+1.85 ± 0.42, z 4.4`` of paired differences."""
+    error = apart.std(ddof=1) / np.sqrt(len(apart))
+    z = f", z {apart.mean() / error:+.1f}" if error > 0 else ""
+    return f"{apart.mean():+.2f} ± {error:.2f}{z}"
+
+
+if __name__ == "__main__":
+    main()
