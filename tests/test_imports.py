@@ -20,7 +20,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_the_solver_and_the_costs_need_no_jax():
-    free = ("knapsack", "theory", "cost", "widths", "graph.channels", "explained", "learned")
+    free = ("knapsack", "theory", "cost", "widths", "graph.channels", "explained", "learned", "sampled")
     assert loaded_after("import " + ", ".join(f"reds_jax.{name}" for name in free)) == set()
 
 

@@ -13,7 +13,8 @@ from reds_jax.cost import width_problem
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import ces, solve
 from reds_jax.knapsack.values import retained_share
-from reds_jax.learned import LEAST, fit_amplitudes, sample_widths
+from reds_jax.learned import LEAST, fit_amplitudes, shares_at
+from reds_jax.sampled import sample_widths
 from reds_jax.widths import Widths
 
 
@@ -28,8 +29,7 @@ SCORES = {g.name: np.sort(np.random.default_rng(i).exponential(size=g.size))[::-
 
 def sampled(count, seed=0):
     """The shares of sampled widths of CNN S at three budgets."""
-    widths = sample_widths(CNN, (0.25, 0.5, 0.75), count, seed=seed)
-    return {g.name: np.array([retained_share(SCORES[g.name], [n[i]])[0] for n in widths]) for i, g in enumerate(CNN.groups)}
+    return shares_at(SCORES, sample_widths(CNN, (0.25, 0.5, 0.75), count, seed=seed))
 
 
 def loss_of(shares, amplitudes, gamma, full=0.4):
@@ -97,14 +97,24 @@ def test_a_group_that_seems_not_to_matter_keeps_a_small_amplitude():
     assert 1 < widths[1] < solve(width_problem(CNN, SCORES, value="ces", floor=0.0), limit).widths[1]
 
 
-def test_the_tables_are_minus_what_the_loss_grows_by():
+def test_the_tables_are_minus_what_the_loss_grows_by_over_the_mean_amplitude():
     fit = fit_amplitudes(SHARES, loss_of(SHARES, [0.1, 0.2, 0.3, 0.4], 2.0))
     tables = fit.values(SCORES)
     for (name, table), a in zip(tables.items(), [0.1, 0.2, 0.3, 0.4], strict=True):
-        np.testing.assert_allclose(table, a * (1 - retained_share(SCORES[name]) ** -2.0) / 2, rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(table, 4 * a * (1 - retained_share(SCORES[name]) ** -2.0) / 2, rtol=1e-4, atol=1e-9)
         assert table[-1] == 0
     plain = fit_amplitudes(SHARES, np.full(120, 0.3)).values(SCORES)
     np.testing.assert_array_equal(plain[CNN.groups[0].name], ces(SCORES[CNN.groups[0].name], gamma=2.0))
+
+
+def test_shares_of_samples():
+    widths = [(1, 2, 3, 4), (28, 30, 16, 128)]
+    found = shares_at(SCORES, widths)
+    for i, (name, scores) in enumerate(SCORES.items()):
+        assert found[name].tolist() == [pytest.approx(scores[: n[i]].sum() / scores.sum()) for n in widths]
+    assert shares_at({"a": [1.0, 0.0]}, [(1,), (2,)])["a"].tolist() == [1.0, 1.0]
+    with pytest.raises(InvalidArgumentError, match=r"do not fit the groups; got \[2, 4\]; allowed: \[samples, 1\]"):
+        shares_at({"a": [1.0]}, widths)
 
 
 @settings(max_examples=15, deadline=None)

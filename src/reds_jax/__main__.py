@@ -12,6 +12,7 @@ COMMANDS = {
     "fashion_mnist": ("reds_jax.experiments.fashion_mnist", "Fashion-MNIST: the same, with a DS-CNN"),
     "cifar10": ("reds_jax.experiments.cifar10", "CIFAR-10: the same, with a DS-CNN or ResNet-8"),
     "speech_commands": ("reds_jax.experiments.speech_commands", "keywords: DNN, CNN, DS-CNN, small or large, on MFCC"),
+    "compare": ("reds_jax.experiments.compare", "ways of choosing and training subnetworks, side by side over several rounds"),
     "theory": ("reds_jax.experiments.theory", "what nested chains reach, against what is proved"),
     "evaluate": ("reds_jax.experiments.evaluate", "a finished run on its own or on other data"),
     "data": ("reds_jax.data.__main__", "what is in a data set: numbers, classes, duplicates, a sheet of images"),

@@ -107,10 +107,10 @@ def explained(
     """
     model, variables = adapt(model, variables)
     check_finite(variables)
-    inputs = [check_inputs(batch[0], f"inputs of scoring batch {i}", preprocess) for i, batch in enumerate(batches)]
-    if not inputs:
-        raise InvalidArgumentError("the importance 'explained' needs data", hint="Pass batches=[(inputs, labels), ...].")
+    inputs = (check_inputs(batch[0], f"inputs of scoring batch {i}", preprocess) for i, batch in enumerate(batches))
     grams = gram_matrices(model, variables, inputs, read=partial(read, normalise=preprocess), seed=seed)
+    if graph.groups and not grams:
+        raise InvalidArgumentError("the importance 'explained' needs data", hint="Pass batches=[(inputs, labels), ...].")
     scores = {}
     for group in graph.groups:
         found = pivoted_cholesky(grams[group.name])

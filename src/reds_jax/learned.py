@@ -1,7 +1,7 @@
 """Values of widths that are learned: how much the loss grows where a group keeps less, from losses of sampled widths. No jax.
 
 Scores say which unit of a group comes first, not how much one group matters beside another. That can be measured: sample widths
-near the budgets (`sample_widths`), evaluate them (with one trained set of weights and batch statistics of their own), and fit
+near the budgets (`reds_jax.sampled`), evaluate them (with one set of trained weights, batch statistics of their own), and fit
 `fit_amplitudes`; its tables are what `reds_jax.cost.width_problem` takes as ``value``.
 """
 
@@ -11,16 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
-from scipy.stats import rankdata
 
 from reds_jax.array_types import Float, Num
 from reds_jax.checks import integer, number, several
-from reds_jax.errors import InfeasibleError, InvalidArgumentError
-from reds_jax.graph.channels import ChannelGraph
+from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import ces
-from reds_jax.knapsack.values import check_gamma
-from reds_jax.layer_rules import LayerRule, allowed
+from reds_jax.knapsack.values import LEAST_SHARE, check_gamma, retained_share
 
 GAMMAS = (0.5, 1.0, 2.0, 4.0)
 TRUSTED = 0.7
@@ -47,12 +43,16 @@ class Amplitudes:
     used: bool
 
     def values(self, scores: Mapping[str, Sequence[float] | np.ndarray]) -> dict[str, Float[np.ndarray, " units"]]:
-        """Value tables ``A_g (1 - R_g(n)^-gamma) / gamma`` for n = 1 .. U, as ``width_problem(value=...)`` takes them.
+        """Value tables ``a_g (1 - R_g(n)^-gamma) / gamma`` for n = 1 .. U, as ``width_problem(value=...)`` takes them.
+
+        a is A divided by its mean over the groups, which changes no optimum: the values are in units of `ces`, and so is the
+        certificate of a problem with this gamma, a weighted mean.
 
         Args:
             scores: of the units of each group, descending: those that the shares of the samples were computed from.
         """
-        return {name: a * ces(_of(scores, name), gamma=self.gamma) for name, a in self.amplitude.items()}
+        mean = float(np.mean(list(self.amplitude.values())))
+        return {name: a / mean * ces(_of(scores, name), gamma=self.gamma) for name, a in self.amplitude.items()}
 
 
 def fit_amplitudes(
@@ -70,8 +70,7 @@ def fit_amplitudes(
     everything. An amplitude below ``LEAST`` times the mean is raised to that. Terms of two groups together are not fitted.
 
     Args:
-        shares: the retained share R of importance of each group in each sample, in (0, 1]
-            (`reds_jax.knapsack.values.retained_share` at the sampled width).
+        shares: the retained share R of importance of each group in each sample, in (0, 1], see `shares_at`.
         losses: measured, one for each sample, on data that the weights were not trained on.
         gammas: to choose from, above 0.
         otherwise: gamma where the fit is not used.
@@ -108,70 +107,23 @@ def fit_amplitudes(
     return Amplitudes(gamma, dict(zip(names, amplitude.tolist(), strict=True)), correlation, used=True)
 
 
-def sample_widths(
-    graph: ChannelGraph,
-    macs_fractions: Sequence[float],
-    count: int,
-    *,
-    seed: int = 0,
-    spread: float = 0.5,
-    step: int = 1,
-    rules: Sequence[LayerRule | str] = (),
-) -> list[tuple[int, ...]]:
-    """Random widths around uniform ones at each budget, ``count`` of each, that fill it.
-
-    ``n_g = min(U_g, floor(t U_g exp(spread z_g)))``, z normal, at the largest t within the budget; then each group, in random
-    order, takes one step more if the budget allows it. A group that costs little is not filled up: its amplitude would not be
-    seen. Nothing is nested.
+def shares_at(
+    scores: Mapping[str, Sequence[float] | np.ndarray], widths: Sequence[Sequence[int]]
+) -> dict[str, Float[np.ndarray, " samples"]]:
+    """The retained share R of every group at every sample, as `fit_amplitudes` takes it; at least that which `ces` counts.
 
     Args:
-        graph: from `reds_jax.trace`.
-        macs_fractions: the budgets, as fractions of the full network's MACs.
-        count: of widths for each budget.
-        seed: of what is drawn.
-        spread: of the logarithms around uniform widths; 0 gives uniform ones.
-        step, rules: as in `reds_jax.cost.width_problem`.
+        scores: of the units of each group, descending, in the order of the graph's groups.
+        widths: of the samples, an integer for each group.
 
-    Raises:
-        InfeasibleError: the smallest widths are above a budget.
+    >>> shares_at({"a": [2.0, 1.0, 1.0], "b": [1.0, 1.0]}, [(1, 2), (2, 1)])["a"].tolist()
+    [0.5, 0.75]
     """
-    rng = np.random.default_rng(integer("seed", seed, 0))
-    integer("count", count, 1)
-    number("spread", spread, 0)
-    sizes = np.array([g.size for g in graph.groups])
-    choices = [np.array(w) for w in allowed(graph, step=step, floor=[1] * len(sizes), rules=rules)]
-    found = []
-    for fraction in several("macs_fractions", macs_fractions, "fractions of the MACs"):
-        budget = int(number("a fraction of the MACs", fraction, 0, 1, above=True) * graph.macs())
-        if (least := graph.macs([int(c[0]) for c in choices])) > budget:
-            raise InfeasibleError("no widths are that small", resource="macs", smallest=least, got=budget,
-                                  allowed=f"at least {least} MACs")
-        found += [_filled(graph, choices, sizes * np.exp(spread * rng.standard_normal(len(sizes))), budget, rng)
-                  for _ in range(count)]
-    return found
-
-
-def _filled(
-    graph: ChannelGraph, choices: list[np.ndarray], towards: np.ndarray, budget: int, rng: np.random.Generator
-) -> tuple[int, ...]:
-    """The widest widths in proportion to ``towards`` within the budget, and a step more where what is left allows that."""
-
-    def at(t: float) -> list[int]:
-        return [int(c[c <= t * u + 1e-9].max(initial=c[0])) for c, u in zip(choices, towards, strict=True)]
-
-    low, high = 0.0, float(max(c[-1] / u for c, u in zip(choices, towards, strict=True)))
-    if graph.macs(at(high)) <= budget:
-        return tuple(at(high))
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if graph.macs(at(middle)) <= budget else (low, middle)
-    widths = at(low)
-    for g in rng.permutation(len(choices)):
-        wider = list(widths)
-        wider[g] = int(choices[g][choices[g] > widths[g]].min(initial=choices[g][-1]))
-        if graph.macs(wider) <= budget:
-            widths = wider
-    return tuple(widths)
+    columns = np.asarray(list(widths))
+    if columns.ndim != 2 or columns.shape[1] != len(scores):
+        raise InvalidArgumentError("the widths of the samples do not fit the groups", got=list(columns.shape),
+                                   allowed=f"[samples, {len(scores)}]")
+    return {name: np.maximum(retained_share(s, columns[:, g]), LEAST_SHARE) for g, (name, s) in enumerate(scores.items())}
 
 
 def _features(shares: np.ndarray, gamma: float) -> np.ndarray:
@@ -180,6 +132,8 @@ def _features(shares: np.ndarray, gamma: float) -> np.ndarray:
 
 def _fit(shares: np.ndarray, losses: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
     """The loss of the full network, of either sign, and the amplitudes."""
+    from scipy.optimize import nnls  # here: scipy takes a second to import, and only a fit needs it
+
     ones = np.ones((len(losses), 1))
     found, _ = nnls(np.hstack([ones, -ones, _features(shares, gamma)]), losses)
     return float(found[0] - found[1]), found[2:]
@@ -200,6 +154,8 @@ def _error(shares: np.ndarray, losses: np.ndarray, gamma: float) -> float:
 
 def _rank_correlation(guess: np.ndarray, measured: np.ndarray) -> float:
     """Spearman's; 0 where one side is constant, which ranks nothing."""
+    from scipy.stats import rankdata
+
     if np.ptp(guess) == 0 or np.ptp(measured) == 0:
         return 0.0
     return float(np.corrcoef(rankdata(guess), rankdata(measured))[0, 1])

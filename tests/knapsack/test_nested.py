@@ -309,3 +309,18 @@ def test_numbers_need_one_resource():
 def test_a_subnetwork_alone_is_solve():
     problem = random_chain(np.random.default_rng(1), [8, 9, 7], top=10)
     assert solve_nested(problem, [80]).widths == (solve(problem, {"macs": 80}).widths,)
+
+
+@pytest.mark.parametrize("power", [2, 40])
+def test_the_joint_optimum_is_told_from_a_start_beside_a_ruinous_width(power):
+    """Values -(8 / n)^power: at 40 one unit is worth -8^40, and the start loses three times what the optimum does."""
+    chain = WidthProblem.chain(scores=[[1] * 8] * 3, pair_macs=[0, 1, 1], unit_macs=[1] * 3)
+    worth = -((8.0 / np.arange(1, 9)) ** power)
+    problem = WidthProblem(chain.groups, chain.widths, tuple(Table((g,), worth) for g in range(3)), chain.resources)
+    limits = [{"macs": 40.0}, {"macs": 80.0}]
+    bounds = [solve(problem, limit).bound for limit in limits]
+    best = solve_nested(problem, limits, exact_joint=True)
+    stages, _, proven = joint.improve_joint(problem, limits, bounds, ((3, 3, 3), (5, 5, 5)))
+    assert proven
+    assert sum(map(problem.evaluate, stages)) == pytest.approx(sum(best.values), rel=1e-9)
+    assert sum(best.values) > sum(map(problem.evaluate, ((3, 3, 3), (5, 5, 5))))

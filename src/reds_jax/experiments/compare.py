@@ -43,7 +43,7 @@ class Comparison:
     """What is compared on what; the options of the experiment follow.
 
     Args:
-        name: defaults, widths, orders, gammas or training.
+        name: widths, orders, gammas or training.
         task: speech_commands, fashion_mnist, cifar10 or vww.
         rounds: how often everything is repeated, with seeds from --seed on; at least 2 for a standard error.
         variants: only these of the comparison, by the number of their row from 0; all by default. Row 0 is always there.
@@ -143,6 +143,7 @@ def _round(
 ) -> dict[str, Any]:
     """All variants of one round, read from their files where they are there."""
     folder = shared.output / f"round_{number}"
+    folder.mkdir(exist_ok=True)
     data = None if shared.data is None else shared.data.replace("{round}", str(number))
     experiment = replace(shared, seed=number, data=data, output=folder)
     cells: dict[str, Any] = {}
@@ -169,29 +170,32 @@ def _round(
 
 
 def table(results: dict[str, Any]) -> str:
-    """The means over the rounds, and the paired differences to the first variant with their standard errors, in percent."""
+    """The means over the rounds, the paired differences to the first two variants, and their standard errors, in percent."""
     rounds = results["rounds"]
     names = list(rounds[0]["cells"])
-    values = 100 * np.array([[[s["test_metric"] for s in one["cells"][name]["subnetworks"]] for name in names] for one in rounds])
-    budgets = [s["budget"] for s in rounds[0]["cells"][names[0]]["subnetworks"]]
+    cells = [[one["cells"][name]["subnetworks"] for name in names] for one in rounds]
+    values = 100 * np.array([[[s["test_metric"] for s in cell] for cell in one] for one in cells])
+    budgets = [s["budget"] for s in cells[0][0]]
     n = len(rounds)
     lines = [f"# {results['title']}", "", f"`{results['command']}`", "",
              f"{n} rounds; the network that each starts from: " + ", ".join(f"{100 * r['test_metric']:.2f}" for r in rounds)
-             + " %. Mean test metric in percent at each budget of the true MACs; in the second row the mean difference to the "
-             "first variant, its standard error over the rounds, and z, their ratio.", "",
-             "| | " + " | ".join(f"{100 * b:g} %" for b in budgets) + " |", "|---|" + "---:|" * len(budgets)]
-    for i, name in enumerate(names):
-        lines.append(f"| {name} | " + " | ".join(f"{m:.2f}" for m in values[:, i].mean(0)) + " |")
-        if i and n > 1:
-            apart = values[:, i] - values[:, 0]
-            lines.append("| | " + " | ".join(difference(apart[:, j]) for j in range(len(budgets))) + " |")
-    shares = {name: np.mean([[s["macs_fraction"] for s in one["cells"][name]["subnetworks"]] for one in rounds], 0)
-              for name in names}
+             + " %. Mean test metric in percent at each budget of the true MACs:", "", *_header("", budgets)]
+    lines += [f"| {name} | " + " | ".join(f"{m:.2f}" for m in values[:, i].mean(0)) + " |" for i, name in enumerate(names)]
+    for base in range(min(2, len(names)) if n > 1 else 0):
+        lines += ["", f"Paired differences to *{names[base]}*: mean, standard error over the rounds, and z, their ratio.", "",
+                  *_header("", budgets)]
+        lines += [f"| {name} | " + " | ".join(difference(d) for d in (values[:, i] - values[:, base]).T) + " |"
+                  for i, name in enumerate(names) if i != base]
+    shares = {name: np.mean([[s["macs_fraction"] for s in one[i]] for one in cells], 0) for i, name in enumerate(names)}
     lines += ["", "True MACs, in percent: " + "; ".join(
         f"{name} {' '.join(f'{100 * x:.1f}' for x in share)}" for name, share in shares.items()) + ".", "",
         f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
         f"{results['train_seconds']:.0f} s in all.", ""]
     return "\n".join(lines)
+
+
+def _header(first: str, budgets: Sequence[float]) -> list[str]:
+    return [f"| {first} | " + " | ".join(f"{100 * b:g} %" for b in budgets) + " |", "|---|" + "---:|" * len(budgets)]
 
 
 def difference(apart: np.ndarray) -> str:

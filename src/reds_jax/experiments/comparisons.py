@@ -45,18 +45,15 @@ CES = _explained("CES, gamma 2", **_ces(2.0))
 COMPARISONS: dict[str, tuple[Variant, ...]] = {
     "widths": (
         UNIFORM, CES, _explained("log, floor 1/4", value="log_retention", floor=0.25),
-        _explained("sum, no floor", value="sum", floor=0.0), _explained("uniform, dead units first", "uniform_live"),
+        Variant("uniform, Taylor", "uniform_sorted", {"importance": "taylor"}),
+        _explained("uniform, dead units first", "uniform_live"), _explained("sum, no floor", value="sum", floor=0.0),
         Variant("uniform, unsorted", "uniform_unsorted"), Variant("knapsack, the paper's score and value", "paper"),
     ),
     "orders": (
-        Variant("uniform, taylor", "uniform_sorted", {"importance": "taylor"}), UNIFORM, CES,
+        UNIFORM, CES, Variant("uniform, taylor", "uniform_sorted", {"importance": "taylor"}),
         Variant("CES, taylor", "reds", {"importance": "taylor", **_ces(2.0)}),
         *(Variant(f"uniform, {name}", "uniform_sorted", {"importance": name}) for name in ("taylor_squared", "l1", "random")),
         *(Variant(f"CES, {name}", "reds", {"importance": name, **_ces(2.0)}) for name in ("taylor_squared", "l1", "random")),
-    ),
-    "defaults": (
-        Variant("uniform, taylor", "uniform_sorted", {"importance": "taylor"}), UNIFORM, CES,
-        _explained("log, floor 1/4", value="log_retention", floor=0.25),
     ),
     "gammas": (
         CES, *(_explained(f"CES, gamma {gamma:g}", **_ces(gamma)) for gamma in (0.5, 1.0, 4.0, 8.0)),

@@ -16,12 +16,14 @@ from itertools import pairwise
 import numpy as np
 
 from reds_jax.knapsack.exact.dense import DenseGraph
+from reds_jax.knapsack.exact.hopeful import hopeful
 from reds_jax.knapsack.exact.remainder import Remainder, remainder
 from reds_jax.knapsack.milp.flow import FlowModel
 from reds_jax.knapsack.milp.highs import import_cvxpy, run_highs
 from reds_jax.knapsack.milp.solver import MAX_CUTS, over_budget, value_gap
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import Stages
+from reds_jax.knapsack.table import exact_sum
 
 MOST_CHOICES = 200_000
 SHARES = tuple(2.0**-k for k in range(8, -1, -1))
@@ -51,6 +53,8 @@ def improve_joint(
     deadline = None if time_limit is None else time.monotonic() + time_limit
     if best is None:
         return _milp(problem, limits, None, None, deadline)
+    spare = exact_sum(bounds) - exact_sum([problem.evaluate(w) for w in best])  # a better choice loses less in each subnetwork
+    problem = hopeful(problem, float(min(bounds) - spare)) or problem
     graphs = [DenseGraph(problem, limit) for limit in limits]
     unit, layers = graphs[0].value_unit, len(graphs[0].layers)
     slack = 0 if graphs[0].exact_values else 2 * layers

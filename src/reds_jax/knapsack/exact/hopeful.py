@@ -22,10 +22,12 @@ def hopeful(problem: WidthProblem, least: float) -> WidthProblem | None:
     narrower ones that are. No widths worth at least ``least`` are lost.
 
     Args:
-        problem: the width problem, with values in floats.
+        problem: the width problem; integer values are exact already.
         least: the value of some feasible widths.
     """
     arrays = [t.array for t in problem.values]
+    if all(a.dtype.kind == "i" for a in arrays):
+        return None
     top, low = sum(float(a.max()) for a in arrays), []
     slack = 1e-9 * table_scale([np.minimum(np.abs(a), abs(least)) for a in arrays])  # for the rounding of sums
     for g, widths in enumerate(problem.widths):

@@ -43,7 +43,7 @@ def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_
         return Outcome(None, None, True)
     dual = solve_dual(graph)
     best = max(dual.paths, key=lambda p: (p[0], *(-p[1]).tolist()), default=None)
-    if best is not None and not graph.exact_values:
+    if best is not None:
         narrower = hopeful(problem, float(problem.evaluate(graph.widths(best[2]))))
         if narrower is not None:
             left = None if deadline is None else max(deadline - time.monotonic(), 1e-3)

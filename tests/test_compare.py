@@ -1,0 +1,120 @@
+"""Comparisons: paired within rounds, each round with its own data and start; what was measured once is not measured again."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from reds_jax.errors import CheckpointError, InvalidArgumentError
+from reds_jax.experiments import compare as module
+from reds_jax.experiments.compare import Comparison, compare, difference, table
+from reds_jax.experiments.comparisons import COMPARISONS
+from reds_jax.experiments.runner import parse
+from reds_jax.experiments.speech_commands import TASK
+
+ROUNDS = (3, 4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Features of twelve classes, other ones in each round."""
+    path = tmp_path_factory.mktemp("data")
+    for number in ROUNDS:
+        rng = np.random.default_rng(number)
+        y = np.repeat(np.arange(12), 10).astype(np.int32)
+        x = rng.normal(size=(120, 25, 10, 1)).astype(np.float32) + rng.normal(size=(12, 25, 10, 1))[y].astype(np.float32)
+        np.savez(path / f"round_{number}.npz", x=x, y=y)
+    return path
+
+
+def options(folder, output, *more):
+    return parse(TASK, ["--preset", "smoke", "--network", "dnn_s", "--data", f"npz:{folder}/round_{{round}}.npz", "--seed", "3",
+                        "--nested.augment", "none", "--pretrain.augment", "none", "--output", str(output),
+                        "--compilation-cache", str(folder / "compiled"), *more])
+
+
+COMPARISON = Comparison("widths", "speech_commands", rounds=2, variants=(1, 5))
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("compared")
+    return output, compare(COMPARISON, TASK, options(folder, output), console=Console(quiet=True), command="reds compare ...")
+
+
+def test_every_round_has_its_data_and_every_variant_its_widths(finished):
+    _, results = finished
+    assert [one["round"] for one in results["rounds"]] == list(ROUNDS)
+    assert len({one["fingerprint"] for one in results["rounds"]}) == 2
+    for one in results["rounds"]:
+        assert list(one["cells"]) == ["uniform", "CES, gamma 2", "sum, no floor"]
+        widths = [tuple(cell["subnetworks"][0]["widths"]) for cell in one["cells"].values()]
+        assert widths[0] != widths[1]
+        assert widths[0] != widths[2]
+        for cell in one["cells"].values():
+            assert [s["budget"] for s in cell["subnetworks"]] == [0.5, 1.0]
+            assert all(s["macs_fraction"] <= s["budget"] for s in cell["subnetworks"])
+
+
+def test_the_table_pairs_within_rounds(finished):
+    """The error of a difference is that of the differences, not of the two means."""
+    output, results = finished
+    written = (output / "table.md").read_text()
+    assert written == table(results)
+    cell = {name: np.array([[s["test_metric"] for s in one["cells"][name]["subnetworks"]] for one in results["rounds"]]) * 100
+            for name in ("uniform", "CES, gamma 2")}
+    assert f"| uniform | {cell['uniform'][:, 0].mean():.2f} | {cell['uniform'][:, 1].mean():.2f} |" in written
+    apart = (cell["CES, gamma 2"] - cell["uniform"])[:, 0]
+    expected = f"{apart.mean():+.2f} ± {abs(apart[0] - apart[1]) / 2:.2f}"
+    assert re.search(rf"\| CES, gamma 2 \| {re.escape(expected)}", written)
+
+
+def test_a_difference_has_its_standard_error_and_z():
+    assert difference(np.array([1.0, 2.0, 3.0, 2.0])) == "+2.00 ± 0.41, z +4.9"
+    assert difference(np.array([1.0, 1.0])) == "+1.00 ± 0.00"
+
+
+def test_what_is_measured_is_kept_and_a_lost_cell_alone_is_measured_again(finished, folder, monkeypatch):
+    output, results = finished
+    again = compare(COMPARISON, TASK, options(folder, output), console=Console(quiet=True), command="again")
+    assert again["rounds"] == results["rounds"]
+    (lost,) = (output / "round_4").glob("CES*.json")
+    before = json.loads(lost.read_text())
+    lost.unlink()
+    ran = []
+    nest = module.TaskRun.nest
+    monkeypatch.setattr(module.TaskRun, "nest", lambda self, *given: ran.append(given[0]) or nest(self, *given))
+    compare(COMPARISON, TASK, options(folder, output), console=Console(quiet=True), command="again")
+    assert ran == ["reds"]
+    assert json.loads(lost.read_text())["subnetworks"] == before["subnetworks"]
+
+
+def test_other_options_are_refused(finished, folder):
+    output, _ = finished
+    with pytest.raises(CheckpointError, match="other options; got .*nested"):
+        compare(COMPARISON, TASK, options(folder, output, "--nested.epochs", "2"), console=Console(quiet=True), command="")
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"name": "width"}, "comparison"), ({"task": "imagenet"}, "task"), ({"rounds": 0}, "rounds"),
+    ({"variants": (99,)}, "variant")])
+def test_what_cannot_be_compared_is_refused(given, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        Comparison(**{"name": "widths", "task": "vww", **given})
+
+
+def test_the_words_of_a_command_are_parted():
+    own, rest = module._parted(["orders", "vww", "--variants", "1", "2", "--limit", "9", "--rounds", "3", "--seed=1"])
+    assert own == ["orders", "vww", "--variants", "1", "2", "--rounds", "3"]
+    assert rest == ["--limit", "9", "--seed=1"]
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_every_variant_is_one_that_can_be_run(name):
+    experiment = TASK.presets["quick"]
+    names = [variant.name for variant in COMPARISONS[name]]
+    assert len(set(names)) == len(names)
+    for variant in COMPARISONS[name]:
+        variant.of(experiment)
