@@ -18,7 +18,7 @@ from reds_jax import data as data_sets
 from reds_jax import models, report
 from reds_jax.choice import Subnetworks
 from reds_jax.errors import CheckpointError, DataError, InfeasibleError, InvalidArgumentError
-from reds_jax.experiments import fashion_mnist, runner, vww
+from reds_jax.experiments import fashion_mnist, runner, task_run, vww
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import main, parse, run
 from reds_jax.experiments.task import Network, Task
@@ -122,7 +122,7 @@ def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, 
         return data if spec == "synthetic" else dataclasses.replace(load(name, "synthetic", limit=119), source="other")
 
     monkeypatch.setattr(data_sets, "load", other)
-    monkeypatch.setattr(runner, "fit", lambda *arguments, **options: pytest.fail("it trains"))
+    monkeypatch.setattr(task_run, "fit", lambda *arguments, **options: pytest.fail("it trains"))
     before = contents(output)
     with pytest.raises(CheckpointError, match=message):
         run(TASK, tiny(output, **{"rivals": ("uniform_unsorted",), **changes}), console=Console(quiet=True), command="other")
@@ -139,7 +139,7 @@ def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, 
     ({"pretrained": Path("weights.npz")}, "no such file of weights"),
 ])
 def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monkeypatch, changes, message):
-    monkeypatch.setattr(runner, "fit", lambda *arguments, **options: pytest.fail("it trains"))
+    monkeypatch.setattr(task_run, "fit", lambda *arguments, **options: pytest.fail("it trains"))
     with pytest.raises((InvalidArgumentError, InfeasibleError, DataError), match=message):
         run(TASK, tiny(tmp_path / "run", **changes), console=Console(quiet=True), command="")
     assert list(tmp_path.iterdir()) == []

@@ -58,6 +58,20 @@ def fashion_tfds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def cifar10_tfds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of TFDS sets with a cifar10 of 40 / 10 images; image i is of colour (i, 0, 9), its class i mod 10."""
+    root = tmp_path_factory.mktemp("tfds_cifar10")
+
+    def examples(count: int) -> list[dict[str, Any]]:
+        return [{"id": f"{i}", "image": png(np.full((32, 32, 3), (i, 0, 9), np.uint8)), "label": i % 10} for i in range(count)]
+
+    prepare_tfds("cifar10", "3.0.2", lambda f: {"id": f.Text(), "image": f.Image(shape=(32, 32, 3)),
+                                                "label": f.ClassLabel(num_classes=10)},
+                 {"train": examples(40), "test": examples(10)}, root)
+    return root
+
+
+@pytest.fixture(scope="session")
 def wake_vision_tfds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root of TFDS sets with a wake_vision of 12 / 6 / 4 images of several sizes; a person's image is bright."""
     root = tmp_path_factory.mktemp("tfds_wake")

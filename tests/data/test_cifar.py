@@ -55,6 +55,14 @@ def test_batches_are_the_images_that_were_written(tmp_path: Path, write: Callabl
     assert data.class_names == NAMES
 
 
+def test_a_set_of_tfds(cifar10_tfds: Path) -> None:
+    data = load("cifar10", f"tfds:{cifar10_tfds}", validation=0.25)
+    assert [len(split) for split in data.splits.values()] == [30, 10, 10]
+    for split in data.splits.values():
+        assert (split.images[:, 7, 3, 0] % 10 == split.labels).all()
+        assert (split.images[..., 1:] == (0, 9)).all()
+
+
 def test_binary_and_pickled_batches_are_one_data_set(tmp_path: Path) -> None:
     prints = set()
     for name, write in (("a", write_binary), ("b", write_pickled), ("c", lambda folder: write_pickled(folder, 4))):

@@ -113,6 +113,9 @@ def test_visual_wake_words_as_a_set_of_tfds(coco: Path, tmp_path: Path, capsys: 
     place, counts, skipped = prepare_vww(coco, tmp_path / "sets", resolution=24, validation=0.2)
     assert place == tmp_path / "sets" / "visual_wake_words" / "1.0.0"
     assert skipped.startswith("skipped 1: 000000000004.jpg (an image cannot be read")
+    left = place.with_name("1.0.0.incompleteABC123")  # what a kill leaves behind
+    left.mkdir()
+    (left / "dataset_info.json").write_text("{")
     straight = vww_data(f"folder:{coco}", resolution=24, validation=0.2)
     for spec in (f"tfds:{tmp_path / 'sets'}", f"tfds:{place}"):
         back = vww_data(spec, resolution=24)

@@ -169,9 +169,9 @@ def test_resize_refuses(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "spec", "allowed"), [
-    ("mnist", None, "vww, fashion_mnist, cifar10"),
+    ("mnist", None, "vww, speech_commands, fashion_mnist, cifar10, image_folder"),
     ("vww", "file:x", r"synthetic, folder:DIR, npz:FILE, tfds\[:DIR\]"),
-    ("cifar10", "folder:x", r"synthetic, tfds\[:DIR\], npz:FILE"),
+    ("cifar10", "file:x", r"synthetic, tfds\[:DIR\], npz:FILE, folder:DIR"), ("image_folder", "npz:x", "folder:DIR"),
     ("fashion_mnist", "npz", "npz:FILE"), ("fashion_mnist", "npz:", "npz:FILE"), ("vww", "synthetic:5", "synthetic"),
 ])
 def test_load_names_what_is_allowed(name: str, spec: str | None, allowed: str) -> None:

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 import pytest
 
+from reds_jax.deploy.phone import litert
 from reds_jax.errors import DataError, InvalidArgumentError
+from reds_jax.graph.trace import trace
 from reds_jax.models import DSCNN, import_variables, load_ds_cnn, read_weights
 from reds_jax.tflite_schema import schema
 from reds_jax.training.arrays import flatten
@@ -157,8 +159,8 @@ def test_what_keras_itself_writes(tmp_path: Path, keras_weights: Arrays) -> None
         np.testing.assert_allclose(MODEL.apply(variables, IMAGE), model.predict(IMAGE, verbose=0), atol=1e-5)
 
 
-def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32") -> None:
-    """A convolution, a depthwise one, a pointwise one, a fully connected layer, with batch norm in them."""
+def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32", plus: np.ndarray | None = None) -> None:
+    """A convolution, a depthwise one, a pointwise one, a fully connected layer, with batch norm in them; ``plus`` is added."""
     s, flatbuffers = schema()
     tensors, buffers, operators = [], [s.BufferT()], []
 
@@ -171,7 +173,7 @@ def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32") -> None:
         tensors.append(table)
         return len(tensors) - 1
 
-    names = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 2, "DEQUANTIZE": 3}
+    names = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 2, "DEQUANTIZE": 3, "ADD": 4}
     value = first = tensor("input")
     for operation, layer in (("CONV_2D", "conv2d"), ("DEPTHWISE_CONV_2D", "depthwise_conv2d"), ("CONV_2D", "conv2d_1"),
                              ("FULLY_CONNECTED", "dense")):
@@ -185,6 +187,8 @@ def write_tflite(path: Path, weights: Arrays, kind: str = "FLOAT32") -> None:
         out = tensor(f"{layer}/out")
         operators.append(s.OperatorT(opcodeIndex=names[operation], inputs=[value, *given], outputs=[out]))
         value = out
+    if plus is not None:
+        operators.append(s.OperatorT(opcodeIndex=4, inputs=[value, tensor("", plus)], outputs=[tensor("sum")]))
     codes = [s.OperatorCodeT(builtinCode=getattr(s.BuiltinOperator, n), deprecatedBuiltinCode=getattr(s.BuiltinOperator, n))
              for n in names]
     graph = s.SubGraphT(tensors=tensors, inputs=[first], outputs=[value], operators=operators, name="main")
@@ -200,6 +204,11 @@ def test_files_of_tensorflow_lite(tmp_path: Path, keras_weights: Arrays, like: A
     equal(read_weights(tmp_path / "a.tflite"), folded)
     write_tflite(tmp_path / "b.tflite", folded, "FLOAT16")
     equal(read_weights(tmp_path / "b.tflite"), {name: a.astype(np.float16).astype(np.float32) for name, a in folded.items()})
+    for shape, left in ((3,), {}), ((1, 2, 3), {"tensor_13": (1, 2, 3)}):  # a number a class goes into the layer, others stay
+        write_tflite(tmp_path / "f.tflite", folded, plus=np.ones(shape, np.float32))
+        found = read_weights(tmp_path / "f.tflite")
+        assert {name: a.shape for name, a in found.items() if name not in folded} == left
+        np.testing.assert_array_equal(found["dense/bias"], folded["dense/bias"] + (not left))
     variables, match = import_variables(folded, like, load_ds_cnn)
     assert match.fits
     plain = {f"batch_normalization{k}/{a}": np.full(4, v, np.float32) for k in ("", "_1", "_2")
@@ -213,6 +222,16 @@ def test_files_of_tensorflow_lite(tmp_path: Path, keras_weights: Arrays, like: A
     for name, message in (("c", "its weights are quantised"), ("d", "cannot be read"), ("e", "is no .tflite file")):
         with pytest.raises(DataError, match=rf"{name}\.tflite .*{message}|{name}\.tflite {message}"):
             read_weights(tmp_path / f"{name}.tflite")
+
+
+def test_an_exported_network_is_read_back(tmp_path: Path, keras_weights: Arrays, like: Any) -> None:
+    """Its file has every batch norm as a product and a sum, its weights once and views of them; the function is the same."""
+    variables, _ = import_variables(keras_weights, like, load_ds_cnn)
+    litert.export(MODEL, variables, trace(MODEL, variables, IMAGE), [0.5, 1.0], tmp_path / "own.tflite")
+    found = read_weights(tmp_path / "own.tflite")
+    assert found.keys() == {name for name in keras_weights if not name.startswith("batch")}
+    again, _ = import_variables(found, like, load_ds_cnn)
+    np.testing.assert_allclose(MODEL.apply(again, IMAGE), MODEL.apply(variables, IMAGE), rtol=1e-5)
 
 
 def test_a_checkpoint_of_orbax_has_the_names_of_its_tree(tmp_path: Path, like: Any) -> None:

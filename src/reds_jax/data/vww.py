@@ -131,7 +131,8 @@ def _tfds(data_dir: str | None, side: int, limit: int | None) -> tuple[tuple[Spl
 
 def _prepared(root: Path) -> tuple[Path, bool]:
     """The folder of a set visual_wake_words, in ``root`` or that itself, and True; else ``root`` and False."""
-    for info in (root / "dataset_info.json", *sorted(root.glob("visual_wake_words/*/dataset_info.json"), reverse=True)):
+    versions = sorted(root.glob("visual_wake_words/[0-9]*[0-9]/dataset_info.json"), reverse=True)
+    for info in (root / "dataset_info.json", *(path for path in versions if "incomplete" not in path.parent.name)):
         if info.is_file() and read_info(info).get("name") == "visual_wake_words":
             return info.parent, True
     return root, False

@@ -1,8 +1,9 @@
 """Pre-trained keyword spotters as variables of the models here: ARM's ML-KWS-for-MCU, and Keras networks of the same layers.
 
-Two ways to name the arrays are known: ARM's of TensorFlow 1, ``fc1/W``, ``Variable_2``, ``MobileNet/conv_ds_1/...``;
-and Keras's by the number of the layer, ``layer_with_weights-3/kernel``. Kernels are HWIO in both, a depthwise one is [k_h, k_w,
-C, 1] there; a flatten goes over H, W, C; epsilon is 0.001; ARM's DS-CNN has no scale in its batch norm: a scale of 1 here.
+Three ways to name the arrays are known: ARM's of TensorFlow 1, ``fc1/W``, ``Variable_2``, ``MobileNet/conv_ds_1/...``;
+Keras's by the number of the layer, ``layer_with_weights-3/kernel``, and by its kind, ``conv2d_1/kernel``. Kernels are HWIO in
+all, a depthwise one is [k_h, k_w, C, 1] there; a flatten goes over H, W, C; epsilon is 0.001; ARM's DS-CNN has no scale in
+its batch norm: a scale of 1 here.
 
 What they read: ARM's networks and those of Corti et al. (arXiv 2311.13349) the coefficients of `reds_jax.data.MFCC`, unscaled,
 of waveforms from -1 to 1; 25 x 10 for the DNN (``stride_ms=40``), 49 x 10 for the others; classes as in
@@ -38,7 +39,7 @@ def load_kws(weights: Weights) -> dict[str, dict[str, Any]]:
 
     Source: Zhang et al. 2017, arXiv 1711.07128.
     """
-    arrays = {name.removesuffix(":0"): np.asarray(a) for name, a in weights.items() if a.dtype.kind == "f"}
+    arrays = _by_layer({name.removesuffix(":0"): np.asarray(a) for name, a in weights.items() if a.dtype.kind == "f"})
     names = _names(arrays)
     missing = sorted(theirs for _, _, _, theirs in names if theirs not in arrays and not theirs.endswith("gamma"))
     left = sorted(set(arrays) - {theirs for _, _, _, theirs in names})
@@ -54,6 +55,26 @@ def load_kws(weights: Weights) -> dict[str, dict[str, Any]]:
         variables[collection].setdefault(layer, {})[array] = (value.swapaxes(2, 3) if depthwise else value).astype(np.float32)
     _check_sizes(variables["params"], names)
     return variables if variables["batch_stats"] else {"params": variables["params"]}
+
+
+def _by_layer(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays that Keras names by the kind of their layer, ``conv2d_1/kernel``, by its number; others as they are."""
+    short = {"/".join(name.split("/")[-2:]): array for name, array in arrays.items()}
+    if "dense/kernel" not in short:
+        return arrays
+    depthwise = sum(name.endswith("/depthwise_kernel") for name in short)
+    norm = "batch_normalization"
+    if depthwise:
+        blocks = ((f"depthwise_conv2d_{i}", f"{norm}_{2 * i + 1}", f"conv2d_{i + 1}", f"{norm}_{2 * i + 2}")
+                  for i in range(depthwise))
+        order = ["conv2d", norm, *(layer for block in blocks for layer in block), "dense"]
+    elif "conv2d/kernel" in short:
+        order = ["conv2d", norm, "conv2d_1", f"{norm}_1", "dense", "dense_1", f"{norm}_2", "dense_2"]
+    else:
+        order = [f"dense_{i}" for i in range(sum(name.endswith("/kernel") for name in short))]
+    numbers = {layer.removesuffix("_0"): number for number, layer in enumerate(order)}
+    return {f"layer_with_weights-{numbers[layer]}/{array}" if layer in numbers else name: value
+            for name, value in short.items() for layer, _, array in [name.partition("/")]}
 
 
 def _names(arrays: Weights) -> list[tuple[str, str, str, str]]:

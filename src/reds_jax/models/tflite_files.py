@@ -2,12 +2,14 @@
 
 A convolution, a depthwise convolution and a fully connected layer become ``conv2d_1/kernel`` [h, w, in, out],
 ``depthwise_conv2d_1/depthwise_kernel`` [h, w, channels, 1] and ``dense_1/kernel`` [in, out], each with its ``bias``, numbered
-in the order in which the file runs them. A batch norm is part of them there. Constants of other operations keep their names.
+in the order in which the file runs them. A batch norm is part of them there, or becomes so: a product and a sum with constants
+behind a layer go into it. Constants of other operations keep their names.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -74,24 +76,55 @@ class _Graph:
     def weights(self) -> dict[str, np.ndarray]:
         weights: dict[str, np.ndarray] = {}
         numbers: dict[str, int] = {}
-        rest = dict(self.constants)
+        used: set[int] = set()
+        layers: dict[int, tuple[str, str]] = {}  # of a value that a layer gives without an activation: its name, its kernel's
+        readers = Counter(int(number) for _, operator in self.operations for number in operator.inputs)
         for kind, operator in self.operations:
-            if kind not in _KINDS or not len(operator.inputs) > 1:
+            constants = [int(number) for number in operator.inputs if int(number) in self.constants]
+            if kind in _KINDS and len(operator.inputs) > 1:
+                layer, variable, turn = _KINDS[kind]
+                if operator.inputs[1] in self.quantised:
+                    raise ValueError("its weights are quantised; convert it in floats")
+                if operator.inputs[1] not in self.constants:
+                    continue
+                number = numbers[layer] = numbers.get(layer, -1) + 1
+                prefix = f"{layer}_{number}" if number else layer
+                weights[f"{prefix}/{variable}"] = turn(self.constants[operator.inputs[1]])
+                if len(constants) > 1:
+                    weights[f"{prefix}/bias"] = self.constants[operator.inputs[2]]
+                found = (prefix, variable)
+            elif kind in ("MUL", "ADD") and len(constants) == 1 and (before := self._before(operator, layers, readers)) \
+                    and self._fold(weights, before, kind, self.constants[constants[0]]):
+                found = before
+            else:
                 continue
-            layer, variable, turn = _KINDS[kind]
-            if operator.inputs[1] in self.quantised:
-                raise ValueError("its weights are quantised; convert it in floats")
-            if operator.inputs[1] not in self.constants:
-                continue
-            number = numbers[layer] = numbers.get(layer, -1) + 1
-            prefix = f"{layer}_{number}" if number else layer
-            weights[f"{prefix}/{variable}"] = turn(self.constants[operator.inputs[1]])
-            rest.pop(operator.inputs[1], None)
-            if len(operator.inputs) > 2 and operator.inputs[2] in self.constants:
-                weights[f"{prefix}/bias"] = self.constants[operator.inputs[2]]
-                rest.pop(operator.inputs[2], None)
-        return {**weights, **{_name(self.tensors[number]): array for number, array in rest.items()}}
+            used |= set(constants)
+            if not getattr(operator.builtinOptions, "fusedActivationFunction", 0):
+                layers[int(operator.outputs[0])] = found
+        return {**weights, **{_name(self.tensors[number], number): array for number, array in self.constants.items()
+                              if number not in used}}
+
+    @staticmethod
+    def _before(operator: Any, layers: dict[int, tuple[str, str]], readers: Counter[int]) -> tuple[str, str] | None:
+        """The layer whose value an operation takes, if nothing else takes it."""
+        return next((layers[int(number)] for number in operator.inputs
+                     if int(number) in layers and readers[int(number)] == 1), None)
+
+    @staticmethod
+    def _fold(weights: dict[str, np.ndarray], layer: tuple[str, str], kind: str, constant: np.ndarray) -> bool:
+        """Put a product or a sum behind a layer into it; False of one that is not a number for every channel."""
+        prefix, variable = layer
+        channels = weights[f"{prefix}/{variable}"].shape[2 if variable == "depthwise_kernel" else -1]
+        if constant.size != channels or constant.shape[-1] != channels:
+            return False
+        bias = weights.get(f"{prefix}/bias", np.zeros(1, np.float32))
+        weights[f"{prefix}/bias"] = (bias * constant if kind == "MUL" else bias + constant).astype(np.float32).reshape(-1)
+        if kind == "MUL":
+            scale = constant.reshape(-1, 1) if variable == "depthwise_kernel" else constant.reshape(-1)
+            weights[f"{prefix}/{variable}"] = weights[f"{prefix}/{variable}"] * scale
+        return True
 
 
-def _name(tensor: Any) -> str:
-    return tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
+def _name(tensor: Any, number: int) -> str:
+    name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+    return name or f"tensor_{number}"
