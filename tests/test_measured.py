@@ -65,7 +65,8 @@ def test_a_stream_is_refused_before_anything_runs(case):
     split, variables, _ = case
     data = StreamedData("stream", Stream(lambda: iter([(split.inputs, split.targets)])), split, split)
     with pytest.raises(InvalidArgumentError, match="'learned' needs examples in memory"):
-        reds_jax.nest(Net(), variables, data, FitConfig(epochs=1, batch_size=30), Subnetworks((0.4, 1.0), value="learned", floor=0.0),
+        reds_jax.nest(Net(), variables, data, FitConfig(epochs=1, batch_size=30),
+                      Subnetworks((0.4, 1.0), value="learned", floor=0.0),
                       console=Console(quiet=True))
 
 
