@@ -77,7 +77,7 @@ def test_values_by_hand():
     widths = (40, 50, 144)
     sums = [scores[g.name][:n].sum() for g, n in zip(graph.groups, widths, strict=True)]
     totals = [scores[g.name].sum() for g in graph.groups]
-    logs = width_problem(graph, scores).evaluate(widths)
+    logs = width_problem(graph, scores, value="log_retention").evaluate(widths)
     assert logs == pytest.approx(sum(np.log(s / t) for s, t in zip(sums, totals, strict=True)))
     assert width_problem(graph, scores, value="sum").evaluate(widths) == pytest.approx(sum(sums))
     own = {g.name: np.arange(g.size) for g in graph.groups}

@@ -31,14 +31,14 @@ class Subnetworks:
 
     Args:
         budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network.
-        importance: how units are scored, see `reds_jax.importance.score`.
+        importance: how units are scored and sorted, see `reds_jax.importance.score`.
         scoring_batches: mini-batches of training data that the scores are computed on.
         value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
             ever dearer), learned (the same with an amplitude for each group, fitted to the losses of sampled widths), the
             product (log_retention), or the sum.
         gamma: of ces: how much dearer; 0 is log_retention.
         samples: widths whose losses are measured for learned, over all budgets below 1.
-        floor: smallest width of a group, as a fraction of it.
+        floor: smallest width of a group, as a fraction of it; one unit by default, which ces does not come near.
         step: widths are multiples of this (4, 8 or 16 where kernels want it).
         order: joint, or the paper's bottom_up or top_down.
         cost: true MACs, or the paper's fixed full fan-in.
@@ -48,12 +48,12 @@ class Subnetworks:
     """
 
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    importance: importance.Method = "taylor"
+    importance: importance.Method = "explained"
     scoring_batches: int = 100
-    value: Value = "log_retention"
+    value: Value = "ces"
     gamma: float = 2.0
     samples: int = 200
-    floor: float = 0.25
+    floor: float = 0.0
     step: int = 1
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
     cost: Literal["true", "full_fan_in"] = "true"

@@ -22,7 +22,7 @@ def allowed_widths(size: int, step: int = 1, floor: int | None = None) -> tuple[
     Args:
         size: number of units U of the full group.
         step: granularity, 1 for any width; the full width is allowed even if it is no multiple.
-        floor: smallest width; None means ceil(U / 4), which keeps every layer alive (the default of the pipeline).
+        floor: smallest width; None means ceil(U / 4), which keeps every layer alive whatever the value.
 
     Raises:
         InvalidArgumentError: for a size, step or floor below 1, or a floor above the size.
