@@ -20,7 +20,8 @@ MACS = {"dnn_s": 79_200, "dnn_l": 494_424, "cnn_s": 2_498_304, "cnn_l": 12_636_6
         "ds_cnn_l": 28_327_812}
 
 
-@pytest.mark.parametrize("name", TASK.networks)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name in ("cnn_l", "ds_cnn_l") else []) for name in TASK.networks])
 def test_a_network_and_its_front_end_fit(name):
     network = TASK.network(name)
     found = parse(TASK, ["--network", name, "--preset", "paper"])

@@ -18,6 +18,8 @@ from reds_jax.training.fit import _description, prepare
 CLIPS = np.random.default_rng(0).integers(-9000, 9000, (60, 400)).astype(np.int16)
 NOISE = np.random.default_rng(1).integers(-30000, 30000, 900).astype(np.int16)
 
+called = jax.jit(lambda augment, key, x: augment(key, x))
+
 
 def test_a_shift_moves_every_sample():
     found = np.asarray(shift_clips(jnp.asarray(CLIPS[:3]), jnp.array([7, 0, -9]), 10))
@@ -39,7 +41,7 @@ def test_noise_is_added_at_its_volume_and_cut_off_at_full_scale(scale):
 def test_every_clip_is_itself_moved_with_a_piece_of_the_noise():
     """Found again by trying every shift and every start: what is left is the noise, at 0 to 0.1, for about 0.8 of the clips."""
     augment = ClipAugment(NOISE, max_shift=3)
-    found = np.asarray(jax.jit(lambda a, k, x: a(k, x))(augment, jax.random.key(0), jnp.asarray(CLIPS))).astype(float)
+    found = np.asarray(called(augment, jax.random.key(0), jnp.asarray(CLIPS))).astype(float)
     pieces = np.lib.stride_tricks.sliding_window_view(NOISE.astype(float), 400)
     volumes, shifts = [], []
     for clip, out in zip(CLIPS, found, strict=True):
@@ -67,25 +69,34 @@ def test_equal_settings_and_noise_are_equal():
     assert FitConfig(augment=a) == FitConfig(augment=b)
 
 
-def test_the_step_takes_the_noise_as_an_argument():
-    """The program of the step does not hold it, and its loss is that of the augmented clips, as they are read."""
-    def read(x):
-        return x.astype(np.float32) / np.float32(32768)
+def read(x):
+    return x.astype(np.float32) / np.float32(32768)
 
-    x, y, model, noise = CLIPS, np.arange(60) % 12, DNN(12, (4,)), np.tile(NOISE, 3)
-    variables, augment = model.init(jax.random.key(0), read(x)), ClipAugment(noise, max_shift=100)
-    optimizer = optax.sgd(0.0)
+
+def step_of(noise):
+    """(step, its arguments, variables, augmentation): one step on all clips that changes nothing."""
+    model, optimizer, augment = DNN(12, (4,)), optax.sgd(0.0), ClipAugment(noise, max_shift=3)
+    variables = model.init(jax.random.key(0), read(CLIPS))
     state = TrainState.create(variables, optimizer, 1, jax.random.key(5))
-    step = make_train_step(model, optimizer, [1.0], normalise=read, augment=augment)
-    indices = np.arange(60, dtype=np.int32)[None]
-    _, metrics = step(state, jnp.asarray(x), jnp.asarray(y), indices)
+    arguments = state, jnp.asarray(CLIPS), jnp.asarray(np.arange(60) % 12), np.arange(60, dtype=np.int32)[None]
+    return make_train_step(model, optimizer, [1.0], normalise=read, augment=augment), arguments, model, variables, augment
+
+
+def test_the_step_takes_the_noise_as_an_argument():
+    """The program of the step does not hold it."""
+    step, arguments, *_ = step_of(NOISE)
+    compiled, = (eqn for eqn in jax.make_jaxpr(step)(*arguments).eqns if eqn.params.get("name") == "compiled")
+    assert NOISE.shape in [v.aval.shape for v in compiled.invars]
+
+
+@pytest.mark.slow
+def test_the_step_learns_from_augmented_clips():
+    step, arguments, model, variables, augment = step_of(NOISE)
+    _, metrics = step(*arguments)
     key = jax.random.split(jax.random.fold_in(jax.random.key(5), 0), 3)[0]
-    logits = model.apply(variables, read(augment(key, jnp.asarray(x))))
-    expected = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(y)).mean()
+    logits = model.apply(variables, read(called(augment, key, arguments[1])))
+    expected = optax.softmax_cross_entropy_with_integer_labels(logits, arguments[2]).mean()
     assert float(metrics["loss"][0]) == pytest.approx(float(expected), rel=1e-4)
-    traced = jax.make_jaxpr(step)(state, jnp.asarray(x), jnp.asarray(y), indices)
-    compiled, = (eqn for eqn in traced.eqns if eqn.params.get("name") == "compiled")
-    assert noise.shape in [v.aval.shape for v in compiled.invars]
 
 
 def test_a_checkpoint_knows_the_noise_by_its_digest():
