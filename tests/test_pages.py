@@ -58,11 +58,11 @@ def test_the_coq_page_names_theorems_of_the_files_it_says():
 
 @pytest.mark.parametrize("row", TABLES, ids=lambda row: f"{row[0]} {row[1]}")
 def test_every_claim_leads_to_its_proof_theorem_test_and_function(row):
-    """A row of proofs/README.md: claim and page, statement, Coq, test, library, status, each with its link."""
+    """A row of proofs/README.md: claim and page, statement, Coq (or that it has none), test, library, status, with their links."""
     claim, _, coq, test, library, _ = row
     assert re.search(r"\(\w+\.md\)", claim)
     theorems = LINK.findall(coq)
-    assert theorems
+    assert theorems or coq == "no: by hand"
     for names, target in theorems:
         assert {f"{Path(target).stem}.{name}" for name in re.findall(r"\w+", names)} <= set(EXPECTED)
     assert all("/tests/" in target for _, target in LINK.findall(test))

@@ -58,7 +58,7 @@ def test_a_bound_on_memory_holds_for_every_subnetwork(graph):
     assert graph.peak_memory_bytes() > limit
     with pytest.raises(InfeasibleError, match="peak_memory_bytes") as found:
         choose_widths(graph, falling(graph), Subnetworks(peak_memory_bytes=1000))
-    assert found.value.smallest == graph.peak_memory_bytes([16] * 5)
+    assert found.value.smallest == graph.peak_memory_bytes([1] * 5)
 
 
 def test_sort_returns_the_scores_of_the_sorted_network(graph):
@@ -106,7 +106,7 @@ def test_budgets_are_refused_before_the_first_step_if_and_only_if_they_cannot_be
 
 
 @pytest.mark.parametrize(("changes", "options", "message"), [
-    ({}, {"budgets": (0.01, 1.0)}, "no allowed widths meet the capacity of 'macs'"),
+    ({}, {"budgets": (0.01, 1.0), "floor": 0.25}, "no allowed widths meet the capacity of 'macs'"),
     ({}, {"peak_memory_bytes": 10}, "no allowed widths meet the capacity of 'peak_memory_bytes'"),
     ({}, {"rules": ("stem:exclude",)}, "a rule matches no layer"),
     ({"weights": (1.0, 2.0)}, {}, "one weight for each subnetwork; got 2"),
