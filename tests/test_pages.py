@@ -58,7 +58,7 @@ def test_the_coq_page_names_theorems_of_the_files_it_says():
 
 @pytest.mark.parametrize("row", TABLES, ids=lambda row: f"{row[0]} {row[1]}")
 def test_every_claim_leads_to_its_proof_theorem_test_and_function(row):
-    """A row of proofs/README.md: claim and page, statement, Coq (or that it has none), test, library, status, with their links."""
+    """A row of proofs/README.md: claim and page, statement, Coq or that there is none, test, library, status, with links."""
     claim, _, coq, test, library, _ = row
     assert re.search(r"\(\w+\.md\)", claim)
     theorems = LINK.findall(coq)
