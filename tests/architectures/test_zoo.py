@@ -25,6 +25,7 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
 from reds_jax.program.flat import leaves_by_path
 from reds_jax.run import run, run_nested
+from reds_jax.run.contributions import gram_matrices
 from reds_jax.testing import assert_counts, assert_permutation_invariant, assert_prefix_is_mask, interpret
 from reds_jax.testing.masked import masked_run
 
@@ -101,6 +102,17 @@ def test_permuting_the_units_of_every_group_changes_nothing(name: str) -> None:
 def test_a_prefix_is_a_mask(name: str) -> None:
     pure, variables, x, graph = made(name)
     assert_prefix_is_mask(pure, variables, x, graph=graph, widths=some_widths(graph), evaluate=interpret)
+
+
+@some
+def test_every_group_has_readers_whose_sums_it_explains(name: str) -> None:
+    """The Gram matrix of every group is one of contributions, so positive semidefinite; on two examples units may be silent."""
+    pure, variables, x, graph = made(name)
+    found = gram_matrices(pure, variables, [x])
+    assert {name: matrix.shape for name, matrix in found.items()} == {g.name: (g.size, g.size) for g in graph.groups}
+    assert sum(np.trace(matrix) for matrix in found.values()) > 0
+    for matrix in found.values():
+        assert np.linalg.eigvalsh(matrix).min() > -1e-5 * np.trace(matrix) - 1e-12
 
 
 @some
