@@ -124,7 +124,8 @@ def run(network: str, dtype: Dtype, options: Options) -> dict[str, Any]:
                 passes=options.passes, statistic=options.statistic) for machine in ("host", "m4"))}
 
     def problem(seed: int) -> WidthProblem:
-        return width_problem(graph, scores(graph, seed), step=options.step, floor=options.floor, extra_resources=tables)
+        return width_problem(graph, scores(graph, seed), value="log_retention", step=options.step, floor=options.floor,
+                             extra_resources=tables)
 
     solved = choose(problem(options.seed), options)
     inputs = np.random.default_rng(options.seed).normal(size=(8, *shape)).astype(np.float32)
