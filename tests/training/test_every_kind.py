@@ -171,7 +171,7 @@ def test_the_whole_pipeline_on_streams(quiet):
     assert [s.validation_metric for s in result.subnetworks] == pytest.approx([e.metric for e in again], rel=1e-5)
     assert result.subnetworks[-1].test_metric < 0.5 * SLOPES.var()
     in_memory = [(x.inputs, x.targets) for x in (train.take(slice(i, i + 20)) for i in range(0, 140, 20))]
-    scores = importance.score("taylor", model, start(model, split), found["groups"], in_memory, objective=objective)
+    scores = importance.score("explained", model, start(model, split), found["groups"], in_memory, objective=objective)
     np.testing.assert_allclose(found["scores"]["hidden"], np.sort(scores["hidden"])[::-1], rtol=1e-4)
 
 
