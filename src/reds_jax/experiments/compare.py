@@ -74,7 +74,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     own, rest = _parted(argv)
-    comparison = read_options(Comparison, own, command="reds compare", description=__doc__)
+    rows = (f"{name}: " + "; ".join(f"{i} {variant.name}" for i, variant in enumerate(variants))
+            for name, variants in COMPARISONS.items())
+    comparison = read_options(Comparison, own, command="reds compare", description="\n\n".join([__doc__ or "", *rows, (
+        "All further options are those of the experiment: reds TASK --help.")]))
     task = TASKS[comparison.task]
     experiment = parse(task, rest)
     if "--output" not in {word.partition("=")[0] for word in rest}:
