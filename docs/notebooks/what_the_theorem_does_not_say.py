@@ -336,8 +336,8 @@ assert graph.macs() == 2_656_768
 # %% [markdown]
 # Importance scores come from a trained network. For what follows only their shape matters, so we make some up, as *integers*:
 # then every value is exact. `alike` gives all units of a layer the same score, which is hard for nesting; `decaying` looks more
-# like what one measures. The capacities are 25, 50, 75 and 100 % of the true MACs, and each layer keeps at least a quarter (the
-# library's default).
+# like what one measures. The capacities are 25, 50, 75 and 100 % of the true MACs, and each layer keeps at least a quarter: the
+# sum of scores would starve some of them.
 
 # %%
 numbers = np.random.default_rng(0)
@@ -345,7 +345,7 @@ SCORES = {
     "alike": {g.name: np.full(64, level) for g, level in zip(graph.groups, (135, 113, 101, 76, 80), strict=True)},
     "decaying": {g.name: np.sort(np.rint(1000 * numbers.exponential(size=64)).astype(int))[::-1] for g in graph.groups},
 }
-problems = {name: reds_jax.width_problem(graph, scores, value="sum") for name, scores in SCORES.items()}
+problems = {name: reds_jax.width_problem(graph, scores, value="sum", floor=0.25) for name, scores in SCORES.items()}
 capacities = [graph.macs() * quarter // 4 for quarter in (1, 2, 3, 4)]
 answers = {}
 for name, problem in problems.items():
@@ -398,7 +398,7 @@ print(second_opinion.widths, second_opinion.value)
 # what a subnetwork costs, so a budget of 25 % is not used up.
 
 # %%
-full_fan_in = reds_jax.width_problem(graph, SCORES["decaying"], value="sum", cost="full_fan_in")
+full_fan_in = reds_jax.width_problem(graph, SCORES["decaying"], value="sum", floor=0.25, cost="full_fan_in")
 charged = solve(full_fan_in, {"macs": capacities[0]})
 print(f"charged {charged.costs['macs'] / graph.macs():.1%}, in truth {macs_by_hand(charged.widths) / graph.macs():.1%}")
 true_value = answers["decaying", "joint"].optima[0].value
