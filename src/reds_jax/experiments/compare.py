@@ -31,6 +31,7 @@ from reds_jax.experiments.runner import parse
 from reds_jax.experiments.stages import Stages
 from reds_jax.experiments.task import Network, Task
 from reds_jax.experiments.task_run import TaskRun, load_data
+from reds_jax.learned import Amplitudes
 from reds_jax.options import read_options
 from reds_jax.training.arrays import write_text
 from reds_jax.training.owner import owned
@@ -164,7 +165,8 @@ def _round(
                     "test_metric": runner.measure(start, "test").metric}))
             say("variant", f"round {number}: {variant.name}")
             mine = replace(runner, experiment=replace(variant.of(experiment), output=folder / path.stem))
-            _, result = mine.nest(variant.method, start)
+            _, result = mine.nest(variant.method, start, lambda stage, found: (
+                say.observe(stage, found) if isinstance(found, Amplitudes) else None))
             write_text(path, report.to_json(asdict(result)))
             say("variant", ", ".join(f"{result.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} %"
                                      for s in result.subnetworks))
