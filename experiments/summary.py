@@ -20,7 +20,8 @@ TAYLOR, UNIFORM, CES = "uniform, Taylor", "uniform", "CES, gamma 2"
 
 def records() -> list[tuple[str, dict[str, Any]]]:
     """The recorded comparisons of widths by the name of their folder."""
-    found = [(path.parent.name, json.loads(path.read_text())) for path in sorted(HERE.glob("compare/*/results.json"))]
+    paths = sorted(HERE.glob("compare/*/results.json"))
+    found = [(path.parent.name, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
     return [(name, record) for name, record in found if {TAYLOR, UNIFORM, CES} <= set(record["rounds"][0]["cells"])]
 
 
@@ -54,7 +55,7 @@ def short() -> str:
 
 def filled(page: Path) -> str:
     """The page with its table between the marks."""
-    before, rest = page.read_text().split(BEGIN)
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     return f"{before}{BEGIN}\n\n{PAGES[page]()}\n\n{END}{rest.split(END)[1]}"
 
 

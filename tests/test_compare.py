@@ -61,7 +61,7 @@ def test_every_round_has_its_data_and_every_variant_its_widths(finished):
 def test_the_table_pairs_within_rounds(finished):
     """The error of a difference is that of the differences, not of the two means."""
     output, results = finished
-    written = (output / "table.md").read_text()
+    written = (output / "table.md").read_text(encoding="utf-8")
     assert written == table(results)
     cell = {name: np.array([[s["test_metric"] for s in one["cells"][name]["subnetworks"]] for one in results["rounds"]]) * 100
             for name in ("uniform", "CES, gamma 2")}
@@ -81,14 +81,14 @@ def test_what_is_measured_is_kept_and_a_lost_cell_alone_is_measured_again(finish
     again = compare(COMPARISON, TASK, options(folder, output), console=Console(quiet=True), command="again")
     assert again["rounds"] == results["rounds"]
     (lost,) = (output / "round_4").glob("CES*.json")
-    before = json.loads(lost.read_text())
+    before = json.loads(lost.read_text(encoding="utf-8"))
     lost.unlink()
     ran = []
     nest = module.TaskRun.nest
     monkeypatch.setattr(module.TaskRun, "nest", lambda self, *given: ran.append(given[0]) or nest(self, *given))
     compare(COMPARISON, TASK, options(folder, output), console=Console(quiet=True), command="again")
     assert ran == ["reds"]
-    assert json.loads(lost.read_text())["subnetworks"] == before["subnetworks"]
+    assert json.loads(lost.read_text(encoding="utf-8"))["subnetworks"] == before["subnetworks"]
 
 
 def test_other_options_are_refused(finished, folder):

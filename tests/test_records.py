@@ -26,13 +26,13 @@ def script():
 def test_the_tables_are_those_of_the_records(script):
     assert len(script.records()) >= 3
     for page in script.PAGES:
-        assert script.filled(page) == page.read_text()
+        assert script.filled(page) == page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
 def test_a_table_is_that_of_its_record(path):
-    record = json.loads(path.read_text())
-    assert path.with_name("table.md").read_text() == table(record)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert path.with_name("table.md").read_text(encoding="utf-8") == table(record)
     for one in record["rounds"]:
         for name, cell in one["cells"].items():
             shares, budgets = ([s[key] for s in cell["subnetworks"]] for key in ("macs_fraction", "budget"))

@@ -134,7 +134,7 @@ def _same_options(path: Path, comparison: Comparison, experiment: Experiment) ->
     """Refuse cells that were measured with other options."""
     mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
     if path.exists():
-        if (there := json.loads(path.read_text())) != mine:
+        if (there := json.loads(path.read_text(encoding="utf-8"))) != mine:
             differs = [key for key in mine["experiment"] if mine["experiment"][key] != there.get("experiment", {}).get(key)]
             raise CheckpointError(f"the folder {path.parent} holds a comparison with other options", got=differs,
                                   hint="Give another --output.")
@@ -170,8 +170,8 @@ def _round(
             write_text(path, report.to_json(asdict(result)))
             say("variant", ", ".join(f"{result.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} %"
                                      for s in result.subnetworks))
-        cells[variant.name] = json.loads(path.read_text())
-    return {"round": number, **json.loads((folder / "start.json").read_text()), "cells": cells}
+        cells[variant.name] = json.loads(path.read_text(encoding="utf-8"))
+    return {"round": number, **json.loads((folder / "start.json").read_text(encoding="utf-8")), "cells": cells}
 
 
 def table(results: dict[str, Any]) -> str:
