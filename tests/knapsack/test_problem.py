@@ -160,7 +160,7 @@ def build(**more):
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: small(value="product"), "unknown value; got 'product'; allowed: 'sum' or 'log_retention'"),
+        (lambda: small(value="product"), "unknown value; got 'product'; allowed: 'sum', 'log_retention' or 'ces'"),
         (lambda: small(cost="flops"), "unknown cost; got 'flops'; allowed: 'true' or 'full_fan_in'"),
         (lambda: small(step=0), "step is not a positive integer; got 0"),
         (lambda: small(min_width=4), "smallest width is above the full width; got 4; allowed: 1 to 3"),

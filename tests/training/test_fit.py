@@ -103,6 +103,7 @@ def test_a_network_without_batch_norm_and_moving_averages(quiet):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_sandwich_run_logs_null_for_who_took_no_part(quiet, tmp_path):
     run(quiet, widths=(1.0, 0.5, 0.25), config=changed(sandwich=0, epochs=1), folder=tmp_path)
     first = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
