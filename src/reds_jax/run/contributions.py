@@ -12,7 +12,7 @@ left to the biases and to batch norm. Where every unit owns one position, ``G = 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -119,20 +119,20 @@ def joined(a: Moments, b: Moments) -> Moments:
 def watch(traced: Traced, readers: Sequence[Consumer], variables: Any, inputs: Any, key: jax.Array) -> list[Moments]:
     """Run the program at full width and return the moments of every consumer, in their order."""
     program = traced.programs[INFERENCE]
-    watching = Watching(traced.numbering, traced.graph.integers(1.0), key=key)
-    for i, reader in enumerate(readers):
-        watching.readers.setdefault(id(reader.operation), []).append((i, reader))
+    watching = Watching(traced, readers, key)
     watching.run(program.items, watching.start(program, leaves_by_path(variables), inputs, jax.random.key(0)))
     return [watching.found[i] for i in range(len(readers))]
 
 
-@dataclass(eq=False)
 class Watching(Narrow):
-    """The program at full width; what its consumers read is looked at on the way."""
+    """The program at full width; what its consumers read is looked at on the way, and ``found`` by their number."""
 
-    readers: dict[int, list[tuple[int, Consumer]]] = field(default_factory=dict)
-    found: dict[int, Moments] = field(default_factory=dict)
-    key: Any = None
+    def __init__(self, traced: Traced, readers: Sequence[Consumer], key: jax.Array) -> None:
+        super().__init__(traced.numbering, traced.graph.integers(1.0))
+        self.key, self.found = key, dict[int, Moments]()
+        self.readers: dict[int, list[tuple[int, Consumer]]] = {}
+        for i, reader in enumerate(readers):
+            self.readers.setdefault(id(reader.operation), []).append((i, reader))
 
     def _operation(self, op: Operation, env: Env) -> Sequence[Held]:
         for i, reader in self.readers.get(id(op), ()):
