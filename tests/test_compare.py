@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from reds_jax.errors import CheckpointError, InvalidArgumentError
+from reds_jax.errors import CheckpointError, InfeasibleError, InvalidArgumentError
 from reds_jax.experiments import compare as module
 from reds_jax.experiments.compare import Comparison, compare, difference, table
 from reds_jax.experiments.comparisons import COMPARISONS
@@ -89,6 +90,31 @@ def test_what_is_measured_is_kept_and_a_lost_cell_alone_is_measured_again(finish
     compare(COMPARISON, TASK, options(folder, output), console=Console(quiet=True), command="again")
     assert ran == ["reds"]
     assert json.loads(lost.read_text(encoding="utf-8"))["subnetworks"] == before["subnetworks"]
+
+
+def test_other_data_under_the_same_name_are_refused(finished, folder, tmp_path):
+    output, _ = finished
+    copy = tmp_path / "compared"
+    shutil.copytree(output, copy)
+    (lost,) = (copy / "round_4").glob("CES*.json")
+    lost.unlink()
+    path = folder / "round_4.npz"
+    before = path.read_bytes()
+    arrays = dict(np.load(path))
+    np.savez(path, x=arrays["x"] + 1, y=arrays["y"])
+    try:
+        with pytest.raises(CheckpointError, match="other data"):
+            compare(COMPARISON, TASK, options(folder, copy), console=Console(quiet=True), command="")
+    finally:
+        path.write_bytes(before)
+    assert not lost.exists()
+
+
+def test_a_variant_that_cannot_be_run_is_refused_before_anything_is_trained(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.TaskRun, "start", lambda *given: pytest.fail("it trains"))
+    with pytest.raises(InfeasibleError, match="no allowed widths"):
+        compare(COMPARISON, TASK, options(folder, tmp_path / "out", "--subnetworks.budgets", "0.00001", "1.0"),
+                console=Console(quiet=True), command="")
 
 
 def test_other_options_are_refused(finished, folder):

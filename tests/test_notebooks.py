@@ -14,7 +14,7 @@ FOLDER = ROOT / "docs/notebooks"
 NOTEBOOKS = sorted(path for path in FOLDER.glob("*.py") if path.read_text().startswith("# ---\n# jupyter:\n"))
 PAGES = [*NOTEBOOKS, FOLDER / "README.md"]
 NAMED = re.compile(r"((?:`\w+`(?:,\s+)?)+)\]\(([^)#]+\.(?:v|py))\)")
-SECONDS = 300
+SECONDS = 120
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

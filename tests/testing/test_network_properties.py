@@ -101,7 +101,7 @@ def layers_of(net: RandomNet) -> list[LayerSpec]:
     return inside((*net.trunk, *(layer for head in net.heads for layer in head)))
 
 
-@many(10)
+@many(25)
 @given(st.data())
 def test_a_subnetwork_of_a_subnetwork_is_a_subnetwork(data: st.DataObject) -> None:
     """(net | m) | n = net | n for n <= m, the first one extracted and traced as a network of its own."""

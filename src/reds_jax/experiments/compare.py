@@ -142,6 +142,13 @@ def _same_options(path: Path, comparison: Comparison, experiment: Experiment) ->
     write_text(path, report.to_json(mine))
 
 
+def _same_data(path: Path, fingerprint: str) -> None:
+    """Refuse to measure on other data than the variants of this round that are there."""
+    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
+        raise CheckpointError(f"the variants in {path.parent} were measured on other data (--data)",
+                              hint="Give another --output, or the data as they were.")
+
+
 def _round(
     number: int, comparison: Comparison, task: Task, network: Network, shared: Experiment, say: Stages, console: Console
 ) -> dict[str, Any]:
@@ -158,7 +165,11 @@ def _round(
             if runner is None:
                 runner = TaskRun(experiment, models.build(network.architecture, network.arguments),
                                  load_data(task, network, experiment), console)
-                start = runner.start(runner.initial(network)[0])
+                _same_data(folder / "start.json", runner.data.fingerprint)
+                initial = runner.initial(network)[0]
+                for each in comparison.chosen:
+                    replace(runner, experiment=replace(each.of(experiment), rivals=())).check(initial)
+                start = runner.start(initial)
                 write_text(folder / "start.json", json.dumps({
                     "fingerprint": runner.data.fingerprint, "source": runner.data.source,
                     "examples": [len(s) for s in runner.data.splits.values()],
