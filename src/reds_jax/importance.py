@@ -1,8 +1,7 @@
-"""Importance of every unit of every channel group: taylor, magnitude, random, with one signature.
+"""Importance of every unit of every channel group: explained, taylor, magnitude, random, with one signature.
 
-``taylor``, ``magnitude`` and ``random`` take (model, variables, graph, batches) and return {group name: float64 [size]};
-``score`` picks one by name. A saliency is computed for every
-weight, and a unit's score is the sum over all weights that belong to it: its incoming weights, its bias and batch-norm
+``explained``, ``taylor``, ``magnitude`` and ``random`` take (model, variables, graph, batches) and return {group name: float64
+[size]}; ``score`` picks one by name. But for ``explained``, a saliency is computed for every weight, and a unit's score is the sum over all weights that belong to it: its incoming weights, its bias and batch-norm
 entries, its depthwise kernel and its outgoing weights, in every layer that a residual ties together.
 """
 
@@ -91,7 +90,7 @@ def score(
 
 def explained(
     model: Model, variables: Any, graph: ChannelGraph, batches: Iterable[tuple[Any, Any]] = (), *,
-    preprocess: Callable[[Any], Any] | None = None, seed: int = 0, **_: Any,
+    preprocess: Callable[[Any], Any] | None = None, seed: int = 0,
 ) -> dict[str, Float[np.ndarray, " _units"]]:
     """What each unit adds to the units before it, in the order in which a prefix explains most: {group name: [size]}.
 
