@@ -1,8 +1,9 @@
 """Importance of every unit of every channel group: explained, taylor, magnitude, random, with one signature.
 
 ``explained``, ``taylor``, ``magnitude`` and ``random`` take (model, variables, graph, batches) and return {group name: float64
-[size]}; ``score`` picks one by name. But for ``explained``, a saliency is computed for every weight, and a unit's score is the sum over all weights that belong to it: its incoming weights, its bias and batch-norm
-entries, its depthwise kernel and its outgoing weights, in every layer that a residual ties together.
+[size]}; ``score`` picks one by name. But for ``explained``, a saliency is computed for every weight, and a unit's score is the
+sum over all weights that belong to it: its incoming weights, its bias and batch-norm entries, its depthwise kernel and its
+outgoing weights, in every layer that a residual ties together.
 """
 
 from __future__ import annotations
