@@ -1,18 +1,23 @@
-"""The tables of both READMEs on the recorded comparisons, made from their records: `python experiments/summary.py`."""
+"""The tables of both READMEs, made from the recorded comparisons: `python experiments/summary.py`."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from reds_jax.experiments.compare import difference
+from reds_jax import models, trace
+from reds_jax.experiments.compare import TASKS, difference
+from reds_jax.experiments.published import PUBLISHED, Published
 from reds_jax.training.arrays import write_text
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- summary.py begins -->", "<!-- summary.py ends -->"
+BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
 HEADER = ("| network, data | uniform, Taylor's order | uniform | default | default - uniform | default - uniform, Taylor |",
           "|---|---:|---:|---:|---:|---:|")
 TAYLOR, UNIFORM, CES = "uniform, Taylor", "uniform", "CES, gamma 2"
@@ -53,13 +58,70 @@ def short() -> str:
     return "\n".join([*HEADER, *(row(name, record, 0.25, "experiments/") for name, record in records())])
 
 
+def published() -> str:
+    """What the paper reports beside what was measured here, from the comparisons of widths."""
+    here = {options(record["command"]): (name, record) for name, record in records()}
+    lines = ["| network, data | published: trained | nested, at 100 / 75 / 50 / 25 % | here: trained | nested, at 100 / 75 / 50 / 25 % "
+             "| here: training examples, epochs | true MACs of the paper's widths |", "|---|---:|---:|---:|---:|---:|---:|"]
+    for key, paper in PUBLISHED.items():
+        network = TASKS[key[0]].networks[key[1]].title
+        cells = [f"{network}, {TASKS[key[0]].title}", "" if paper.base is None else f"{paper.base:.2f}", slashes(paper.nested)]
+        if key in here:
+            name, record = here[key]
+            rounds = record["rounds"]
+            nested = [at(record, budget)[CES].mean() for budget in (1.0, 0.75, 0.5, 0.25)]
+            examples = sorted({one["examples"][0] for one in rounds})
+            cells[0] = f"[{cells[0]}](compare/{name}/table.md)"
+            cells += [f"{np.mean([100 * one['test_metric'] for one in rounds]):.2f}", slashes(nested),
+                      f"{examples[0]:,}{f' to {examples[-1]:,}' if len(examples) > 1 else ''}, {epochs(record['command'])}"]
+        else:
+            cells += ["", "", "not run"]
+        shares = true_shares(key, paper)
+        lines.append("| " + " | ".join([*cells, " / ".join(f"{100 * share:.1f}" for share in shares)]) + " |")
+    return "\n".join(lines)
+
+
+def options(command: str) -> tuple[str, str]:
+    """Task and network of a command."""
+    words = shlex.split(command)
+    task = TASKS[words[3]]
+    return task.name, task.network(words[words.index("--network") + 1] if "--network" in words else None).architecture
+
+
+def epochs(command: str) -> str:
+    """The epochs of nested training that a command names."""
+    words = shlex.split(command)
+    return words[words.index("--nested.epochs") + 1]
+
+
+def slashes(values: Sequence[float]) -> str:
+    """``91.60 / 91.51``."""
+    return " / ".join(f"{v:.2f}" for v in values)
+
+
+def true_shares(key: tuple[str, str], paper: Published) -> list[float]:
+    """The true MACs of the widths that the paper's code finds, from 75 to 25 %, as shares of the full network's."""
+    if not paper.widths:
+        return []
+    chosen = TASKS[key[0]].networks[key[1]]
+    model, x = models.build(chosen.architecture, chosen.arguments), jax.numpy.zeros((1, *SHAPES[chosen.normalise], 1))
+    graph = trace(model, jax.eval_shape(model.init, jax.random.key(0), x), x)
+    full = graph.full_widths.values_tuple()
+    return [graph.macs((*widths, *full[len(widths):])) / graph.macs() for widths in reversed(paper.widths)]
+
+
+SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
+PAGES = {HERE / "README.md": {"widths": summary, "published": published}, HERE.parent / "README.md": {"widths": short}}
+
+
 def filled(page: Path) -> str:
-    """The page with its table between the marks."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    return f"{before}{BEGIN}\n\n{PAGES[page]()}\n\n{END}{rest.split(END)[1]}"
+    """The page with its tables between their marks."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in PAGES[page].items():
+        before, rest = text.split(BEGIN.format(name))
+        text = f"{before}{BEGIN.format(name)}\n\n{table()}\n\n{END.format(name)}{rest.split(END.format(name))[1]}"
+    return text
 
-
-PAGES = {HERE / "README.md": summary, HERE.parent / "README.md": short}
 
 if __name__ == "__main__":
     for page in PAGES:

@@ -143,3 +143,15 @@ def test_test_examples_are_looked_at_before_the_training_and_not_after_it():
 def test_options_of_the_subnetworks_are_checked_when_they_are_made(options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         Subnetworks(**options)
+
+
+@pytest.mark.parametrize(("widths", "message"), [
+    ([[8] * 5, [16] * 5], "for each budget"),
+    ([[8] * 5, [7] * 5, [16] * 5, [64] * 5], "not contained"),
+    ([[40] * 5, [41] * 5, [42] * 5, [64] * 5], "cost more than the budget of 0.25"),
+    ([[8] * 5, [16] * 5, [32] * 5, [65] * 5], "conv"),
+])
+def test_given_widths_are_nested_and_within_their_budgets(graph, widths, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        pipeline._check_widths(graph, Subnetworks(), widths)
+    pipeline._check_widths(graph, Subnetworks(), [[8] * 5, [16] * 5, [32] * 5, [64] * 5])

@@ -37,4 +37,5 @@ def test_a_table_is_that_of_its_record(path):
         for name, cell in one["cells"].items():
             shares, budgets = ([s[key] for s in cell["subnetworks"]] for key in ("macs_fraction", "budget"))
             assert all(share <= budget for share, budget in zip(shares, budgets, strict=True)), name
-            assert (np.diff([s["widths"] for s in cell["subnetworks"]], axis=0) >= 0).all()
+            nested = (np.diff([s["widths"] for s in cell["subnetworks"]], axis=0) >= 0).all()
+            assert nested or name == "each alone"  # those are separate networks

@@ -16,7 +16,7 @@ Each stage is a function of the results before it; nothing is kept elsewhere. `n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from rich.console import Console
 
 from reds_jax import importance
 from reds_jax.adapters import adapt
+from reds_jax.checks import several
 from reds_jax.choice import Choice, Method, Scores, Subnetworks, check_budgets, choose_widths, for_method
 from reds_jax.data import DataSet, StreamedData
 from reds_jax.errors import InvalidArgumentError
@@ -36,7 +37,7 @@ from reds_jax.graph.trace import trace
 from reds_jax.layer_rules import check_rules
 from reds_jax.learned import Amplitudes, fit_amplitudes, shares_at
 from reds_jax.measured import measured_losses
-from reds_jax.network import NestedNetwork
+from reds_jax.network import NestedNetwork, check_nested
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.sampled import sample_widths
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
@@ -72,6 +73,7 @@ def nest(
     *,
     objective: Objective | None = None,
     method: Method = "reds",
+    widths: Sequence[Sequence[int]] | None = None,
     folder: str | Path | None = None,
     console: Console | None = None,
     observe: Observer = lambda stage, found: None,
@@ -88,6 +90,8 @@ def nest(
         method: ``"reds"``, or a rival for comparison: ``"uniform_sorted"`` and ``"uniform_unsorted"`` (the same fraction of
             every group, filling the budget), ``"uniform_live"`` (of the units whose score is not zero), ``"paper"`` (the sum of
             the Taylor scores, bottom-up, no floor), ``"magnitude"``.
+        widths: of the subnetworks, one for every budget, to be trained instead of such as are chosen; the units are scored and
+            sorted as always.
         folder: for the training's log and checkpoints; a stopped run goes on from there.
         console: where training shows its progress.
         observe: called with (stage, what it found).
@@ -99,7 +103,7 @@ def nest(
     _, variables = adapt(model, variables)
     observe("groups", "tracing the network")
     graph = trace(model, variables, data.example())
-    check(model, variables, graph, data, config, options, method=method, objective=objective)
+    check(model, variables, graph, data, config, options, method=method, objective=objective, widths=widths)
     options = for_method(method, options)
     observe("groups", graph)
     scores: Scores = {}
@@ -110,23 +114,26 @@ def nest(
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
     amplitudes = None
-    if options.value == "learned" and isinstance(data, DataSet) and not method.startswith("uniform"):
+    if widths is None and options.value == "learned" and isinstance(data, DataSet) and not method.startswith("uniform"):
         observe("widths", f"the losses of {options.samples} sampled widths, and amplitudes fitted to them")
         amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed)
         observe("widths", amplitudes)
-    observe("widths", "choosing the widths")
-    choice = choose_widths(graph, scores, options, method, amplitudes)
+    if widths is None:
+        observe("widths", "choosing the widths")
+        choice = choose_widths(graph, scores, options, method, amplitudes)
+    else:
+        choice = Choice(method, tuple(tuple(w) for w in widths), None)
     observe("widths", choice)
-    widths = [graph.widths(w) for w in choice.widths]
+    chosen = [graph.widths(w) for w in choice.widths]
     begin = time.monotonic()
-    trained = fit(model, variables, widths, data.train, data.validation, config, objective=objective,
-                  normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in widths])
+    trained = fit(model, variables, chosen, data.train, data.validation, config, objective=objective,
+                  normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in chosen])
     seconds = time.monotonic() - begin
     observe("metric", "batch statistics of each subnetwork, then its metric on validation and test data")
-    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, widths, data.train,
+    stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, chosen, data.train,
                         key=jax.random.key(config.seed), batch_size=config.batch_size,
                         batches=config.recalibrate_batches or None, normalise=data.normalise)
-    network = NestedNetwork(model, trained.params, stats, tuple(widths), tuple(graph.macs(w) for w in widths), data.example(),
+    network = NestedNetwork(model, trained.params, stats, tuple(chosen), tuple(graph.macs(w) for w in chosen), data.example(),
                             data.normalise, data.class_names if isinstance(data, DataSet) else None)
     result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds)
     observe("metric", result)
@@ -135,7 +142,7 @@ def nest(
 
 def check(
     model: Any, variables: Any, graph: ChannelGraph, data: DataSet | StreamedData, config: FitConfig, options: Subnetworks, *,
-    method: Method = "reds", objective: Objective | None = None,
+    method: Method = "reds", objective: Objective | None = None, widths: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Refuse all of `nest` that can be refused, before its first step: rules, budgets, options of the training, examples.
 
@@ -145,12 +152,27 @@ def check(
     """
     options = for_method(method, options)
     check_rules(graph, options.rules)
-    check_budgets(graph, options, method)
+    if widths is None:
+        check_budgets(graph, options, method)
+    else:
+        _check_widths(graph, options, widths)
     if options.value == "learned" and isinstance(data, StreamedData) and not method.startswith("uniform"):
         raise InvalidArgumentError("the value 'learned' needs examples in memory", got="a stream", allowed="value='ces'")
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
             sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
+
+
+def _check_widths(graph: ChannelGraph, options: Subnetworks, widths: Sequence[Sequence[int]]) -> None:
+    """Widths that a caller gives: nested, one for every budget and within it."""
+    chosen = tuple(graph.widths(w) for w in several("widths", widths, "the widths of each subnetwork"))
+    if len(chosen) != len(options.budgets):
+        raise InvalidArgumentError("there must be widths for each budget", got=len(chosen), allowed=str(len(options.budgets)))
+    check_nested(chosen)
+    for w, budget in zip(chosen, options.budgets, strict=True):
+        if graph.macs(w) > budget * graph.macs():
+            raise InvalidArgumentError(f"these widths cost more than the budget of {budget:g}", got=w.values_tuple(),
+                                       allowed=f"at most {int(budget * graph.macs())} MACs, and they cost {graph.macs(w)}")
 
 
 def score(

@@ -24,7 +24,7 @@ from reds_jax import models, report
 from reds_jax.checks import integer, one_of
 from reds_jax.console import console, guard
 from reds_jax.errors import CheckpointError, InvalidArgumentError
-from reds_jax.experiments import cifar10, fashion_mnist, speech_commands, vww
+from reds_jax.experiments import cifar10, fashion_mnist, speech_commands, variant_run, vww
 from reds_jax.experiments.comparisons import COMPARISONS, Variant
 from reds_jax.experiments.config import Experiment
 from reds_jax.experiments.runner import parse
@@ -44,7 +44,7 @@ class Comparison:
     """What is compared on what; the options of the experiment follow.
 
     Args:
-        name: widths, orders, gammas or training.
+        name: of one of the comparisons that the command lists.
         task: speech_commands, fashion_mnist, cifar10 or vww.
         rounds: how often everything is repeated, with seeds from --seed on; at least 2 for a standard error.
         variants: only these of the comparison, by the number of their row from 0; all by default. Row 0 is always there.
@@ -158,6 +158,7 @@ def _round(
     data = None if shared.data is None else shared.data.replace("{round}", str(number))
     experiment = replace(shared, seed=number, data=data, output=folder)
     cells: dict[str, Any] = {}
+    key = task.name, network.architecture
     runner = start = None
     for variant in comparison.chosen:
         path = folder / f"{variant.name.replace(' ', '_').replace('/', '_')}.json"
@@ -168,7 +169,7 @@ def _round(
                 _same_data(folder / "start.json", runner.data.fingerprint)
                 initial = runner.initial(network)[0]
                 for each in comparison.chosen:
-                    replace(runner, experiment=replace(each.of(experiment), rivals=())).check(initial)
+                    variant_run.check(each, replace(runner, experiment=each.of(experiment)), initial, key)
                 start = runner.start(initial)
                 write_text(folder / "start.json", json.dumps({
                     "fingerprint": runner.data.fingerprint, "source": runner.data.source,
@@ -176,7 +177,7 @@ def _round(
                     "test_metric": runner.measure(start, "test").metric}))
             say("variant", f"round {number}: {variant.name}")
             mine = replace(runner, experiment=replace(variant.of(experiment), output=folder / path.stem))
-            _, result = mine.nest(variant.method, start, lambda stage, found: (
+            result = variant_run.measured(variant, mine, start, key, lambda stage, found: (
                 say.observe(stage, found) if isinstance(found, Amplitudes) else None))
             write_text(path, report.to_json(asdict(result)))
             say("variant", ", ".join(f"{result.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} %"
@@ -186,28 +187,39 @@ def _round(
 
 
 def table(results: dict[str, Any]) -> str:
-    """The means over the rounds, the paired differences to the first two variants, and their standard errors, in percent."""
-    rounds = results["rounds"]
+    """The means over the rounds, the paired differences to the first two variants, and their standard errors, in percent.
+
+    Variants may have budgets that others lack; a difference is there where both have the budget.
+    """
+    rounds, n = results["rounds"], len(results["rounds"])
     names = list(rounds[0]["cells"])
-    cells = [[one["cells"][name]["subnetworks"] for name in names] for one in rounds]
-    values = 100 * np.array([[[s["test_metric"] for s in cell] for cell in one] for one in cells])
-    budgets = [s["budget"] for s in cells[0][0]]
-    n = len(rounds)
+    values = {name: _by_budget(rounds, name, "test_metric") for name in names}
+    budgets = sorted({budget for one in values.values() for budget in one})
     lines = [f"# {results['title']}", "", f"`{results['command']}`", "",
              f"{n} rounds; the network that each starts from: " + ", ".join(f"{100 * r['test_metric']:.2f}" for r in rounds)
              + " %. Mean test metric in percent at each budget of the true MACs:", "", *_header("", budgets)]
-    lines += [f"| {name} | " + " | ".join(f"{m:.2f}" for m in values[:, i].mean(0)) + " |" for i, name in enumerate(names)]
-    for base in range(min(2, len(names)) if n > 1 else 0):
-        lines += ["", f"Paired differences to *{names[base]}*: mean, standard error over the rounds, and z, their ratio.", "",
+    lines += [_line(name, [f"{one[b].mean():.2f}" if b in one else "" for b in budgets]) for name, one in values.items()]
+    for base in names[: 2 if n > 1 else 0]:
+        lines += ["", f"Paired differences to *{base}*: mean, standard error over the rounds, and z, their ratio.", "",
                   *_header("", budgets)]
-        lines += [f"| {name} | " + " | ".join(difference(d) for d in (values[:, i] - values[:, base]).T) + " |"
-                  for i, name in enumerate(names) if i != base]
-    shares = {name: np.mean([[s["macs_fraction"] for s in one[i]] for one in cells], 0) for i, name in enumerate(names)}
+        lines += [_line(name, [difference(one[b] - values[base][b]) if b in one and b in values[base] else "" for b in budgets])
+                  for name, one in values.items() if name != base]
+    shares = {name: _by_budget(rounds, name, "macs_fraction") for name in names}
     lines += ["", "True MACs, in percent: " + "; ".join(
-        f"{name} {' '.join(f'{100 * x:.1f}' for x in share)}" for name, share in shares.items()) + ".", "",
+        f"{name} {' '.join(f'{share.mean():.1f}' for share in one.values())}" for name, one in shares.items()) + ".", "",
         f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
         f"{results['train_seconds']:.0f} s in all.", ""]
     return "\n".join(lines)
+
+
+def _by_budget(rounds: Sequence[dict[str, Any]], name: str, key: str) -> dict[float, np.ndarray]:
+    """A figure of a variant in percent: {budget: [rounds]}."""
+    cells = [{s["budget"]: 100 * s[key] for s in one["cells"][name]["subnetworks"]} for one in rounds]
+    return {budget: np.array([cell[budget] for cell in cells]) for budget in cells[0]}
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | " + " | ".join(cells) + " |"
 
 
 def _header(first: str, budgets: Sequence[float]) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from reds_jax.choice import Method
 from reds_jax.experiments.config import Experiment
+
+How = Literal["nested", "scratch", "late", "alone", "one_statistics", "published"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,19 @@ class Variant:
         name: in the table.
         method: see `reds_jax.nest`.
         subnetworks, nested: fields of these options that differ.
+        how: ``"nested"``: all subnetworks together, from the trained network. ``"scratch"``: from weights that are not trained,
+            for the epochs of both trainings (of the nested one alone where trained weights are imported). ``"late"``: the full
+            network alone for the first half of the epochs of nested training. ``"alone"``: every subnetwork by itself, from the
+            trained network, its widths chosen for its budget alone. ``"one_statistics"``: nested, and all subnetworks are
+            measured with the batch statistics of the largest. ``"published"``: nested, with the widths of
+            `reds_jax.experiments.published`.
     """
 
     name: str
     method: Method = "reds"
     subnetworks: Mapping[str, Any] = field(default_factory=dict)
     nested: Mapping[str, Any] = field(default_factory=dict)
+    how: How = "nested"
 
     def of(self, experiment: Experiment) -> Experiment:
         """The experiment in this variant."""
@@ -31,8 +40,8 @@ class Variant:
                        nested=replace(experiment.nested, **self.nested))
 
 
-def _explained(name: str, method: Method = "reds", **subnetworks: Any) -> Variant:
-    return Variant(name, method, {"importance": "explained", **subnetworks})
+def _explained(name: str, method: Method = "reds", how: How = "nested", **subnetworks: Any) -> Variant:
+    return Variant(name, method, {"importance": "explained", **subnetworks}, how=how)
 
 
 def _ces(gamma: float, **subnetworks: Any) -> dict[str, Any]:
@@ -41,6 +50,8 @@ def _ces(gamma: float, **subnetworks: Any) -> dict[str, Any]:
 
 UNIFORM = _explained("uniform", "uniform_sorted")
 CES = _explained("CES, gamma 2", **_ces(2.0))
+PLAIN = {"distill": 0.0, "weights": "uniform", "sandwich": None}
+TEN = tuple(i / 10 for i in range(1, 11))
 
 COMPARISONS: dict[str, tuple[Variant, ...]] = {
     "widths": (
@@ -61,11 +72,37 @@ COMPARISONS: dict[str, tuple[Variant, ...]] = {
         _explained("CES, gamma 2, floor 1/8", **_ces(2.0, floor=0.125)),
         _explained("CES, gamma 2, floor 1/4", **_ces(2.0, floor=0.25)),
     ),
+    "batches": (
+        replace(CES, name="100 batches", subnetworks={**CES.subnetworks, "scoring_batches": 100}),
+        *(replace(CES, name=f"{n} batches" if n > 1 else "1 batch", subnetworks={**CES.subnetworks, "scoring_batches": n})
+          for n in (1, 3, 10, 30)),
+    ),
     "training": (
-        replace(CES, name="plain", nested={"distill": 0.0}),
-        replace(CES, name="distillation 0.5", nested={"distill": 0.5}),
-        replace(CES, name="weights sqrt_params", nested={"distill": 0.0, "weights": "sqrt_params"}),
-        replace(CES, name="smallest, largest and one more", nested={"distill": 0.0, "sandwich": 1}),
+        replace(CES, name="plain", nested=PLAIN),
+        replace(CES, name="distillation 0.5", nested={**PLAIN, "distill": 0.5}),
+        replace(CES, name="weights sqrt_params", nested={**PLAIN, "weights": "sqrt_params"}),
+        replace(CES, name="smallest, largest and one more", nested={**PLAIN, "sandwich": 1}),
+        replace(CES, name="each alone", nested=PLAIN, how="alone"),
+        replace(CES, name="from scratch", nested=PLAIN, how="scratch"),
+        replace(CES, name="nested from half of the epochs", nested=PLAIN, how="late"),
+        replace(CES, name="statistics of the largest for all", nested=PLAIN, how="one_statistics"),
+    ),
+    "steps": (
+        replace(CES, name="step 1"),
+        *(replace(CES, name=f"step {n}", subnetworks={**CES.subnetworks, "step": n}) for n in (4, 8, 16)),
+        *(replace(UNIFORM, name=f"uniform, step {n}", subnetworks={**UNIFORM.subnetworks, "step": n}) for n in (1, 4, 8, 16)),
+    ),
+    "many": (
+        replace(UNIFORM, name="uniform, ten", subnetworks={**UNIFORM.subnetworks, "budgets": TEN}),
+        replace(CES, name="CES, ten", subnetworks={**CES.subnetworks, "budgets": TEN}),
+        replace(UNIFORM, name="uniform, four", subnetworks={**UNIFORM.subnetworks, "budgets": TEN[::3]}),
+        replace(CES, name="CES, four", subnetworks={**CES.subnetworks, "budgets": TEN[::3]}),
+        _explained("log, floor 1/4, ten", value="log_retention", floor=0.25, budgets=TEN),
+        _explained("CES, floor 1/4, ten", **_ces(2.0, floor=0.25), budgets=TEN),
+    ),
+    "published": (
+        _explained("the paper's widths", how="published"), CES, UNIFORM,
+        Variant("the paper's widths, Taylor", "reds", {"importance": "taylor"}, how="published"),
     ),
 }
 """The comparisons by name."""

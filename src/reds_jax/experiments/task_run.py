@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,13 @@ class TaskRun:
         return one
 
     def nest(
-        self, method: Method, variables: Any, observe: pipeline.Observer = lambda stage, found: None
+        self, method: Method, variables: Any, observe: pipeline.Observer = lambda stage, found: None,
+        widths: Sequence[Sequence[int]] | None = None,
     ) -> tuple[NestedNetwork, MethodResult]:
-        """The stages of the pipeline, by one way of choosing the widths."""
+        """The stages of the pipeline, by one way of choosing the widths, or with widths that are given."""
         return pipeline.nest(self.model, variables, self.data, self.nested, self.experiment.subnetworks, method=method,
-                             folder=self.experiment.output / f"nested_{method}", console=self.console, observe=observe)
+                             widths=widths, folder=self.experiment.output / f"nested_{method}", console=self.console,
+                             observe=observe)
 
 
 def import_network(model: nn.Module, example: Any, network: Network, path: Path, prefix: str) -> tuple[Any, str]:
