@@ -61,7 +61,8 @@ def short() -> str:
 def published() -> str:
     """What the paper reports beside what was measured here, from the comparisons of widths."""
     here = {options(record["command"]): (name, record) for name, record in records()}
-    lines = ["| network, data | published: trained | nested, at 100 / 75 / 50 / 25 % | here: trained | nested, at 100 / 75 / 50 / 25 % "
+    at_budgets = "nested, at 100 / 75 / 50 / 25 %"
+    lines = [f"| network, data | published: trained | {at_budgets} | here: trained | {at_budgets} "
              "| here: training examples, epochs | true MACs of the paper's widths |", "|---|---:|---:|---:|---:|---:|---:|"]
     for key, paper in PUBLISHED.items():
         network = TASKS[key[0]].networks[key[1]].title
