@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from reds_jax import models, trace
-from reds_jax.experiments.compare import TASKS, difference
+from reds_jax.experiments.compare import TASKS, difference, network_of
 from reds_jax.experiments.published import PUBLISHED, Published
 from reds_jax.training.arrays import write_text
 
@@ -60,15 +60,15 @@ def short() -> str:
 
 def published() -> str:
     """What the paper reports beside what was measured here, from the comparisons of widths."""
-    here = {options(record["command"]): (name, record) for name, record in records()}
+    here = {key(record["command"]): (name, record) for name, record in records()}
     at_budgets = "nested, at 100 / 75 / 50 / 25 %"
     lines = [f"| network, data | published: trained | {at_budgets} | here: trained | {at_budgets} "
              "| here: training examples, epochs | true MACs of the paper's widths |", "|---|---:|---:|---:|---:|---:|---:|"]
-    for key, paper in PUBLISHED.items():
-        network = TASKS[key[0]].networks[key[1]].title
-        cells = [f"{network}, {TASKS[key[0]].title}", "" if paper.base is None else f"{paper.base:.2f}", slashes(paper.nested)]
-        if key in here:
-            name, record = here[key]
+    for of, paper in PUBLISHED.items():
+        network = TASKS[of[0]].networks[of[1]].title
+        cells = [f"{network}, {TASKS[of[0]].title}", "" if paper.base is None else f"{paper.base:.2f}", slashes(paper.nested)]
+        if of in here:
+            name, record = here[of]
             rounds = record["rounds"]
             nested = [at(record, budget)[CES].mean() for budget in (1.0, 0.75, 0.5, 0.25)]
             examples = sorted({one["examples"][0] for one in rounds})
@@ -77,16 +77,15 @@ def published() -> str:
                       f"{examples[0]:,}{f' to {examples[-1]:,}' if len(examples) > 1 else ''}, {epochs(record['command'])}"]
         else:
             cells += ["", "", "not run"]
-        shares = true_shares(key, paper)
+        shares = true_shares(of, paper)
         lines.append("| " + " | ".join([*cells, " / ".join(f"{100 * share:.1f}" for share in shares)]) + " |")
     return "\n".join(lines)
 
 
-def options(command: str) -> tuple[str, str]:
-    """Task and network of a command."""
-    words = shlex.split(command)
-    task = TASKS[words[3]]
-    return task.name, task.network(words[words.index("--network") + 1] if "--network" in words else None).architecture
+def key(command: str) -> tuple[str, str]:
+    """Task and network of a command, as `PUBLISHED` names them."""
+    task, network = network_of(command)
+    return task.name, network.architecture
 
 
 def epochs(command: str) -> str:
@@ -100,11 +99,11 @@ def slashes(values: Sequence[float]) -> str:
     return " / ".join(f"{v:.2f}" for v in values)
 
 
-def true_shares(key: tuple[str, str], paper: Published) -> list[float]:
+def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
     """The true MACs of the widths that the paper's code finds, from 75 to 25 %, as shares of the full network's."""
     if not paper.widths:
         return []
-    chosen = TASKS[key[0]].networks[key[1]]
+    chosen = TASKS[of[0]].networks[of[1]]
     model, x = models.build(chosen.architecture, chosen.arguments), jax.numpy.zeros((1, *SHAPES[chosen.normalise], 1))
     graph = trace(model, jax.eval_shape(model.init, jax.random.key(0), x), x)
     full = graph.full_widths.values_tuple()

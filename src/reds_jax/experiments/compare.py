@@ -27,7 +27,7 @@ from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.experiments import cifar10, fashion_mnist, speech_commands, variant_run, vww
 from reds_jax.experiments.comparisons import COMPARISONS, Variant
 from reds_jax.experiments.config import Experiment
-from reds_jax.experiments.runner import parse
+from reds_jax.experiments.runner import parse, value_of
 from reds_jax.experiments.stages import Stages
 from reds_jax.experiments.task import Network, Task
 from reds_jax.experiments.task_run import TaskRun, load_data
@@ -184,6 +184,13 @@ def _round(
                                      for s in result.subnetworks))
         cells[variant.name] = json.loads(path.read_text(encoding="utf-8"))
     return {"round": number, **json.loads((folder / "start.json").read_text(encoding="utf-8")), "cells": cells}
+
+
+def network_of(command: str) -> tuple[Task, Network]:
+    """The task and the network of a recorded command."""
+    own, rest = _parted(shlex.split(command)[2:])
+    task = TASKS[own[1]]
+    return task, task.network(value_of(rest, "--network"))
 
 
 def table(results: dict[str, Any]) -> str:

@@ -37,16 +37,16 @@ def main(task: Task, argv: Sequence[str] | None = None) -> None:
 
 def parse(task: Task, argv: Sequence[str]) -> Experiment:
     """The options of the preset that ``argv`` names, with what else it changes."""
-    name = _given(argv, "--network")
+    name = value_of(argv, "--network")
     presets = {**task.presets, **task.network(name).presets}
-    default = presets.get(_given(argv, "--preset") or "quick", presets["quick"])  # an unknown one is reported by the parser
+    default = presets.get(value_of(argv, "--preset") or "quick", presets["quick"])  # an unknown one is reported by the parser
     of = "" if name is None else f" and the network {name!r}"
     return read_options(Experiment, argv, default=default, command=f"reds {task.name}",
                         description=f"{task.title}. Networks: {', '.join(task.networks)}. The defaults below are those of the "
                                     f"preset {default.preset!r}{of}.")
 
 
-def _given(argv: Sequence[str], option: str) -> str | None:
+def value_of(argv: Sequence[str], option: str) -> str | None:
     """The last value of an option on the command line, which the others depend on; None if it is not there."""
     found = None
     for i, word in enumerate(argv):
