@@ -188,8 +188,9 @@ def test_statistics_are_one_tree_for_each_subnetwork(stats):
     (lambda: reds_jax.width_problem(GRAPH, SCORES, floor=-1), "floor is out of range"),
     (lambda: reds_jax.width_problem(GRAPH, SCORES, resources=None), "resources cannot be read"),
     (lambda: reds_jax.width_problem(GRAPH, SCORES, rules=5), "a rule for layers"),
-    (lambda: uniform_widths(GRAPH, "5"), "a budget of MACs"),
-    (lambda: uniform_widths(GRAPH, None), "macs cannot be read"),
+    (lambda: uniform_widths(reds_jax.width_problem(GRAPH, SCORES), "5"), "capacities must be a sequence"),
+    (lambda: uniform_widths(reds_jax.width_problem(GRAPH, SCORES), [5], units={"a": 1}), "units name an unknown group"),
+    (lambda: uniform_widths(reds_jax.width_problem(GRAPH, SCORES), [5], units={GROUP: 0}), "the units of .* out of range"),
     (lambda: reds_jax.Widths(5), "no pairs"),
     (lambda: reds_jax.Widths((("a", 1, 2),)), "no pairs"),
     (lambda: reds_jax.Widths.of([("a", 1)]), "made of a mapping"),
@@ -223,7 +224,8 @@ def test_numbers_of_numpy_mean_what_numbers_of_python_mean():
     for floor in (np.float32(0.5), np.float64(0.5), 2, np.int64(2), {GROUP: np.int64(2)}):
         assert reds_jax.width_problem(GRAPH, SCORES, floor=floor).widths == half
     assert reds_jax.width_problem(GRAPH, SCORES, resources="macs").resources.keys() == {"macs"}
-    assert uniform_widths(GRAPH, GRAPH.macs()) == uniform_widths(GRAPH, np.array([GRAPH.macs()])) == [(4,)]
+    problem = reds_jax.width_problem(GRAPH, SCORES)
+    assert uniform_widths(problem, [GRAPH.macs()]) == uniform_widths(problem, np.array([GRAPH.macs()])) == [(4,)]
     assert data.Normalise(0.5, np.array([2.0])) == data.Normalise((0.5,), (2.0,))
 
 

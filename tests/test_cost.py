@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reds_jax
 from reds_jax import models
-from reds_jax.baselines import live_uniform_widths, uniform_widths
+from reds_jax.baselines import live_units, uniform_widths
 from reds_jax.cost import RESOURCES, width_problem
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import solve
@@ -32,6 +32,12 @@ GRAPHS = {name: traced(name) for name in INPUTS}
 def falling(graph, seed=0):
     rng = np.random.default_rng(seed)
     return {g.name: np.sort(rng.exponential(size=g.size))[::-1] for g in graph.groups}
+
+
+def uniform(graph, budgets, scores=None, **options):
+    """Uniform widths at budgets of MACs; with scores those of the live units."""
+    units = {g.name: g.size for g in graph.groups} | live_units(scores or {})
+    return uniform_widths(width_problem(graph, falling(graph), **options), budgets, units=units)
 
 
 # widths that the authors' solver found, and the share of the true MACs that they cost (paper.md, 5)
@@ -137,10 +143,10 @@ def test_uniform_widths_fill_their_budgets_and_nest(name, fractions, step):
     least = graph.macs([step] * len(graph.groups))
     if budgets[0] < least:
         with pytest.raises(InfeasibleError) as error:
-            uniform_widths(graph, budgets, step=step)
+            uniform(graph, budgets, step=step)
         assert error.value.smallest == least
         budgets = [max(budget, least) for budget in budgets]
-    found = uniform_widths(graph, budgets, step=step)
+    found = uniform(graph, budgets, step=step)
     sizes = np.array([g.size for g in graph.groups])
     for narrow, wide in itertools.pairwise(found):
         assert all(a <= b for a, b in zip(narrow, wide, strict=True))
@@ -150,12 +156,12 @@ def test_uniform_widths_fill_their_budgets_and_nest(name, fractions, step):
         assert np.all(np.abs(shares - np.median(shares)) <= step / sizes + step / sizes.min() + 1e-9)
         if step == 1:  # what is left would not pay for one more unit in every group
             assert graph.macs(np.minimum(np.array(widths) + 1, sizes).tolist()) > budget or tuple(sizes) == widths
-    assert uniform_widths(graph, [graph.macs()])[0] == tuple(sizes)
+    assert uniform(graph, [graph.macs()])[0] == tuple(sizes)
 
 
 def test_uniform_widths_that_do_not_exist():
-    with pytest.raises(InfeasibleError, match="no uniform widths are that small; got 3"):
-        uniform_widths(GRAPHS["dnn_s"], [3])
+    with pytest.raises(InfeasibleError, match="no uniform widths meet the capacity of 'macs'; got 3"):
+        uniform(GRAPHS["dnn_s"], [3])
 
 
 @settings(max_examples=30, deadline=None)
@@ -168,7 +174,7 @@ def test_uniform_widths_of_what_lives(name, step, data):
     scores = {g.name: np.where(np.arange(g.size) < live[g.name], 5.0, dead) for g in graph.groups}
     up = [min(-(-live[g.name] // step) * step, g.size) for g in graph.groups]
     budgets = [max(int(f * graph.macs(up)), graph.macs([step] * len(up))) for f in (0.3, 0.6)]
-    *found, all_live, everything = live_uniform_widths(graph, scores, [*budgets, graph.macs(up), graph.macs()], step=step)
+    *found, all_live, everything = uniform(graph, [*budgets, graph.macs(up), graph.macs()], scores, step=step)
     for budget, widths in zip(budgets, found, strict=True):
         assert graph.macs(widths) <= budget
         assert all(n <= most for n, most in zip(widths, up, strict=True))
@@ -182,7 +188,7 @@ def test_without_dead_units_they_are_uniform_widths():
     graph = GRAPHS["cnn_s"]
     budgets = [graph.macs() // 4, graph.macs() // 2]
     for scores in ({}, falling(graph), {g.name: np.zeros(g.size) for g in graph.groups}):
-        assert live_uniform_widths(graph, scores, budgets) == uniform_widths(graph, budgets)
+        assert uniform(graph, budgets, scores) == uniform(graph, budgets)
 
 
 def test_rules_by_path_pattern_bound_the_widths() -> None:
@@ -193,7 +199,7 @@ def test_rules_by_path_pattern_bound_the_widths() -> None:
     by_group = dict(zip((g.name for g in graph.groups), problem.widths, strict=True))
     assert by_group == {"conv": tuple(range(1, 65)), "pointwise_0": (64,), "pointwise_1": (32, 40, 48, 56, 64),
                         "pointwise_2": (32, 40, 48), "pointwise_3": tuple(range(1, 65))}
-    for widths in uniform_widths(graph, [graph.macs() // 2, graph.macs()], rules=rules):
+    for widths in uniform(graph, [graph.macs() // 2, graph.macs()], rules=rules):
         assert widths[1] == 64
         assert widths[3] <= 48
     assert LayerRule.parse("a/*:floor=0.5,at_most=7") == LayerRule("a/*", floor=0.5, at_most=7)

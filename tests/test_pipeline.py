@@ -89,12 +89,14 @@ def test_scoring_batches_repeat_no_image_while_they_last():
 
 @settings(max_examples=60, deadline=None)
 @given(method=st.sampled_from(METHODS), budget=st.floats(0.004, 0.4), floor=st.floats(0, 0.6), step=st.sampled_from([1, 8, 48]),
-       memory=st.none() | st.integers(3_000, 40_000), cost=st.sampled_from(["true", "full_fan_in"]),
-       rules=st.sampled_from([(), ("conv:exclude",), ("conv:floor=0.9",)]), order=st.sampled_from(["joint", "top_down"]))
+       memory=st.none() | st.integers(3_000, 40_000), weights=st.none() | st.integers(300, 60_000),
+       cost=st.sampled_from(["true", "full_fan_in"]), rules=st.sampled_from([(), ("conv:exclude",), ("conv:floor=0.9",)]),
+       order=st.sampled_from(["joint", "top_down"]))
 def test_budgets_are_refused_before_the_first_step_if_and_only_if_they_cannot_be_met(graph, **options):
     """What is said beforehand, from the costs alone, is what the solver says with the scores."""
-    method, budget, memory = options.pop("method"), options.pop("budget"), options.pop("memory")
-    chosen = for_method(method, Subnetworks(budgets=(budget, 0.5, 1.0), peak_memory_bytes=memory, **options))
+    method, budget, memory, weights = (options.pop(name) for name in ("method", "budget", "memory", "weights"))
+    options |= {"peak_memory_bytes": memory, "weight_bytes": weights}
+    chosen = for_method(method, Subnetworks(budgets=(budget, 0.5, 1.0), **options))
     said = []
     for check in (lambda: check_budgets(graph, chosen, method), lambda: choose_widths(graph, falling(graph), chosen, method)):
         try:
@@ -108,6 +110,7 @@ def test_budgets_are_refused_before_the_first_step_if_and_only_if_they_cannot_be
 @pytest.mark.parametrize(("changes", "options", "message"), [
     ({}, {"budgets": (0.01, 1.0), "floor": 0.25}, "no allowed widths meet the capacity of 'macs'"),
     ({}, {"peak_memory_bytes": 10}, "no allowed widths meet the capacity of 'peak_memory_bytes'"),
+    ({}, {"weight_bytes": 10}, "no allowed widths meet the capacity of 'param_bytes'"),
     ({}, {"rules": ("stem:exclude",)}, "a rule matches no layer"),
     ({"weights": (1.0, 2.0)}, {}, "one weight for each subnetwork; got 2"),
     ({"sandwich": 3}, {}, "sandwich is out of range; got 3"),
@@ -138,7 +141,8 @@ def test_test_examples_are_looked_at_before_the_training_and_not_after_it():
     ({"importance": "fisher"}, "unknown importance"), ({"value": "log"}, "unknown value"), ({"order": "up"}, "unknown order"),
     ({"cost": "flops"}, "unknown cost"), ({"scoring_batches": 0}, "scoring_batches is out of range"),
     ({"step": 0}, "step is out of range"), ({"floor": 1.5}, "floor is out of range"),
-    ({"peak_memory_bytes": 0}, "peak_memory_bytes is out of range"), ({"budgets": (0.5, 0.25)}, "not ascending"),
+    ({"peak_memory_bytes": 0}, "peak_memory_bytes is out of range"), ({"weight_bytes": 0.5}, "weight_bytes is not an integer"),
+    ({"budgets": (0.5, 0.25)}, "not ascending"),
 ])
 def test_options_of_the_subnetworks_are_checked_when_they_are_made(options, message):
     with pytest.raises(InvalidArgumentError, match=message):

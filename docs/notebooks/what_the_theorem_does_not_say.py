@@ -459,7 +459,7 @@ for name, problem in problems.items():
 # %%
 from reds_jax.baselines import uniform_widths
 
-uniform = uniform_widths(graph, capacities)
+uniform = uniform_widths(problems["alike"], capacities)
 for name, problem in problems.items():
     tops = [proven_ceiling(problem, c) for c in capacities]
     shares = [Fraction(problem.evaluate(widths), top) for widths, top in zip(uniform, tops, strict=True)]

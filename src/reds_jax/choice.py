@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from reds_jax import importance
-from reds_jax.baselines import live_uniform_widths
+from reds_jax.baselines import live_units, uniform_widths
 from reds_jax.checks import integer, number, one_of, several
 from reds_jax.cost import width_problem
 from reds_jax.errors import InvalidArgumentError
@@ -30,7 +30,7 @@ class Subnetworks:
     """How the subnetworks are chosen.
 
     Args:
-        budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network.
+        budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network, if it meets all bounds.
         importance: how units are scored and sorted, see `reds_jax.importance.score`.
         scoring_batches: mini-batches of training data that the scores are computed on.
         value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
@@ -42,6 +42,7 @@ class Subnetworks:
         step: widths are multiples of this (4, 8 or 16 where kernels want it).
         order: joint, or the paper's bottom_up or top_down.
         cost: true MACs, or the paper's fixed full fan-in.
+        weight_bytes: bound on the parameters of the largest subnetwork, which are what is stored; none by default.
         peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
         rules: for single layers by path pattern, ``"block_*/conv:floor=0.5,multiple_of=8"`` or ``"stem:exclude"``; see
             `reds_jax.layer_rules.LayerRule`.
@@ -57,6 +58,7 @@ class Subnetworks:
     step: int = 1
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
     cost: Literal["true", "full_fan_in"] = "true"
+    weight_bytes: int | None = None
     peak_memory_bytes: int | None = None
     rules: tuple[str, ...] = ()
 
@@ -76,8 +78,9 @@ class Subnetworks:
         integer("scoring_batches", self.scoring_batches, 1)
         integer("step", self.step, 1)
         number("floor", self.floor, 0, 1)
-        if self.peak_memory_bytes is not None:
-            integer("peak_memory_bytes", self.peak_memory_bytes, 1)
+        for name in ("weight_bytes", "peak_memory_bytes"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name), 1)
         for rule in self.rules:
             LayerRule.parse(rule)
 
@@ -107,35 +110,39 @@ def choose_widths(
 ) -> Choice:
     """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform.
 
-    Without ``amplitudes`` the value ``learned`` is ``ces``.
+    Without ``amplitudes`` the value ``learned`` is ``ces``. Uniform widths meet the same bounds; the floor is not for them.
     """
     if method.startswith("uniform"):
-        live = sorted_scores if method == "uniform_live" else {}
-        return Choice(method, tuple(live_uniform_widths(graph, live, [int(b * graph.macs()) for b in options.budgets],
-                                                        step=options.step, rules=options.rules)), None)
+        problem, limits = _problem(graph, _alike(graph), replace(options, floor=0.0))
+        units = {g.name: g.size for g in graph.groups} | (live_units(sorted_scores) if method == "uniform_live" else {})
+        return Choice(method, tuple(uniform_widths(problem, limits, units=units)), None)
     problem, limits = _problem(graph, sorted_scores, options, amplitudes)
     solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
-    if options.budgets[-1] == 1.0 and options.peak_memory_bytes is None:
+    full = problem.costs(problem.full_widths)
+    if options.budgets[-1] == 1.0 and all(full[name] <= limit for name, limit in limits[-1].items()):
         widths[-1] = problem.full_widths  # of equal values the solver takes the cheapest, and would drop dead units
     return Choice(method, tuple(widths), solution)
+
+
+def _alike(graph: ChannelGraph) -> Scores:
+    """Scores where none matter."""
+    return {g.name: np.ones(g.size) for g in graph.groups}
 
 
 def _problem(
     graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, amplitudes: Amplitudes | None = None
 ) -> tuple[WidthProblem, list[dict[str, float]]]:
-    """The width problem, and the capacities of each subnetwork."""
-    bounds: dict[str, float] = {}
-    if options.peak_memory_bytes is not None:
-        bounds["peak_memory_bytes"] = options.peak_memory_bytes
-    given: Any = "ces" if options.value == "learned" else options.value
-    problem = width_problem(graph, sorted_scores, value=given if amplitudes is None else amplitudes.values(sorted_scores),
+    """The width problem, and the capacities of each subnetwork: what bounds the largest bounds those within it."""
+    given = {"param_bytes": options.weight_bytes, "peak_memory_bytes": options.peak_memory_bytes}
+    bounds = {name: limit for name, limit in given.items() if limit is not None}
+    value: Any = "ces" if options.value == "learned" else options.value
+    problem = width_problem(graph, sorted_scores, value=value if amplitudes is None else amplitudes.values(sorted_scores),
                             gamma=options.gamma, floor=options.floor, step=options.step, cost=options.cost,
                             resources=("macs", *bounds), rules=options.rules)
     if amplitudes is not None:
         problem = replace(problem, gamma=amplitudes.gamma)
-    full = problem.cost("macs", problem.full_widths)
-    return problem, [{"macs": int(b * full), **bounds} for b in options.budgets]
+    return problem, [{"macs": int(b * graph.macs()), **bounds} for b in options.budgets]
 
 
 def check_budgets(graph: ChannelGraph, options: Subnetworks, method: Method = "reds") -> None:
@@ -149,7 +156,7 @@ def check_budgets(graph: ChannelGraph, options: Subnetworks, method: Method = "r
     if method.startswith("uniform"):
         choose_widths(graph, {}, options, method)
         return
-    problem, (smallest, *_) = _problem(graph, {g.name: np.ones(g.size) for g in graph.groups}, options)
-    costs = problem.costs(tuple(widths[0] for widths in problem.widths))
+    problem, (smallest, *_) = _problem(graph, _alike(graph), options)
+    costs = problem.costs(problem.smallest_widths)
     if any(costs[name] > limit for name, limit in smallest.items()):
         raise explain(problem, smallest)

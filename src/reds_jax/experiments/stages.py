@@ -62,10 +62,10 @@ def _better_half(scores: np.ndarray) -> float:
 
 def _width_table(choice: Choice, graph: ChannelGraph) -> Table:
     table = Table(title=f"widths: {report.LABELS[choice.method]}")
-    for column in ("MACs", "true %", "parameters", "peak bytes", "widths"):
+    for column in ("MACs", "true %", "weight bytes", "peak bytes", "widths"):
         table.add_column(column, justify="left" if column == "widths" else "right")
     for w in choice.widths:
         macs = graph.macs(w)
-        table.add_row(f"{macs:,}", f"{100 * macs / graph.macs():.2f}", f"{graph.param_count(w):,}",
+        table.add_row(f"{macs:,}", f"{100 * macs / graph.macs():.2f}", f"{graph.param_bytes(w):,}",
                       f"{graph.peak_memory_bytes(w):,}", " ".join(map(str, w)))
     return table
