@@ -98,7 +98,7 @@ COMPARISONS: dict[str, tuple[Variant, ...]] = {
         replace(UNIFORM, name="uniform, four", subnetworks={**UNIFORM.subnetworks, "budgets": TEN[::3]}),
         replace(CES, name="CES, four", subnetworks={**CES.subnetworks, "budgets": TEN[::3]}),
         _explained("log, floor 1/4, ten", value="log_retention", floor=0.25, budgets=TEN),
-        _explained("CES, floor 1/4, ten", **_ces(2.0, floor=0.25), budgets=TEN),
+        _explained("log, floor 1/8, ten", value="log_retention", floor=0.125, budgets=TEN),
     ),
     "published": (
         _explained("the paper's widths", how="published"), CES, UNIFORM,
