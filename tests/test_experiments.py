@@ -147,6 +147,7 @@ def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monk
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: Nested(distill=2), "distill is out of range"), (lambda: Nested(sandwich=-1), "sandwich is out of range"),
+    (lambda: Nested(norms="own"), "unknown norms"),
     (lambda: Nested(weights=(1.0, "x")), "unknown weights"), (lambda: Training(patience=0), "patience is out of range"),
     (lambda: Experiment(limit=0), "limit is out of range"), (lambda: Experiment(resolution=0), "resolution is out of range"),
     (lambda: Experiment(seed=-1), "seed is out of range"), (lambda: Experiment(rivals=("none",)), "unknown rival"),
