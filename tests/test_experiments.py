@@ -17,11 +17,13 @@ import reds_jax
 from reds_jax import data as data_sets
 from reds_jax import models, report
 from reds_jax.choice import Subnetworks
+from reds_jax.deploy import export, saved_run
 from reds_jax.errors import CheckpointError, DataError, InfeasibleError, InvalidArgumentError
 from reds_jax.experiments import fashion_mnist, runner, task_run, vww
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import main, parse, run
 from reds_jax.experiments.task import Network, Task
+from reds_jax.private import private_paths
 from reds_jax.training.owner import LOCK
 
 
@@ -102,6 +104,31 @@ def test_a_finished_run_is_not_trained_again_and_a_plot_that_fails_loses_nothing
     assert "\x1b" not in shown.getvalue()
 
 
+def test_the_nested_training_alone_has_private_norms(tmp_path):
+    experiment = tiny(tmp_path, nested=Nested(norms="private"))
+    data = data_sets.load("fashion_mnist", "synthetic", limit=120)
+    runner = task_run.TaskRun(experiment, models.build("vision_ds_cnn_s"), data, Console(quiet=True))
+    assert (runner.nested.norms, runner.config(experiment.pretrain).norms) == ("private", "shared")
+
+
+@pytest.mark.slow
+def test_a_run_with_private_norms_leaves_a_network_that_is_read_again(tmp_path):
+    """Trained, recorded, loaded, measured and read for export."""
+    nested = Nested(epochs=1, batch_size=30, norms="private")
+    results = run(TASK, tiny(tmp_path / "run", nested=nested), console=Console(quiet=True), command="")
+    assert results["norms"] == "private"
+    assert "a scale and an offset of its own" in (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    saved = saved_run.read(tmp_path / "run")
+    assert "params/conv_norm/scale" in private_paths({"params": saved.network.params})
+    images = saved.data.normalise(saved.data.test.images)
+    exported = export(saved.network.model, None, saved.graph, saved.network, tmp_path / "c")
+    for k, recorded in enumerate(results["methods"][0].subnetworks):
+        outputs = saved.network.apply(k, images)
+        right = np.argmax(outputs, -1) == saved.data.test.labels
+        assert float(right.mean()) == pytest.approx(recorded.test_accuracy, abs=1e-6)
+        np.testing.assert_allclose(exported.expected(k, np.asarray(images)), outputs, rtol=0, atol=1e-4)
+
+
 def contents(folder):
     return {p.relative_to(folder): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*")
             if p.is_file() and p.name != LOCK}
@@ -147,6 +174,7 @@ def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monk
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: Nested(distill=2), "distill is out of range"), (lambda: Nested(sandwich=-1), "sandwich is out of range"),
+    (lambda: Nested(norms="own"), "unknown norms"),
     (lambda: Nested(weights=(1.0, "x")), "unknown weights"), (lambda: Training(patience=0), "patience is out of range"),
     (lambda: Experiment(limit=0), "limit is out of range"), (lambda: Experiment(resolution=0), "resolution is out of range"),
     (lambda: Experiment(seed=-1), "seed is out of range"), (lambda: Experiment(rivals=("none",)), "unknown rival"),

@@ -114,6 +114,7 @@ def test_budgets_are_refused_before_the_first_step_if_and_only_if_they_cannot_be
     ({}, {"rules": ("stem:exclude",)}, "a rule matches no layer"),
     ({"weights": (1.0, 2.0)}, {}, "one weight for each subnetwork; got 2"),
     ({"sandwich": 3}, {}, "sandwich is out of range; got 3"),
+    ({"norms": "private"}, {}, "no batch norm with a scale or an offset"),
     ({"batch_size": 100}, {}, "the training split is smaller than a batch; got 60"),
 ])
 def test_everything_is_refused_before_anything_is_scored(changes, options, message, tmp_path):

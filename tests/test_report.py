@@ -29,6 +29,12 @@ def method(metric):
     return MethodResult("reds", metric, (small, full), 0.9, True, 0.1, 5.0)
 
 
+@pytest.mark.parametrize(("norms", "said"), [({}, False), ({"norms": "shared"}, False), ({"norms": "private"}, True)])
+def test_private_norms_are_named(norms, said):
+    """Nothing is said of shared ones, or of a record from before there was a choice."""
+    assert ("a scale and an offset of its own" in report.markdown({**RESULTS, **norms}, [method(ACCURACY)])) == said
+
+
 @pytest.mark.parametrize(("metric", "cells", "start", "direction"), [
     (ACCURACY, "| 50.00 | 12.35 |", "starts from: 25.00 % test accuracy", False),
     (ERROR, "| 0.5 | 0.1235 |", "starts from: 0.25 K test mean absolute error", True),

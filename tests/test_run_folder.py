@@ -41,6 +41,17 @@ def test_the_same_run_goes_on_and_rivals_may_be_added(there, changes):
     assert config(there)["options"]["rivals"] == list(changes.get("rivals", there.rivals))
 
 
+def test_a_run_from_before_norms_could_be_private_goes_on_with_shared_ones(there):
+    record = config(there)
+    del record["options"]["nested"]["norms"]
+    (there.output / "config.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError) as refused:
+        enter(replace(there, nested=Nested(norms="private")))
+    assert refused.value.got == "--nested.norms private (there shared)"
+    enter(there)
+    assert config(there)["options"]["nested"]["norms"] == "shared"
+
+
 def test_a_folder_may_be_moved(there):
     moved = there.output.rename(there.output.with_name("moved"))
     enter(replace(there, output=moved))

@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     from reds_jax.graph.trace import trace
     from reds_jax.network import NestedNetwork
     from reds_jax.pipeline import nest
+    from reds_jax.private import Private
     from reds_jax.run.extract import Subnetwork, extract
     from reds_jax.slimmable import Slimmable
     from reds_jax.version import __version__ as __version__
     from reds_jax.widths import Width, Widths
 
 __all__ = [
-    "ChannelGraph", "NestedNetwork", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt", "adapters", "data",
-    "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training", "width_problem",
+    "ChannelGraph", "NestedNetwork", "Private", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt",
+    "adapters", "data", "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training",
+    "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
     "ChannelGraph": "reds_jax.graph", "permute": "reds_jax.graph.permute", "trace": "reds_jax.graph.trace",
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.run.extract"),
     **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"),
-    "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline",
+    "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline", "Private": "reds_jax.private",
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",

@@ -24,10 +24,11 @@ from reds_jax.data.normalise import read
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.explained import pivoted_cholesky
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
+from reds_jax.private import variables_of
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
 from reds_jax.run.contributions import gram_matrices
-from reds_jax.training.inputs import Model, check_examples, check_finite, check_inputs, gather, trainable, variables_of
+from reds_jax.training.inputs import Model, check_examples, check_finite, check_inputs, gather, trainable
 from reds_jax.training.objective import Objective
 
 Method = Literal["explained", "taylor", "taylor_absolute", "taylor_squared", "l1", "l2", "random"]
@@ -159,7 +160,7 @@ def taylor_saliency(
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise InvalidArgumentError("a scoring batch is no pair", got=type(batch).__name__, allowed="(inputs, targets)",
                                        hint="Pass batches=[(inputs, labels), ...].")
-        objective, inputs = check_examples(objective, model, variables_of(params, frozen), batch[0], batch[1], preprocess,
+        objective, inputs = check_examples(objective, model, variables_of(params, (frozen,), 0), batch[0], batch[1], preprocess,
                                            f"{{}} of scoring batch {seen}")
         targets = batch[1]
         accumulate = accumulate or _accumulator(method, model, preprocess, objective)
@@ -176,7 +177,7 @@ def _accumulator(
 
     def batch_loss(params: Any, frozen: Any, inputs: Any, targets: Any) -> Float[Array, ""]:
         x, y = gather(inputs, targets, slice(None), preprocess)
-        outputs, _ = run(model, variables_of(params, frozen), x)
+        outputs, _ = run(model, variables_of(params, (frozen,), 0), x)
         return objective.loss(outputs, y).mean()
 
     @jax.jit

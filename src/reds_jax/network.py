@@ -19,6 +19,7 @@ from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import INFERENCE, Traced, traced
 from reds_jax.network_file import Description, check_module, described_module, load_network, save_network
+from reds_jax.private import variables_of
 from reds_jax.program.digest import program_digest
 from reds_jax.run import run
 from reds_jax.run.example import check_example, one_example
@@ -35,7 +36,8 @@ class NestedNetwork:
 
     Args:
         model: whatever `reds_jax.adapters.adapt` takes.
-        params: the full parameters, sorted by importance, shared by all subnetworks.
+        params: the full parameters, sorted by importance, shared by all subnetworks; where there is a `Private`, each has its
+            own (`variables` puts them together).
         batch_stats: one tree of batch statistics per subnetwork (empty without batch norm).
         widths: one `Widths` per subnetwork, ascending: each is contained in the next.
         macs: multiply-accumulate operations of each subnetwork for one example.
@@ -93,9 +95,8 @@ class NestedNetwork:
         return traced(pure, variables, self.example)
 
     def variables(self, k: int) -> dict[str, Any]:
-        """The full variables with the statistics of subnetwork k."""
-        stats = self.batch_stats[self._number(k)]
-        return {"params": self.params, "batch_stats": stats} if stats else {"params": self.params}
+        """The full variables of subnetwork k: what all share, its own parameters and its statistics."""
+        return variables_of(self.params, self.batch_stats, self._number(k))
 
     def _number(self, k: Any) -> int:
         try:

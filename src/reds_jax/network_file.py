@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,8 @@ from reds_jax.adapters import PureModel
 from reds_jax.data import MFCC, Normalise
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.models.converted import rows_by_position
+from reds_jax.private import Private, is_private, private_paths
+from reds_jax.program.flat import leaf_path
 from reds_jax.training import load_model, save_model
 from reds_jax.widths import Widths
 
@@ -71,9 +73,12 @@ def check_module(saved: dict[str, Any], digest: str, folder: str, strict: bool) 
 
 
 def save_network(folder: Path, params: Any, batch_stats: tuple[Any, ...], saved: Description) -> None:
-    """Write variables and description."""
-    variables = {"params": params, **{f"batch_stats_{k}": s for k, s in enumerate(batch_stats) if s}}
+    """Write variables and description; private parameters lie one behind the other [subnetworks, ...]."""
+    stacked = jax.tree.map(lambda node: np.stack(node.arrays) if is_private(node) else node, params, is_leaf=is_private)
+    variables = {"params": stacked, **{f"batch_stats_{k}": s for k, s in enumerate(batch_stats) if s}}
+    private = private_paths(params)
     save_model(folder, variables, {
+        **({"private": private} if private else {}),
         "architecture": saved.architecture, "widths": [{"groups": w.groups} for w in saved.widths], "macs": list(saved.macs),
         "example": _to_json(saved.example), "module": saved.module,
         "normalise": _scale_to_json(saved.normalise),
@@ -88,7 +93,7 @@ def load_network(
     where = f"the saved network in {str(folder)!r}"
     try:
         saved = _description(meta, where, normalise)
-        params = arrays["params"]
+        params = _unstacked(arrays["params"], meta.get("private") or ())
         stats = tuple(arrays.get(f"batch_stats_{k}", {}) for k in range(len(saved.widths)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{where} has a description that cannot be read ({type(error).__name__}: {error})") from error
@@ -100,6 +105,12 @@ def load_network(
     if any("outputs" in w for w in meta["widths"]):
         params = rows_by_position(model, params)
     return model, (params, *stats), saved
+
+
+def _unstacked(params: Any, private: Sequence[str]) -> Any:
+    """The parameters with a `Private` at each of these paths."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, array: Private(tuple(array)) if leaf_path(path) in private else array, params)
 
 
 def _description(meta: dict[str, Any], where: str, normalise: Callable[[Any], Any] | None) -> Description:

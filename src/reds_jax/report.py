@@ -33,7 +33,11 @@ PACKAGES = ("jax", "flax", "optax", "numpy", "reds_jax")
 
 @dataclass(frozen=True)
 class SubnetworkResult:
-    """One subnetwork: its budget, what it costs in truth, and how good it is (accuracies are fractions of 1)."""
+    """One subnetwork: its budget, what it costs in truth, and how good it is (accuracies are fractions of 1).
+
+    ``param_bytes`` are those of the parameters that it reads at its widths, its private ones among them; the private ones of
+    the others are not counted.
+    """
 
     budget: float
     macs: int
@@ -169,7 +173,9 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
         f"jax {run['versions']['jax']}, flax {run['versions']['flax']}",
         f"- time: {results['seconds']:.0f} s in all",
         f"- the network that it starts from: {cell(metric.text(results['start']['test_metric']))} test "
-        f"{name} ({cell(results['start']['how'])})", "",
+        f"{name} ({cell(results['start']['how'])})",
+        *(["- batch norm: each subnetwork has trained a scale and an offset of its own; its parameter bytes count no others"]
+          if results.get("norms") == "private" else []), "",
         f"The test {name} is read once, at the end; every choice was made on validation data.{_direction(metric)}", "",
         "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | "
         f"validation {unit} | test {unit} |",

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from reds_jax.adapters import adapt
 from reds_jax.graph.channels import ChannelGraph
-from reds_jax.graph.trace import traced
+from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.lowering import lowering
-from reds_jax.program.flat import leaves_by_path
+from reds_jax.private import Private
+from reds_jax.program.flat import leaf_path, leaves_by_path
+from reds_jax.program.norms import norm_parameters
 from reds_jax.run import run, run_nested
 from reds_jax.run.extract import extract
 from reds_jax.testing import RandomNet, interpret, masked_run, random_variables
@@ -149,3 +151,45 @@ def test_nested_subnetworks_together_are_those_alone(data: st.DataObject) -> Non
     expected = interpret(alone, variables["params"], x)
     for share in (True, False):
         assert _difference(expected, interpret(together(share), variables["params"], x)) < 1e-9
+
+
+@many(8)
+@given(data=st.data())
+def test_private_norms_are_separate_networks_that_share_the_rest(data: st.DataObject) -> None:
+    """Values and gradients of a network with private norms, from one tree of parameters for each subnetwork, run alone."""
+    train = data.draw(st.booleans(), "train")
+    net, variables, x, graph = built(data.draw(draws.networks(max_layers=3)), 3 if train else 1)
+    widths = [graph.widths(w) for w in data.draw(draws.nested_widths(graph))]
+    pure, variables = adapt(net, variables)
+    norms = norm_parameters(traced(pure, variables, x).programs[INFERENCE])
+    stats, params, n = variables.get("batch_stats", {}), variables["params"], len(widths)
+    rng = np.random.default_rng(4)
+    own = [jax.tree_util.tree_map_with_path(
+        lambda path, a: rng.normal(size=a.shape).astype(np.float32) if f"params/{leaf_path(path)}" in norms else a, params)
+        for _ in range(n)]
+    private = jax.tree_util.tree_map_with_path(
+        lambda path, *a: Private(a) if f"params/{leaf_path(path)}" in norms else a[0], *own)
+    options = {"train": train, "key": KEY if train else None}
+
+    def together(params: Any, x: np.ndarray, share: bool) -> Any:
+        def total(params: Any) -> tuple:
+            results = run_nested(net, params, [stats] * n, x, widths, share=share, **options)
+            return sum((k + 1) * loss(outputs) for k, (outputs, _) in enumerate(results)), results
+
+        return jax.grad(total, has_aux=True)(params)
+
+    def alone(trees: list, x: np.ndarray) -> Any:
+        def one(k: int) -> Any:
+            def total(params: dict) -> tuple:
+                result = run(net, {"params": params, **({"batch_stats": stats} if stats else {})}, x, widths[k], **options)
+                return (k + 1) * loss(result[0]), result
+
+            return jax.grad(total, has_aux=True)(trees[k])
+
+        gradients, results = zip(*(one(k) for k in range(n)), strict=True)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, *g: Private(g) if f"params/{leaf_path(path)}" in norms else sum(g[1:], g[0]), *gradients), results
+
+    expected = interpret(alone, own, x)
+    for share in (True, False):
+        assert _difference(expected, interpret(lambda p, x, s=share: together(p, x, s), private, x)) < 1e-9

@@ -93,7 +93,7 @@ def test_what_a_value_depends_on() -> None:
     products = ("dot_general", "conv_general_dilated")
     dots = [of[op.outputs[0].number] for op in program.operations if op.primitive.name in products]
     assert [sorted(d.groups) for d in dots] == [[], [0], [0, 1]]
-    assert [sorted(d.statistics) for d in dots] == [[], sorted(statistics), sorted(statistics)]
+    assert [sorted(d.own) for d in dots] == [[], sorted(statistics), sorted(statistics)]
 
 
 @pytest.mark.parametrize("share", [True, False])

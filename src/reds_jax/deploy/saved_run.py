@@ -79,7 +79,7 @@ def read(folder: str | Path, *, data: str | None = None, other_data: bool = Fals
     except InvalidArgumentError as error:
         raise misfit from error
     shapes = jax.eval_shape(network.model.init, jax.random.key(0), example)
-    if jax.tree.map(lambda a: a.shape, shapes["params"]) != jax.tree.map(lambda a: a.shape, network.params):
+    if jax.tree.map(lambda a: a.shape, shapes["params"]) != jax.tree.map(lambda a: a.shape, network.variables(0)["params"]):
         raise misfit
     if not other_data:
         _check_fingerprint(folder, config, found)

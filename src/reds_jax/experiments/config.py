@@ -10,6 +10,7 @@ from reds_jax.checks import integer, number, one_of
 from reds_jax.choice import Subnetworks
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training import Optimizer, Schedule
+from reds_jax.training.config import NORMS
 from reds_jax.training.loss import WEIGHTS
 
 Preset = Literal["quick", "smoke", "paper"]
@@ -77,16 +78,20 @@ class Nested(Training):
         weights: of the losses: uniform, or sqrt_params (the paper's).
         distill: 0 to 1, how much of a smaller subnetwork's target is the full network's output.
         sandwich: the smallest, the largest and so many random others in each step; all by default.
+        norms: whether the subnetworks share the scale and the offset of every batch norm, or each trains its own (private):
+            that takes no more memory on a device.
     """
 
     weights: Literal["uniform", "sqrt_params"] = "uniform"
     distill: float = 0.0
     sandwich: int | None = None
+    norms: Literal["shared", "private"] = "shared"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("weights", self.weights, WEIGHTS)
         number("distill", self.distill, 0, 1)
+        one_of("norms", self.norms, NORMS)
         if self.sandwich is not None:
             integer("sandwich", self.sandwich, 0)
 

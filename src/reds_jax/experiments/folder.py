@@ -92,7 +92,10 @@ class RunFolder:
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = config.get("options")
-    return options if isinstance(options, dict) else {}
+    if not isinstance(options, dict):
+        return {}
+    nested = options.get("nested")  # in a run from before there was a choice, norms were shared
+    return {**options, "nested": {"norms": "shared", **nested}} if isinstance(nested, dict) else options
 
 
 def _at(options: Any, name: str) -> Any:

@@ -113,7 +113,7 @@ def _run(
         "architecture": architecture,
         "full": {"macs": graph.macs(), "parameters": graph.param_count(), "peak_memory_bytes": graph.peak_memory_bytes()},
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
-        "start": start, "methods": methods,
+        "norms": experiment.nested.norms, "start": start, "methods": methods,
     }
     write_text(output / "results.json", report.to_json(results))
     write_text(output / "report.md", report.markdown(results, methods))

@@ -14,18 +14,18 @@ from reds_jax.program.flat import Atom, Call, Item, Value, as_operation, opened
 
 
 class Dependence(NamedTuple):
-    """Groups whose widths change a value's entries, and the statistics (by value number) that it is computed from."""
+    """Groups whose widths change a value's entries, and the subnetworks' own arrays (by number) that it is computed from."""
 
     groups: frozenset[int]
-    statistics: frozenset[int]
+    own: frozenset[int]
 
 
 NOTHING = Dependence(frozenset(), frozenset())
 
 
-def dependences(items: Iterable[Item], numbering: Numbering, statistics: Iterable[int]) -> dict[int, Dependence]:
-    """The dependence of every value that the items make; leaves in ``statistics`` may differ between subnetworks."""
-    found = {number: Dependence(frozenset(), frozenset([number])) for number in statistics}
+def dependences(items: Iterable[Item], numbering: Numbering, own: Iterable[int]) -> dict[int, Dependence]:
+    """The dependence of every value that the items make; leaves in ``own`` may differ between subnetworks."""
+    found = {number: Dependence(frozenset(), frozenset([number])) for number in own}
 
     def of(x: Atom) -> Dependence:
         return found.get(x.number, NOTHING) if isinstance(x, Value) else NOTHING
@@ -34,9 +34,9 @@ def dependences(items: Iterable[Item], numbering: Numbering, statistics: Iterabl
         op = as_operation(item)
         inputs = [of(x) for x in op.inputs]
         groups = frozenset().union(*(d.groups for d in inputs), _summed(item, numbering))
-        statistic = frozenset().union(*(d.statistics for d in inputs))
+        arrays = frozenset().union(*(d.own for d in inputs))
         for value in op.outputs:
-            found.setdefault(value.number, Dependence(groups, statistic))
+            found.setdefault(value.number, Dependence(groups, arrays))
     return found
 
 

@@ -36,12 +36,12 @@ from reds_jax.run.sharing import Env, Part, Shared
 class Narrow:
     """One subnetwork: widths as integers per group, and the rules of `reds_jax.run.operations` at those.
 
-    ``statistics`` tells its batch statistics from those of others: the identity of every full array, by value number.
+    ``own`` tells its statistics and private parameters from those of others: the identity of every full array, by value number.
     """
 
     numbering: Numbering
     integers: tuple[int, ...]
-    statistics: dict[int, int] = field(default_factory=dict)
+    own: dict[int, int] = field(default_factory=dict)
     _kept: dict[int, np.ndarray | None] = field(default_factory=dict)
 
     def kept(self, x: Atom, axis: int) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from reds_jax.adapters.trees import check_arrays, check_shapes, shapes_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
 from reds_jax.lowering import uses_dot
+from reds_jax.private import variables_of
 from reds_jax.program.flat import Item, Value, leaves_by_path
 from reds_jax.run.dependence import Dependence, dependences
 from reds_jax.run.fuse import fused
@@ -72,13 +73,13 @@ def run_nested(
     """Several subnetworks on the same inputs: (outputs, batch statistics) of each, in the order of ``widths``; see `run`.
 
     Args:
-        params: the full parameters, shared by all.
+        params: the full parameters, shared by all; where there is a `reds_jax.Private`, each has its own.
         batch_stats: the batch statistics of each subnetwork; empty dicts without batch norm.
         share: compute what subnetworks have in common once; the results are the same.
     """
     widths = check_widths(widths)
     check_statistics(batch_stats, len(widths))
-    trees = [{"params": params, **({"batch_stats": stats} if stats else {})} for stats in batch_stats]
+    trees = [variables_of(params, batch_stats, k) for k in range(len(widths))]
     pure, _ = adapt(model, trees[0])
     for tree in trees[1:]:
         check_shapes(tree, shapes_of(trees[0]))
@@ -104,15 +105,15 @@ def run_traced(
     if mode[1] and not train:
         raise InvalidArgumentError("dropout is on in inference", allowed="dropout=True with train=True")
     program = traced.programs[mode]
-    items, depends = _prepared(traced, mode)
     if key is None:
         if any(x is program.inputs[-1] for item in program.operations for x in item.inputs):
             raise InvalidArgumentError("dropout needs random numbers, and there is no key", hint="Pass key=jax.random.key(0).")
         key = jax.random.key(0)
     leaves = [leaves_by_path(v) for v in variables]
-    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w), {
-        value.number: id(mine[path]) for path, value in program.leaves.items() if not path.startswith("params/")})
-        for w, mine in zip(widths, leaves, strict=True)]
+    own = {v.number: path for path, v in program.leaves.items() if any(mine[path] is not leaves[0][path] for mine in leaves)}
+    items, depends = _prepared(traced, mode, frozenset(own))
+    subnetworks = [Narrow(traced.numbering, traced.graph.integers(w), {n: id(mine[path]) for n, path in own.items()})
+                   for w, mine in zip(widths, leaves, strict=True)]
     shared = Shared(depends) if share and len(widths) > 1 else None
     results: list[Any] = [None] * len(widths)
     for i in sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers)):
@@ -128,11 +129,10 @@ def run_traced(
 
 
 @lru_cache(maxsize=256)
-def _prepared(traced: Traced, mode: Mode) -> tuple[Sequence[Item], dict[int, Dependence]]:
+def _prepared(traced: Traced, mode: Mode, own: frozenset[int]) -> tuple[Sequence[Item], dict[int, Dependence]]:
     program = traced.programs[mode]
     items = fused(program) if mode != INFERENCE else program.items
-    statistics = [v.number for path, v in program.leaves.items() if not path.startswith("params/")]
-    return items, dependences(items, traced.numbering, statistics)
+    return items, dependences(items, traced.numbering, own)
 
 
 def _put_back(narrow: Narrow, value: Value, full: Any, new: Any) -> Any:

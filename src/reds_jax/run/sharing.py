@@ -25,7 +25,7 @@ class Cut(Protocol):
     def integers(self) -> tuple[int, ...]: ...
 
     @property
-    def statistics(self) -> dict[int, int]: ...
+    def own(self) -> dict[int, int]: ...
 
     def kept(self, x: Atom, axis: int) -> np.ndarray | None: ...
 
@@ -75,7 +75,7 @@ class Shared:
 
     def _signature(self, narrow: Cut, op: Operation) -> tuple[int, ...]:
         of = self._dependences.get(op.outputs[0].number, NOTHING)
-        return (*(narrow.integers[g] for g in sorted(of.groups)), *(narrow.statistics[n] for n in sorted(of.statistics)))
+        return (*(narrow.integers[g] for g in sorted(of.groups)), *(narrow.own[n] for n in sorted(of.own)))
 
     def has(self, narrow: Cut, op: Operation, env: Env) -> bool:
         """Whether the operation's results are parts of what a wider subnetwork computed; then ``env`` gets them."""

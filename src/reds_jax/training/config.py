@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
@@ -10,6 +11,8 @@ from reds_jax.training.augment import PRESETS
 from reds_jax.training.inputs import Augmentation
 from reds_jax.training.loss import WEIGHTS
 from reds_jax.training.schedule import Optimizer
+
+NORMS = ("shared", "private")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class FitConfig:
         weights: of the subnetworks in the loss, see `subnetwork_weights`.
         distill: see `nested_loss`.
         sandwich: see `make_train_step`.
+        norms: whether the scale and the offset of every batch norm are shared by the subnetworks, or each has its own and
+            trains it ("private"), from the one that it is given: ``y_i = gamma_i (x - mu_i) / sqrt(var_i + epsilon) + beta_i``
+            in subnetwork i. The weights stay shared. A batch norm is told by its statistics, in the program of inference
+            (`reds_jax.program.norms`); one without scale and offset has nothing that is trained, and layer and group norms
+            stay shared. Behind a private norm subnetworks have less in common, so a step takes longer.
         augment: a preset for images: "none", "flip", "flip_shift", "flip_shift_rotate"; or a function, see `make_train_step`.
         share: see `make_train_step`.
         seed: of the order of the examples and of everything random in the steps.
@@ -35,6 +43,9 @@ class FitConfig:
 
     Raises:
         InvalidArgumentError: a value that is not allowed.
+
+    Source: private norms are the switchable batch normalization of Yu et al. 2019, "Slimmable Neural Networks", section 3.2,
+    arXiv 1812.08928.
     """
 
     epochs: int = 10
@@ -44,6 +55,7 @@ class FitConfig:
     weights: str | tuple[float, ...] = "uniform"
     distill: float = 0.0
     sandwich: int | None = None
+    norms: Literal["shared", "private"] = "shared"
     augment: str | Augmentation = "none"
     share: bool = True
     seed: int = 0
@@ -63,6 +75,7 @@ class FitConfig:
         if isinstance(self.weights, str):
             one_of("weights", self.weights, WEIGHTS)
         number("distill", self.distill, 0, 1)
+        one_of("norms", self.norms, NORMS)
         if isinstance(self.augment, str) or not callable(self.augment):
             one_of("augmentation", self.augment, PRESETS)
         if self.sandwich is not None:

@@ -18,6 +18,7 @@ from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, filled, rows, take
 from reds_jax.errors import MetricError
+from reds_jax.private import variables_of
 from reds_jax.run import run
 from reds_jax.run.nested import check_statistics
 from reds_jax.training.feed import Check, read_ahead
@@ -30,7 +31,6 @@ from reds_jax.training.inputs import (
     form,
     pure_model,
     target_check,
-    variables_of,
 )
 from reds_jax.training.losses import AnyArray
 from reds_jax.training.metric import Metric
@@ -78,7 +78,7 @@ def evaluate(
 
     Args:
         model: the network; compiled once a width, and not again for the same model, form of the examples and batch size.
-        params: the full parameters.
+        params: the full parameters; where there is a `reds_jax.Private`, each subnetwork has its own.
         batch_stats: of each subnetwork; empty dicts without batch norm.
         widths: of the subnetworks.
         inputs: [N, ...], an array or a tree; or a `Split`, or a `Stream` with batches of its own, which has the targets.
@@ -94,11 +94,11 @@ def evaluate(
     integer("batch_size", batch_size, 1)
     widths = check_widths(widths)
     check_statistics(batch_stats, len(widths))
-    model = pure_model(model, variables_of(params, batch_stats[0]))
+    variables = variables_of(params, batch_stats, 0)
+    model = pure_model(model, variables)
     if isinstance(inputs, Split):
         inputs, targets = inputs.inputs, inputs.targets
-    variables = variables_of(params, batch_stats[0])
-    check_finite({"batch_stats": tuple(batch_stats[1:])})
+    check_finite({"params": params, "batch_stats": tuple(batch_stats[1:])})
     if isinstance(inputs, Stream):
         found = check_split(objective, model, variables, inputs, normalise, "{} of the stream")
     else:
@@ -113,14 +113,14 @@ def measure(
     """`evaluate` of examples that were checked before."""
     losses, metrics, total = np.zeros(len(widths)), np.zeros(len(widths)), 0
     if isinstance(inputs, Stream):
-        check = target_check(objective, model, variables_of(params, batch_stats[0]), inputs.example[0], normalise)
+        check = target_check(objective, model, variables_of(params, batch_stats, 0), inputs.example[0], normalise)
         batches = _stream_batches(inputs, check)
     else:
         batches = _batches(inputs, targets, batch_size)
     for x, y, real in batches:
         total += real
-        for i, (width, stats) in enumerate(zip(widths, batch_stats, strict=True)):
-            loss, metric = _batch(variables_of(params, stats), x, y, model=model, width=width, objective=objective,
+        for i, width in enumerate(widths):
+            loss, metric = _batch(variables_of(params, batch_stats, i), x, y, model=model, width=width, objective=objective,
                                   normalise=normalise, lowering=form())
             losses[i] += np.asarray(loss, np.float64)[:real].sum()
             metrics[i] += np.asarray(metric, np.float64)[:real].sum()

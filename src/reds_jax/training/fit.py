@@ -17,10 +17,13 @@ from reds_jax.console import console as default_console
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import rows
 from reds_jax.errors import InvalidArgumentError, MetricError
+from reds_jax.graph.trace import INFERENCE, traced
+from reds_jax.private import variables_of
+from reds_jax.program.norms import norm_parameters
 from reds_jax.training.arrays import digest, flatten
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
-from reds_jax.training.inputs import Examples, Model, Normalisation, check_split, variables_of
+from reds_jax.training.inputs import Examples, Model, Normalisation, check_split, output_shapes
 from reds_jax.training.log import Record
 from reds_jax.training.loop import Run
 from reds_jax.training.metric import Metric
@@ -36,7 +39,8 @@ class FitResult:
 
     Args:
         state: after the last step.
-        params, batch_stats: of the best epoch; the statistics are those that it was validated with.
+        params, batch_stats: of the best epoch; the statistics are those that it was validated with. Parameters that each
+            subnetwork has of its own are `reds_jax.Private`.
         best_epoch: counted from 0.
         best_metric: mean validation metric over the subnetworks, in the best epoch.
         reported: name, unit and direction of the metric.
@@ -132,10 +136,24 @@ def prepare(
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
         normalise=normalise, augment=config.augment, share=config.share)
-    start = Progress(TrainState.create(variables, optimizer, len(widths), jax.random.key(config.seed)))
+    key = jax.random.key(config.seed)
+    state = TrainState.create(variables, optimizer, len(widths), key)
     splits = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
-    objective = _checked(objective, model, start.state, splits, config, normalise)
-    return Run(model, widths, config, objective, normalise, build(objective), train, validation), start
+    objective = _checked(objective, model, state, splits, config, normalise)
+    if config.norms == "private":
+        inputs = train.example[0] if isinstance(train, Stream) else train.inputs
+        state = TrainState.create(variables, optimizer, len(widths), key, private=_norms(model, variables, inputs, normalise))
+    return Run(model, widths, config, objective, normalise, build(objective), train, validation), Progress(state)
+
+
+def _norms(model: PureModel, variables: Any, inputs: Any, normalise: Normalisation | None) -> frozenset[str]:
+    """The paths of the scale and the offset of every batch norm; an error if there are none."""
+    _, x = output_shapes(model, variables, inputs, normalise)
+    found = norm_parameters(traced(model, variables, x).programs[INFERENCE])
+    if not found:
+        raise InvalidArgumentError("the network has no batch norm with a scale or an offset that could be private",
+                                   got="norms='private'", allowed="norms='shared'")
+    return found
 
 
 def _result(progress: Progress, objective: Objective) -> FitResult:
@@ -150,7 +168,7 @@ def _checked(
     config: FitConfig, normalise: Normalisation | None,
 ) -> Objective:
     """The objective, if all examples (of a stream the first batch) suit it and the model."""
-    variables = variables_of(state.params, state.batch_stats[0])
+    variables = variables_of(state.params, state.batch_stats, 0)
     for name, split in splits.items():
         objective = check_split(objective, model, variables, split, normalise, f"{name} {{}}")
     train = splits["training"]
@@ -171,9 +189,11 @@ def _description(run: Run, state: TrainState, sizes: Sequence[float] | None) -> 
     data = {name: f"{split.describe()}, {split.steps} steps" if isinstance(split, Stream)
             else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
             for name, split in (("train", run.train), ("validation", run.validation))}
+    options = dataclasses.asdict(dataclasses.replace(run.config, augment="none"))
+    if run.config.norms == "shared":  # a run from before there was a choice goes on
+        del options["norms"]
     return {
-        "fit": {**dataclasses.asdict(dataclasses.replace(run.config, augment="none")),
-                "augment": augment if isinstance(augment := run.config.augment, str) else _name(augment)},
+        "fit": {**options, "augment": augment if isinstance(augment := run.config.augment, str) else _name(augment)},
         "model": _name(run.model), "widths": [repr(w) for w in run.widths],
         "objective": _name(run.objective), "sizes": None if sizes is None else [float(s) for s in sizes],
         "normalise": _name(run.normalise), "data": data,

@@ -72,11 +72,6 @@ def holds_arrays(augment: Augmentation | None) -> bool:
     return bool(held) and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in held)
 
 
-def variables_of(params: Any, batch_stats: Any) -> dict[str, Any]:
-    """The variables of one subnetwork."""
-    return {"params": params, "batch_stats": batch_stats}
-
-
 def in_32_bits(array: Any) -> jax.Array:
     """On the device; a float of 16 bits becomes one of 32."""
     array = jnp.asarray(array)

@@ -23,6 +23,7 @@ from reds_jax.adapters import PureModel
 from reds_jax.data.stream import Stream
 from reds_jax.errors import RedsError
 from reds_jax.interrupt import signals_interrupt, signals_wait
+from reds_jax.private import variables_of
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
 from reds_jax.training.evaluate import measure
@@ -31,7 +32,6 @@ from reds_jax.training.inputs import (
     Examples,
     Normalisation,
     target_check,
-    variables_of,
 )
 from reds_jax.training.log import Display, JsonLines, Record
 from reds_jax.training.objective import Objective
@@ -115,7 +115,7 @@ class Run:
         """What every batch of a stream is asked; arrays were checked before."""
         if not isinstance(self.train, Stream):
             return lambda targets, what: None
-        variables = variables_of(state.params, state.batch_stats[0])
+        variables = variables_of(state.params, state.batch_stats, 0)
         return target_check(self.objective, self.model, variables, self.train.example[0], self.normalise)
 
     def tell(self, progress: Progress, log: JsonLines, display: Display) -> None:

@@ -22,6 +22,7 @@ from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
 from reds_jax.errors import DataError
+from reds_jax.private import among, private_paths, variables_of
 from reds_jax.run import run_nested
 from reds_jax.training.feed import read_ahead
 from reds_jax.training.inputs import (
@@ -33,7 +34,6 @@ from reds_jax.training.inputs import (
     in_32_bits,
     output_shapes,
     outputs_of,
-    variables_of,
 )
 from reds_jax.training.moving import MovingStatistics, filled, pool
 from reds_jax.training.sandwich import widest_first
@@ -67,7 +67,8 @@ def recalibrate(
 
     Args:
         model: the network.
-        variables: "params" and "batch_stats"; the values of moving statistics do not matter.
+        variables: "params" and "batch_stats"; the values of moving statistics do not matter. Where there is a
+            `reds_jax.Private`, each subnetwork has its own.
         widths: of the subnetworks, in any order; the result follows it. All run in one trace and share what they can.
         inputs: [N, ...] of the training split, an array or a tree, or the `Split`; of a `Stream` the first B batches are read.
         key: draws which examples, without replacement; not used with a stream.
@@ -86,7 +87,9 @@ def recalibrate(
     """
     widths = check_widths(widths)
     order = widest_first(widths)
-    pure, variables = adapt(model, variables)
+    private = private_paths(variables)
+    own = variables_of(variables["params"], [batch_stats_of(variables)] * len(widths), order[0]) if private else variables
+    pure, first = adapt(model, own)
     integer("batch_size", batch_size, 1)
     if batches is not None:
         integer("batches", batches, 1)
@@ -95,10 +98,11 @@ def recalibrate(
         inputs = check_inputs(inputs, "inputs to recalibrate with", normalise)
     else:
         check_inputs(inputs.example[0], f"inputs of the stream {inputs.name!r}", normalise)
-    params, given = variables["params"], jax.tree.map(in_32_bits, batch_stats_of(variables))
+    params = among(variables["params"], order) if private else first["params"]
+    given = jax.tree.map(in_32_bits, batch_stats_of(first))
     check_finite({"params": params})
     chosen = tuple(widths[i] for i in order)
-    output_shapes(pure, variables, inputs.example[0] if isinstance(inputs, Stream) else inputs, normalise)
+    output_shapes(pure, first, inputs.example[0] if isinstance(inputs, Stream) else inputs, normalise)
     key = typed_key(key)
     if not jax.tree.leaves(given):
         return ({},) * len(widths)
@@ -117,7 +121,7 @@ def recalibrate(
                         hint="Can its source be started again?")
     if moving.counters:
         few, many = (filled(given, dict.fromkeys(moving.counters, n)) for n in (1, MANY))
-        a, b = (outputs_of(pure, variables_of(params, stats), x, normalise) for stats in (few, many))
+        a, b = (outputs_of(pure, {**first, "batch_stats": stats}, x, normalise) for stats in (few, many))
         if not all(np.allclose(p, q, rtol=1e-6) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)):
             given = many
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]

@@ -7,7 +7,7 @@ the subnetworks from the widest to the narrowest in one trace, so that what they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from reds_jax.array_types import Int
 from reds_jax.checks import integer, number
 from reds_jax.data.tree import Tree, leaves, rows
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.private import among, variables_of, with_private
 from reds_jax.run import run_nested
 from reds_jax.training.augment import Augment, augmentation
 from reds_jax.training.inputs import (
@@ -36,7 +37,6 @@ from reds_jax.training.inputs import (
     in_32_bits,
     pure_model,
     trainable,
-    variables_of,
 )
 from reds_jax.training.loss import nested_loss, subnetwork_weights
 from reds_jax.training.losses import AnyArray
@@ -53,7 +53,7 @@ class TrainState:
     """All that a step reads and writes.
 
     Args:
-        params: the full parameters, shared by the subnetworks.
+        params: the full parameters, shared by the subnetworks; where there is a `reds_jax.Private`, each has its own.
         batch_stats: the batch statistics of each subnetwork, full-shaped, in the order of the widths; empty dicts for a model
             without batch norm.
         opt_state: of the optax optimizer.
@@ -69,11 +69,13 @@ class TrainState:
 
     @classmethod
     def create(
-        cls, variables: Any, optimizer: optax.GradientTransformation, subnetworks: int, key: jax.Array
+        cls, variables: Any, optimizer: optax.GradientTransformation, subnetworks: int, key: jax.Array, *,
+        private: Iterable[str] = (),
     ) -> TrainState:
-        """The state before the first step; every subnetwork begins with the batch statistics in ``variables``.
+        """The state before the first step; every subnetwork begins with the parameters and statistics in ``variables``.
 
-        Floats of 16 bits become 32: the sums of an optimizer and moving averages need them.
+        Floats of 16 bits become 32: the sums of an optimizer and moving averages need them. The parameters in ``private``
+        (``"params/norm/scale"``) are trained by every subnetwork for itself.
 
         Raises:
             InvalidArgumentError: ``variables`` has no "params", or collections other than "params" and "batch_stats", or a
@@ -81,7 +83,7 @@ class TrainState:
         """
         variables = checked_collections(unfreeze(variables))
         integer("the number of subnetworks", subnetworks, 1)
-        params = trainable(variables["params"])
+        params = with_private({"params": trainable(variables["params"])}, private, subnetworks)["params"]
         stats = jax.tree.map(in_32_bits, batch_stats_of(variables))
         return cls(params, (stats,) * subnetworks, optimizer.init(params), jnp.zeros((), jnp.int32), typed_key(key))
 
@@ -149,7 +151,7 @@ def make_train_step(
         if step is None:
             if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((inputs, targets))):  # there are no values yet
                 return build(default_objective(targets) if objective is None else objective)(state, inputs, targets, indices)
-            variables = variables_of(state.params, state.batch_stats[0])
+            variables = variables_of(state.params, state.batch_stats, 0)
             step = build(check_examples(objective, pure_model(model, variables), variables, inputs, targets, normalise,
                                         "training {}")[0])
         return step(state, inputs, targets, indices)
@@ -172,8 +174,8 @@ def step_builder(
 
     def loss(params: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array, choice: tuple[int, ...],
              factors: tuple[float, ...], objective: Objective) -> tuple[jax.Array, Any]:
-        results = run_nested(model, params, [stats[i] for i in choice], x, [widths[i] for i in choice], train=True, key=key,
-                             share=share)
+        results = run_nested(model, among(params, choice), [stats[i] for i in choice], x, [widths[i] for i in choice],
+                             train=True, key=key, share=share)
         outputs, updated = [out for out, _ in results], list(stats)
         for i, (_, new) in zip(choice, results, strict=True):
             updated[i] = new

@@ -102,15 +102,15 @@ def test_wrong_arguments(case, tmp_path) -> None:
     def run(trees=case.trees, nested=case.widths, dtype="float32", **options):
         return export(case.model, trees, case.graph, nested, tmp_path / "none", dtype, **options)
 
-    other = {**case.trees[1], "params": {**case.trees[1]["params"], "Dense_0": {"kernel": np.zeros((4, 3), np.float32),
-                                                                               "bias": np.zeros(3, np.float32)}}}
+    other = {**case.trees[1], "params": {**case.trees[1]["params"], "Dense_0": {"kernel": np.zeros((4, 2), np.float32),
+                                                                               "bias": np.zeros(2, np.float32)}}}
     for message, options in {
         "no such number format; got 'int4'": {"dtype": "int4"}, "no prefix of C identifiers; got 'Net'": {"name": "Net"},
         "int8 needs calibration": {"dtype": "int8"}, "int8 needs calib": {"dtype": "int8", "calibration": []},
         "the subnetworks are not nested": {"nested": case.widths[::-1]},
         "needs widths and variables; got .0, 2": {"nested": []},
         "needs widths and variables; got .1, 2": {"nested": [1.0]},
-        "the parameters of subnetwork 1 are not those of subnetwork 0": {"trees": [case.trees[0], other]},
+        "the array 'params/Dense_0/bias' has another shape": {"trees": [case.trees[0], other]},
     }.items():
         with pytest.raises(InvalidArgumentError, match=message):
             run(**options)

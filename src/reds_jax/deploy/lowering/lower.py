@@ -31,13 +31,14 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
 
     Args:
         model: whatever `reds_jax.adapters.adapt` takes.
-        variables: one tree per subnetwork; they share the parameters and differ in their batch statistics.
+        variables: one tree per subnetwork; they share the weights of every layer. What is one number a channel, such as
+            batch statistics, scale and offset, each may have of its own.
         widths: one per subnetwork: fractions, or `Widths` from ``graph.widths``.
         example: one batch of input [N, ...]; only its shape and dtype matter.
 
     Raises:
-        TraceError: an operation that the device does not run, or channels that are no prefix; the message names the operation,
-            the module and the line.
+        TraceError: an operation that the device does not run, channels that are no prefix, or weights that differ between
+            subnetworks; the message names the operation, the module and the line.
         WidthError: widths of another network.
     """
     pairs = [adapt(model, tree) for tree in variables]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import jax
 import numpy as np
 
 from reds_jax.adapters import PureModel, Variables, adapt
+from reds_jax.adapters.trees import check_shapes, shapes_of
 from reds_jax.deploy.lowering.program import Operation
 from reds_jax.errors import InvalidArgumentError, TraceError
 from reds_jax.graph import ChannelGraph
@@ -31,7 +31,7 @@ def resolve(
         nested: a `NestedNetwork`, or the widths of the subnetworks.
 
     Raises:
-        InvalidArgumentError: the subnetworks are not nested, or do not share their parameters.
+        InvalidArgumentError: the subnetworks are not nested, or have variables of other shapes.
         TraceError: the network has several inputs, or was traced with one that is no float.
     """
     if len(graph.input_shapes) != 1:
@@ -54,11 +54,8 @@ def resolve(
         if any(m > n for m, n in zip(a.values_tuple(), b.values_tuple(), strict=True)):
             raise InvalidArgumentError("the subnetworks are not nested", got=(dict(a), dict(b)),
                                        allowed="widths that never shrink from one subnetwork to the next")
-    first = jax.tree.leaves(trees[0]["params"])
-    for k, tree in enumerate(trees[1:], 1):
-        if not all(np.array_equal(a, b) for a, b in zip(first, jax.tree.leaves(tree["params"]), strict=True)):
-            raise InvalidArgumentError(f"the parameters of subnetwork {k} are not those of subnetwork 0",
-                                       hint="Nested subnetworks share their parameters and differ in batch statistics only.")
+    for tree in trees[1:]:
+        check_shapes(tree, shapes_of(trees[0]))
     return pure, trees, widths
 
 

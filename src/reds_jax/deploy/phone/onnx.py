@@ -40,7 +40,7 @@ def export(
     Args:
         model: whatever `reds_jax.adapters.adapt` takes.
         variables: its full variables, sorted by importance, or None where the model holds them; or one tree per subnetwork,
-            where each has its own batch statistics. With a `NestedNetwork` as ``nested`` they may be None: it has them.
+            where each has its own statistics or norms. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
         path: the file, written whole or not at all; it replaces nothing but an older export.
