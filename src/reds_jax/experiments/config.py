@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from reds_jax.checks import integer, number, one_of
+from reds_jax.checks import integer, one_of
 from reds_jax.choice import Subnetworks
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training import Optimizer, Schedule
-from reds_jax.training.config import NORMS
+from reds_jax.training.config import NORMS, check_teacher
 from reds_jax.training.loss import WEIGHTS
 
 Preset = Literal["quick", "smoke", "paper"]
@@ -77,6 +77,7 @@ class Nested(Training):
     Args:
         weights: of the losses: uniform, or sqrt_params (the paper's).
         distill: 0 to 1, how much of a smaller subnetwork's target is the full network's output.
+        distill_average: decay of a moving average of the weights with which that output is made; 0: the weights as they are.
         sandwich: the smallest, the largest and so many random others in each step; all by default.
         norms: whether the subnetworks share the scale and the offset of every batch norm, or each trains its own (private):
             that takes no more memory on a device.
@@ -84,13 +85,14 @@ class Nested(Training):
 
     weights: Literal["uniform", "sqrt_params"] = "uniform"
     distill: float = 0.0
+    distill_average: float = 0.0
     sandwich: int | None = None
     norms: Literal["shared", "private"] = "shared"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("weights", self.weights, WEIGHTS)
-        number("distill", self.distill, 0, 1)
+        check_teacher(self.distill, self.distill_average)
         one_of("norms", self.norms, NORMS)
         if self.sandwich is not None:
             integer("sandwich", self.sandwich, 0)

@@ -94,8 +94,8 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = config.get("options")
     if not isinstance(options, dict):
         return {}
-    nested = options.get("nested")  # in a run from before there was a choice, norms were shared
-    return {**options, "nested": {"norms": "shared", **nested}} if isinstance(nested, dict) else options
+    nested = options.get("nested")  # a run from before there was a choice
+    return {**options, "nested": {"norms": "shared", "distill_average": 0.0, **nested}} if isinstance(nested, dict) else options
 
 
 def _at(options: Any, name: str) -> Any:

@@ -78,7 +78,8 @@ class TaskRun:
     def nested(self) -> FitConfig:
         """How the nested subnetworks are trained."""
         options = self.experiment.nested
-        return self.config(options, weights=options.weights, distill=options.distill, sandwich=options.sandwich,
+        return self.config(options, weights=options.weights, distill=options.distill,
+                           distill_average=options.distill_average, sandwich=options.sandwich,
                            norms=options.norms)
 
     def measure(self, variables: Any, part: str) -> Evaluation:

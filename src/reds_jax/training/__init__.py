@@ -1,6 +1,7 @@
 """Training nested subnetworks: the loss, the compiled step, the loop, statistics per subnetwork, checkpoints."""
 
 from reds_jax.training.augment import Augment, augmentation
+from reds_jax.training.averaged import averaged
 from reds_jax.training.config import FitConfig
 from reds_jax.training.evaluate import Evaluation, evaluate
 from reds_jax.training.fit import FitResult, fit
@@ -15,6 +16,6 @@ from reds_jax.training.step import TrainState, make_train_step
 
 __all__ = [
     "Augment", "DivergedError", "Evaluation", "FitConfig", "FitResult", "Metric", "Objective", "Optimizer", "Schedule",
-    "TrainState", "augmentation", "binary", "classification", "evaluate", "fit", "learning_rate_of", "load_model",
+    "TrainState", "augmentation", "averaged", "binary", "classification", "evaluate", "fit", "learning_rate_of", "load_model",
     "make_train_step", "nested_loss", "recalibrate", "reconstruction", "regression", "save_model", "subnetwork_weights",
 ]

@@ -8,9 +8,19 @@ from typing import Literal
 from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.augment import PRESETS
+from reds_jax.training.averaged import check_decay
 from reds_jax.training.inputs import Augmentation
 from reds_jax.training.loss import WEIGHTS
 from reds_jax.training.schedule import Optimizer
+
+
+def check_teacher(distill: float, average: float) -> None:
+    """How much is distilled, and the decay of the average that the teacher runs with."""
+    number("distill", distill, 0, 1)
+    if check_decay(average) and not distill:
+        raise InvalidArgumentError("distill_average is of a teacher, and nothing is distilled", got=average,
+                                   allowed="0, or distill above 0")
+
 
 NORMS = ("shared", "private")
 
@@ -26,6 +36,8 @@ class FitConfig:
         optimizer: and its learning-rate schedule, in steps.
         weights: of the subnetworks in the loss, see `subnetwork_weights`.
         distill: see `nested_loss`.
+        distill_average: decay of the moving average of the weights that the teacher runs with, see `averaged`; 0: it runs with
+            the weights as they are.
         sandwich: see `make_train_step`.
         norms: whether the scale and the offset of every batch norm are shared by the subnetworks, or each has its own and
             trains it ("private"), from the one that it is given: ``y_i = gamma_i (x - mu_i) / sqrt(var_i + epsilon) + beta_i``
@@ -54,6 +66,7 @@ class FitConfig:
     optimizer: Optimizer = field(default_factory=Optimizer)
     weights: str | tuple[float, ...] = "uniform"
     distill: float = 0.0
+    distill_average: float = 0.0
     sandwich: int | None = None
     norms: Literal["shared", "private"] = "shared"
     augment: str | Augmentation = "none"
@@ -74,7 +87,7 @@ class FitConfig:
             integer(name, getattr(self, name), low)
         if isinstance(self.weights, str):
             one_of("weights", self.weights, WEIGHTS)
-        number("distill", self.distill, 0, 1)
+        check_teacher(self.distill, self.distill_average)
         one_of("norms", self.norms, NORMS)
         if isinstance(self.augment, str) or not callable(self.augment):
             one_of("augmentation", self.augment, PRESETS)

@@ -21,6 +21,7 @@ from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.private import variables_of
 from reds_jax.program.norms import norm_parameters
 from reds_jax.training.arrays import digest, flatten
+from reds_jax.training.averaged import averaged
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
 from reds_jax.training.inputs import Examples, Model, Normalisation, check_split, output_shapes
@@ -133,6 +134,8 @@ def prepare(
     model, variables = adapt(model, variables)
     widths = check_widths(widths)
     optimizer = config.optimizer.build()
+    if config.distill_average:
+        optimizer = averaged(optimizer, config.distill_average)
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
         normalise=normalise, augment=config.augment, share=config.share)
@@ -190,8 +193,9 @@ def _description(run: Run, state: TrainState, sizes: Sequence[float] | None) -> 
             else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
             for name, split in (("train", run.train), ("validation", run.validation))}
     options = dataclasses.asdict(dataclasses.replace(run.config, augment="none"))
-    if run.config.norms == "shared":  # a run from before there was a choice goes on
-        del options["norms"]
+    for name, before in (("norms", "shared"), ("distill_average", 0.0)):  # a run from before there was a choice goes on
+        if options[name] == before:
+            del options[name]
     return {
         "fit": {**options, "augment": augment if isinstance(augment := run.config.augment, str) else _name(augment)},
         "model": _name(run.model), "widths": [repr(w) for w in run.widths],

@@ -68,7 +68,7 @@ def check_sizes(sizes: Sequence[float], subnetworks: int) -> tuple[float, ...]:
 
 def nested_loss(
     outputs: Sequence[Any], targets: Any, weights: Sequence[float] | None = None, *, objective: Objective | None = None,
-    distill: float = 0.0, teacher: int = 0,
+    distill: float = 0.0, teacher: int = 0, taught: Any = None,
 ) -> tuple[Float[Array, ""], Float[Array, " subnetworks"]]:
     """``sum_i pi_i L_i``, to be minimised, and the losses ``l_i`` of the subnetworks without distillation, to be shown.
 
@@ -85,6 +85,7 @@ def nested_loss(
         objective: by default `classification` for integer targets [batch].
         distill: ``d`` in [0, 1]; 0: targets only, 1: the others learn from the teacher alone.
         teacher: index of the full network in ``outputs``.
+        taught: the teacher's outputs, where they are not those of ``outputs[teacher]`` (which is not taught all the same).
 
     Raises:
         InvalidArgumentError: shapes that do not belong together, a number of weights other than N, an objective that cannot be
@@ -103,7 +104,7 @@ def nested_loss(
     plain = [objective.loss(y, targets).mean() for y in outputs]
     losses = list(plain)
     if distill > 0 and objective.distill is not None:
-        taught = jax.lax.stop_gradient(outputs[teacher])
+        taught = jax.lax.stop_gradient(outputs[teacher] if taught is None else taught)
         for i, y in enumerate(outputs):
             if i != teacher:
                 losses[i] = (1 - distill) * plain[i] + distill * objective.distill(y, taught).mean()

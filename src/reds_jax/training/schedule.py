@@ -10,6 +10,7 @@ import optax
 
 from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.training.averaged import Averaged
 
 SCHEDULES = ("constant", "piecewise", "cosine")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -154,5 +155,6 @@ def learning_rate_of(opt_state: Any) -> float | None:
     Args:
         opt_state: of any optimizer of optax.
     """
-    hyperparams = getattr(opt_state, "hyperparams", {})
+    inner = opt_state.inner if isinstance(opt_state, Averaged) else opt_state
+    hyperparams = getattr(inner, "hyperparams", {})
     return float(hyperparams["learning_rate"]) if "learning_rate" in hyperparams else None

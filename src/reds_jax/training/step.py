@@ -27,6 +27,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.private import among, variables_of, with_private
 from reds_jax.run import run_nested
 from reds_jax.training.augment import Augment, augmentation
+from reds_jax.training.averaged import Averaged
 from reds_jax.training.inputs import (
     Augmentation,
     Model,
@@ -122,7 +123,8 @@ def make_train_step(
         objective: what is learnt and reported; by default `classification` for integer targets [N].
         weights: ``pi_i``, see `subnetwork_weights`.
         sizes: number of parameters of each subnetwork, for ``weights="sqrt_params"``.
-        distill: see `nested_loss`; the teacher is the widest subnetwork.
+        distill: see `nested_loss`; the teacher is the widest subnetwork, with an `averaged` optimizer at the average of its
+            weights (and with the statistics of the batch).
         sandwich: None: every subnetwork in every step. k: the widest, the narrowest, and k of the others, drawn anew in
             each step with weights ``pi_i (N - 2) / k``, so that the expected gradient is the one of all. Each set of
             k is a branch of the compiled step, so at most 32 sets. (One of two drawn, DS-CNN S with four subnetworks on a
@@ -172,22 +174,28 @@ def step_builder(
     augmenter = augmentation(augment) if isinstance(augment, str) else augment
     choices = sandwich_choices(order, pi, sandwich)
 
-    def loss(params: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array, choice: tuple[int, ...],
+    def taught(average: Any, stats: tuple[Any, ...], x: Any, key: jax.Array) -> Any:
+        """The outputs of the widest subnetwork with other weights."""
+        i = order[0]
+        return run_nested(model, among(average, [i]), [stats[i]], x, [widths[i]], train=True, key=key)[0][0]
+
+    def loss(params: Any, average: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array, choice: tuple[int, ...],
              factors: tuple[float, ...], objective: Objective) -> tuple[jax.Array, Any]:
         results = run_nested(model, among(params, choice), [stats[i] for i in choice], x, [widths[i] for i in choice],
                              train=True, key=key, share=share)
         outputs, updated = [out for out, _ in results], list(stats)
         for i, (_, new) in zip(choice, results, strict=True):
             updated[i] = new
-        total, plain = nested_loss(outputs, y, factors, objective=objective, distill=distill)
+        teacher = None if average is None else taught(average, stats, x, key)
+        total, plain = nested_loss(outputs, y, factors, objective=objective, distill=distill, taught=teacher)
         metric = jnp.stack([objective.metric(out, y).mean() for out in outputs])
         return total, (tuple(updated), plain, metric)
 
     def branch(choice: tuple[int, ...], factors: tuple[float, ...], objective: Objective) -> Callable[..., Any]:
         at = jnp.array(choice)
 
-        def compute(params: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array):
-            value = jax.value_and_grad(loss, has_aux=True)(params, stats, x, y, key, choice, factors, objective)
+        def compute(params: Any, average: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array):
+            value = jax.value_and_grad(loss, has_aux=True)(params, average, stats, x, y, key, choice, factors, objective)
             (total, (updated, plain, metric)), gradient = value
             none = jnp.zeros(len(widths))
             return gradient, updated, total, (none.at[at].set(plain), none.at[at].set(metric), none.at[at].set(1.0))
@@ -202,7 +210,8 @@ def step_builder(
             key = jax.random.fold_in(state.key, state.step)
             augment_key, dropout_key, choice_key = jax.random.split(key, 3)
             x, y = gather(inputs, targets, rows, normalise, augment=augmenter, key=augment_key)
-            arguments = (state.params, state.batch_stats, x, y, dropout_key)
+            average = state.opt_state.average if distill and isinstance(state.opt_state, Averaged) else None
+            arguments = (state.params, average, state.batch_stats, x, y, dropout_key)
             if len(branches) == 1:
                 gradient, stats, total, sums = branches[0](*arguments)
             else:
