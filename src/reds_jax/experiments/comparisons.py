@@ -50,7 +50,7 @@ def _ces(gamma: float, **subnetworks: Any) -> dict[str, Any]:
 
 UNIFORM = _explained("uniform", "uniform_sorted")
 CES = _explained("CES, gamma 2", **_ces(2.0))
-PLAIN = {"distill": 0.0, "weights": "uniform", "sandwich": None}
+PLAIN = {"distill": 0.0, "distill_average": 0.0, "weights": "uniform", "sandwich": None, "norms": "shared"}
 TEN = tuple(i / 10 for i in range(1, 11))
 
 COMPARISONS: dict[str, tuple[Variant, ...]] = {
@@ -86,6 +86,8 @@ COMPARISONS: dict[str, tuple[Variant, ...]] = {
         replace(CES, name="from scratch", nested=PLAIN, how="scratch"),
         replace(CES, name="nested from half of the epochs", nested=PLAIN, how="late"),
         replace(CES, name="statistics of the largest for all", nested=PLAIN, how="one_statistics"),
+        replace(CES, name="scale and offset of its own", nested={**PLAIN, "norms": "private"}),
+        replace(CES, name="distillation 0.5 from averaged weights", nested={**PLAIN, "distill": 0.5, "distill_average": 0.98}),
     ),
     "steps": (
         replace(CES, name="step 1"),
