@@ -67,7 +67,7 @@ def main(options: Options) -> None:
     command = shlex.join(["python", "benchmarks/cost_of_comparison.py", str(options.folder)])
     write_text(options.folder / "cost.md", "\n".join([
         f"# {record['title']}: accuracy, MACs and instructions", "",
-        f"`{command}`, commit {about['commit']}, {', '.join(f'{k} {v}' for k, v in device.versions().items())}", "",
+        f"`{command}`, commit {about['commit']}, {', '.join(device.versions().values())}", "",
         "Accuracy: the recorded mean over the rounds. Instructions of a Cortex-M4F in QEMU, int8, for one inference, with the "
         "widths of the first round.", "",
         "| variant | budget | true MACs | thousand instructions | of the full network's | test accuracy % | widths |",
