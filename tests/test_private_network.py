@@ -89,4 +89,6 @@ def test_a_tree_of_private_parameters():
         assert own == {"params": {"a": [tree["params"]["a"][0], k], "b": {"c": k}}} | (
             {"batch_stats": {"mean": 5}} if k == 1 else {})
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree_util.tree_leaves_with_path(private)]
+    with pytest.raises(InvalidArgumentError, match=r"no such parameter; got \['params/d'\]; allowed: params/a/0, params/a/1"):
+        with_private(tree, ["params/a/1", "params/d"], 2)
     assert paths[:4] == ["params/a/0", "params/a/1/0", "params/a/1/1", "params/a/1/2"]

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.program.flat import leaf_path
+from reds_jax.program.flat import leaf_path, leaves_by_path
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -39,8 +39,14 @@ def is_private(node: Any) -> bool:
 
 
 def with_private(tree: Any, paths: Iterable[str], subnetworks: int) -> Any:
-    """The tree with a `Private` in place of each array in ``paths``, with which every subnetwork begins."""
-    wanted = set(paths)
+    """The tree with a `Private` in place of each array in ``paths``, with which every subnetwork begins.
+
+    Raises:
+        InvalidArgumentError: a path that the tree does not have.
+    """
+    wanted, known = set(paths), leaves_by_path(tree)
+    if unknown := sorted(wanted - set(known)):
+        raise InvalidArgumentError("the network has no such parameter", got=unknown, allowed=", ".join(known))
 
     def of(path: Any, array: Any) -> Any:
         return Private((array,) * subnetworks) if leaf_path(path) in wanted else array

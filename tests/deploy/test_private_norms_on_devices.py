@@ -41,7 +41,7 @@ def cases(library):
     return [(case, with_private_norms(case)) for case in shared]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(st.data())
 def test_random_networks(data):
     net, shape = data.draw(draws.networks(device=True, max_layers=4))

@@ -28,7 +28,7 @@ def found(model, variables=None, x=X):
     return {path.removeprefix("params/") for path in norm_parameters(traced(pure, variables, x).programs[INFERENCE])}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(draws.networks(max_layers=5))
 def test_in_random_networks_they_are_the_parameters_of_the_batch_norms(network: tuple[RandomNet, tuple[int, ...]]) -> None:
     """Among residuals, gates, attention, layer norms and loops: flax calls them BatchNorm_i."""

@@ -153,7 +153,7 @@ def test_nested_subnetworks_together_are_those_alone(data: st.DataObject) -> Non
         assert _difference(expected, interpret(together(share), variables["params"], x)) < 1e-9
 
 
-@many(8)
+@many(5)
 @given(data=st.data())
 def test_private_norms_are_separate_networks_that_share_the_rest(data: st.DataObject) -> None:
     """Values and gradients of a network with private norms, from one tree of parameters for each subnetwork, run alone."""

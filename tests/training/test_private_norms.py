@@ -68,20 +68,13 @@ def test_a_step_is_that_of_separate_networks_whose_shared_gradients_are_added(be
 
 
 def test_who_takes_no_part_in_a_step_keeps_its_norms(bench):
-    """Of four the largest, the smallest and one of the others: the widths are in no order, and neither are the choices."""
-    before = state_of(bench, 4)
-    step = bench.step((0.75, 0.25, 1.0, 0.5), sandwich=1)
-    left_out = set()
-    for seed in range(6):
-        given = replace(before, key=jax.random.key(seed))
-        after, metrics = step(given, bench.data.inputs, bench.data.targets, ROWS)
-        idle = int(np.flatnonzero(np.isnan(metrics["loss"]))[0])
-        left_out.add(idle)
-        for node, now in zip(*(jax.tree.leaves(s.params, is_leaf=is_private) for s in (before, after)), strict=True):
-            if is_private(node):
-                same = [np.array_equal(a, b) for a, b in zip(node.arrays, now.arrays, strict=True)]
-                assert same == [k == idle for k in range(4)]
-    assert left_out == {0, 3}
+    """Of three in no order the largest and the smallest take part."""
+    before = state_of(bench, 3)
+    after, metrics = bench.step(WIDTHS, sandwich=0)(before, bench.data.inputs, bench.data.targets, ROWS)
+    assert np.isnan(metrics["loss"]).tolist() == [True, False, False]
+    nodes = [[node for node in jax.tree.leaves(s.params, is_leaf=is_private) if is_private(node)] for s in (before, after)]
+    for then, now in zip(*nodes, strict=True):
+        assert [np.array_equal(a, b) for a, b in zip(then.arrays, now.arrays, strict=True)] == [True, False, False]
 
 
 def test_every_subnetwork_ends_with_norms_of_its_own(base):
@@ -101,11 +94,11 @@ def test_every_subnetwork_ends_with_norms_of_its_own(base):
 def test_statistics_are_those_of_every_subnetwork_alone(base):
     stats = initial(MODEL)["batch_stats"]
     options = {"key": jax.random.key(1), "batch_size": 25}
-    widths = (1.0, 0.5, 0.25)
-    params = shaken(with_private(initial(MODEL), NORMS, 3)["params"])
+    widths = (0.5, 1.0)
+    params = shaken(with_private(initial(MODEL), NORMS, 2)["params"])
     together = recalibrate(MODEL, {"params": params, "batch_stats": stats}, widths, TRAIN, **options)
     for k, width in enumerate(widths):
-        alone, = recalibrate(MODEL, variables_of(params, (stats,) * 3, k), [width], TRAIN, **options)
+        alone, = recalibrate(MODEL, variables_of(params, (stats,) * 2, k), [width], TRAIN, **options)
         for a, b in zip(jax.tree.leaves(together[k]), jax.tree.leaves(alone), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
@@ -156,5 +149,7 @@ def test_private_parameters_of_another_number_of_subnetworks_are_refused(base, b
     with pytest.raises(InvalidArgumentError, match=wanted):
         recalibrate(MODEL, {"params": base.params, "batch_stats": base.batch_stats[0]}, [1.0], TRAIN, key=jax.random.key(0))
     state = TrainState.create(bench.variables, optax.sgd(0.1), 3, jax.random.key(0), private=NORMS)
-    with pytest.raises(InvalidArgumentError, match=wanted):
-        bench.step()(replace(state, params=among(state.params, (0, 1))), bench.data.inputs, bench.data.targets, ROWS)
+    state = replace(state, params=among(state.params, (0, 1)))
+    for call in (lambda *a: bench.step()(*a), lambda *a: jax.eval_shape(bench.step(), *a)):  # by its values, by its form
+        with pytest.raises(InvalidArgumentError, match=wanted):
+            call(state, bench.data.inputs, bench.data.targets, ROWS)

@@ -255,6 +255,7 @@ def _check_form(
     if len(state.batch_stats) != subnetworks:
         raise InvalidArgumentError("the state is of another number of subnetworks", got=len(state.batch_stats),
                                    allowed=f"{subnetworks}, as the step has widths")
+    variables_of(state.params, state.batch_stats, 0)  # refuses private parameters of another number
     if targets is not None and rows(inputs) != rows(targets):
         raise InvalidArgumentError("inputs and targets differ in number", got=(rows(inputs), rows(targets)))
     if indices.ndim != 2 or not jnp.issubdtype(indices.dtype, jnp.integer):
