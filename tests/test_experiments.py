@@ -260,7 +260,8 @@ def test_budgets_and_trainings_are_checked():
         Subnetworks(budgets=(0.5, 0.25))
     with pytest.raises(InvalidArgumentError, match="another number of learning rates"):
         Training(learning_rates=(1e-3, 1e-4))
-    assert Training(schedule="piecewise", learning_rates=(1.0, 0.5, 0.1)).build(30).schedule.boundaries == (10, 20)
+    parts = Training(schedule="piecewise", learning_rates=(1.0, 0.5, 0.1))
+    assert [parts.build(steps).schedule.boundaries for steps in (30, 3, 2, 0)] == [(10, 20), (1, 2), (1, 2), (1, 2)]
 
 
 def test_pretrained_weights_that_do_not_fit(tmp_path):

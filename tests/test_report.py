@@ -4,6 +4,7 @@ import io
 import json
 import re
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from reds_jax.errors import MetricError
 from reds_jax.report import MethodResult, SubnetworkResult
 from reds_jax.training import Metric
 from reds_jax.training.log import Display
+from reds_jax.version import __version__
 
 ACCURACY, ERROR = Metric("accuracy", "%", True), Metric("mean absolute error", "K")
 RESULTS = {
@@ -51,6 +53,17 @@ def test_the_page_and_the_table(metric, cells, start, direction):
         assert ("(lower is better)" in " ".join(shown.split())) == direction
     assert f"test {metric.label} at true MACs %" in out.getvalue()
     assert cells.split("|")[2].strip() + " @ 50.0" in out.getvalue()
+
+
+def test_the_environment_of_a_checkout_that_was_not_installed(monkeypatch):
+    def version(name):
+        if name == "reds_jax":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(report, "version", version)
+    others = dict.fromkeys(("jax", "flax", "optax", "numpy"), "1")
+    assert report.environment()["versions"] == {**others, "reds_jax": __version__}
 
 
 def test_the_plot_has_its_axis_and_the_legend_out_of_the_way(tmp_path, monkeypatch):

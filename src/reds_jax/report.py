@@ -19,6 +19,7 @@ from reds_jax.console import escape
 from reds_jax.errors import MetricError
 from reds_jax.optional import needs
 from reds_jax.training.metric import Metric
+from reds_jax.version import __version__
 
 LABELS = {
     "reds": "REDS (this library)",
@@ -28,7 +29,7 @@ LABELS = {
     "paper": "knapsack, the paper's score and value",
     "magnitude": "knapsack, magnitude (L1)",
 }
-PACKAGES = ("jax", "flax", "optax", "numpy", "reds_jax")
+PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
         "device": str(jax.devices()[0].device_kind),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES} | {"reds_jax": __version__},
         "commit": _commit(),
     }
 

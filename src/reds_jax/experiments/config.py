@@ -65,7 +65,7 @@ class Training:
             schedule = Schedule("constant", self.learning_rates[0])
         else:
             parts = len(self.learning_rates)
-            boundaries = tuple(max(1, steps * i // parts) for i in range(1, parts))
+            boundaries = tuple(max(i, steps * i // parts) for i in range(1, parts))  # at least one step each
             schedule = Schedule("piecewise", boundaries=boundaries, values=self.learning_rates)
         return Optimizer(self.optimizer, schedule)
 
