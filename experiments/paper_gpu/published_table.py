@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reds_jax import report
-
-PUBLISHED = {"fashion_mnist": (90.59, {1.0: 91.60, 0.75: 91.51, 0.5: 90.75, 0.25: 89.22}),
-             "cifar10": (79.36, {1.0: 81.07, 0.75: 80.17, 0.5: 76.72, 0.25: 68.66})}
-"""Test accuracy in percent before nesting and of the subnetworks, bottom-up: the better of two runs of the appendix."""
+from reds_jax.experiments.published import PUBLISHED, Published
 
 DIFFERS = """What differs from the published runs:
 
@@ -32,11 +29,11 @@ def table(results: Mapping[str, Any]) -> str:
              f"{report.cell(run['machine'])}, jax {run['versions']['jax']}, flax {run['versions']['flax']}", ""]
     for name, task in results["tasks"].items():
         if "start" in task:
-            lines += _section(task, *PUBLISHED[name])
+            lines += _section(task, PUBLISHED[name, "vision_ds_cnn_s"])
     return "\n".join([*lines, DIFFERS])
 
 
-def _section(task: Mapping[str, Any], before: float, published: Mapping[float, float]) -> list[str]:
+def _section(task: Mapping[str, Any], published: Published) -> list[str]:
     """What is known of one data set."""
     data, epochs, of = task["data"], task["epochs"], task["of_epochs"]
     steps = ", ".join(f"{report.LABELS.get(stage, 'full network')} {ms:.2f}" for stage, ms in task["step_ms"].items() if ms)
@@ -45,14 +42,14 @@ def _section(task: Mapping[str, Any], before: float, published: Mapping[float, f
              f"{report.cell(data['source'])}. Milliseconds a step of {task['batch_size']} images: {steps or 'not measured'}.",
              "",
              f"Before nesting, after {epochs['pretrain']} of {of} epochs: {100 * task['start']:.2f} % on test images "
-             f"(published {before:.2f} %).", ""]
+             f"(published {published.base:.2f} %).", ""]
     found = {report.LABELS[method]: {s["budget"]: s for s in result["subnetworks"]}
              for method, result in task["methods"].items()}
     if not found:
         return lines
     rows = [[f"{100 * budget:g} %", f"{accuracy:.2f}",
              *(f"{100 * m[budget]['test_metric']:.2f} at {100 * m[budget]['macs_fraction']:.1f} %" for m in found.values())]
-            for budget, accuracy in published.items()]
+            for budget, accuracy in zip((1.0, 0.75, 0.5, 0.25), published.nested, strict=True)]
     header = [["MACs", "published", *found], ["---:"] * (2 + len(found))]
     return [*lines, f"Nested, after {epochs['nested']} of {of} epochs: test accuracy in percent, here with the true MACs.",
             "", *(f"| {' | '.join(row)} |" for row in header + rows), ""]
