@@ -174,7 +174,8 @@ def learn(
     objective: Objective | None = None,
 ) -> Amplitudes:
     """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data."""
-    below = [b for b in options.budgets if b < 1] or list(options.budgets)
+    shares = [b * options.whole_macs(graph) / graph.macs() for b in options.budgets]
+    below = [share for share in shares if share < 1] or [1.0]
     widths = sample_widths(graph, below, -(-options.samples // len(below)), seed=seed, step=options.step, rules=options.rules)
     losses = measured_losses(model, variables, graph, widths, data.train, objective=objective, normalise=data.normalise,
                              seed=seed)
@@ -189,9 +190,9 @@ def judge(
     measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split, objective=objective,
                          normalise=data.normalise) for split in (data.validation, data.test)]
     metric = measured[0][0].reported
-    full = graph.macs()
+    whole = options.whole_macs(graph)
     subnetworks = tuple(
-        SubnetworkResult(budget, macs, macs / full, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
+        SubnetworkResult(budget, macs, macs / whole, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
                          metric.name, on_validation.metric, on_test.metric, on_test.loss)
         for budget, macs, w, on_validation, on_test in zip(options.budgets, network.macs, network.widths, *measured,
                                                             strict=True))

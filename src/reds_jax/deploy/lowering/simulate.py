@@ -79,7 +79,7 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
 
 
 def linear(program: Program, op: Operation, x: jax.Array, weights: np.ndarray | jax.Array) -> jax.Array:
-    """The linear part of an operation: x [N, C, H, W], weights as ``program.kept_weights`` gives them (also integers as floats)."""
+    """The linear part of an operation: x [N, C, H, W], weights as `Program.kept_weights` (also integers as floats)."""
     w = jnp.asarray(weights)
     if op.kind == "dense":
         if not program.tensors[op.inputs[0]].channel_first:
