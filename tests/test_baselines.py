@@ -118,6 +118,33 @@ def test_budgets_are_fractions_of_the_full_network_whatever_the_rules_and_the_fl
     assert choose_widths(graph, scores, narrow, "uniform_sorted").widths[0] == (4, 3)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0.2, 1), st.sampled_from(["reds", "uniform_sorted"]),
+       st.data())
+def test_a_wider_network_within_its_base_costs_no_more(sizes, budget, method, data):
+    """Twice as wide, exactly half of every group is the base: that is what uniform widths are at a budget of all of it."""
+    factors = data.draw(st.lists(st.integers(1, 5), min_size=len(sizes) + 1, max_size=len(sizes) + 1))
+    base, wide = (chain([k * n for n in sizes], factors, [1] * (len(sizes) + 2)) for k in (1, 2))
+    options = Subnetworks(budgets=(budget, 1.0) if budget < 1 else (1.0,)).within(base)
+    scores = {g.name: np.sort(data.draw(st.randoms()).sample(range(1, 99), g.size))[::-1].astype(float) for g in wide.groups}
+    if budget * base.macs() < wide.macs([1] * len(sizes)):
+        return
+    choice = choose_widths(wide, scores, options, method)
+    assert choice.whole_macs == base.macs()
+    for share, widths in zip(options.budgets, choice.widths, strict=True):
+        assert wide.macs(widths) <= share * base.macs()
+        assert wide.param_bytes(widths) <= base.param_bytes()
+    if method == "uniform_sorted":
+        assert choice.widths[-1] == tuple(sizes)
+
+
+def test_a_smaller_bound_of_the_users_own_stays():
+    base = chain([4, 4], [1] * 3, [1] * 4)
+    for given_bytes, expected in ((None, base.param_bytes()), (50, 50), (10**6, base.param_bytes())):
+        found = Subnetworks(weight_bytes=given_bytes).within(base)
+        assert (found.base_macs, found.weight_bytes) == (base.macs(), expected)
+
+
 @pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize("method", ["reds", "uniform_sorted", "uniform_live"])
 def test_each_resource_binds_in_turn(resource, method):

@@ -31,6 +31,7 @@ class Subnetworks:
 
     Args:
         budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network, if it meets all bounds.
+        base_macs: what the budgets are fractions of instead, where it is wider than the one that it replaces; see `within`.
         importance: how units are scored and sorted, see `reds_jax.importance.score`.
         scoring_batches: mini-batches of training data that the scores are computed on.
         value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
@@ -49,6 +50,7 @@ class Subnetworks:
     """
 
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    base_macs: int | None = None
     importance: importance.Method = "explained"
     scoring_batches: int = 100
     value: Value = "ces"
@@ -78,20 +80,45 @@ class Subnetworks:
         integer("scoring_batches", self.scoring_batches, 1)
         integer("step", self.step, 1)
         number("floor", self.floor, 0, 1)
-        for name in ("weight_bytes", "peak_memory_bytes"):
+        for name in ("base_macs", "weight_bytes", "peak_memory_bytes"):
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         for rule in self.rules:
             LayerRule.parse(rule)
 
+    def within(self, base: ChannelGraph) -> Subnetworks:
+        """The options of a wider network that is to cost no more than ``base``.
+
+        Budgets are fractions of the base's MACs, and the largest subnetwork has at most its bytes of parameters. So widths can
+        grow beyond the base at equal cost (AutoSlim; Yu and Huang 2019, arXiv 1903.11728).
+
+        Args:
+            base: from `reds_jax.trace`.
+        """
+        stored = base.param_bytes()
+        return replace(self, base_macs=base.macs(),
+                       weight_bytes=stored if self.weight_bytes is None else min(stored, self.weight_bytes))
+
+    def whole_macs(self, graph: ChannelGraph) -> int:
+        """The MACs that the budgets are fractions of: those of the base, or of the full network."""
+        return graph.macs() if self.base_macs is None else self.base_macs
+
 
 @dataclass(frozen=True)
 class Choice:
-    """Nested widths, ascending; ``solution`` is the solver's answer with its certificate, None for uniform widths."""
+    """Nested widths, ascending; ``solution`` is the solver's answer with its certificate, None for uniform widths.
+
+    Args:
+        method: how they were chosen.
+        widths: of each subnetwork.
+        solution: of the solver.
+        whole_macs: what the budgets are fractions of.
+    """
 
     method: Method
     widths: tuple[tuple[int, ...], ...]
     solution: NestedSolution | None
+    whole_macs: int
 
 
 def for_method(method: Method, options: Subnetworks) -> Subnetworks:
@@ -115,14 +142,14 @@ def choose_widths(
     if method.startswith("uniform"):
         problem, limits = _problem(graph, _alike(graph), replace(options, floor=0.0))
         units = {g.name: g.size for g in graph.groups} | (live_units(sorted_scores) if method == "uniform_live" else {})
-        return Choice(method, tuple(uniform_widths(problem, limits, units=units)), None)
+        return Choice(method, tuple(uniform_widths(problem, limits, units=units)), None, options.whole_macs(graph))
     problem, limits = _problem(graph, sorted_scores, options, amplitudes)
     solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
     full = problem.costs(problem.full_widths)
     if options.budgets[-1] == 1.0 and all(full[name] <= limit for name, limit in limits[-1].items()):
         widths[-1] = problem.full_widths  # of equal values the solver takes the cheapest, and would drop dead units
-    return Choice(method, tuple(widths), solution)
+    return Choice(method, tuple(widths), solution, options.whole_macs(graph))
 
 
 def _alike(graph: ChannelGraph) -> Scores:
@@ -142,7 +169,7 @@ def _problem(
                             resources=("macs", *bounds), rules=options.rules)
     if amplitudes is not None:
         problem = replace(problem, gamma=amplitudes.gamma)
-    return problem, [{"macs": int(b * graph.macs()), **bounds} for b in options.budgets]
+    return problem, [{"macs": int(b * options.whole_macs(graph)), **bounds} for b in options.budgets]
 
 
 def check_budgets(graph: ChannelGraph, options: Subnetworks, method: Method = "reds") -> None:

@@ -122,7 +122,7 @@ def nest(
         observe("widths", "choosing the widths")
         choice = choose_widths(graph, scores, options, method, amplitudes)
     else:
-        choice = Choice(method, tuple(tuple(w) for w in widths), None)
+        choice = Choice(method, tuple(tuple(w) for w in widths), None, options.whole_macs(graph))
     observe("widths", choice)
     chosen = [graph.widths(w) for w in choice.widths]
     begin = time.monotonic()
@@ -170,9 +170,10 @@ def _check_widths(graph: ChannelGraph, options: Subnetworks, widths: Sequence[Se
         raise InvalidArgumentError("there must be widths for each budget", got=len(chosen), allowed=str(len(options.budgets)))
     check_nested(chosen)
     for w, budget in zip(chosen, options.budgets, strict=True):
-        if graph.macs(w) > budget * graph.macs():
+        most = int(budget * options.whole_macs(graph))
+        if graph.macs(w) > most:
             raise InvalidArgumentError(f"these widths cost more than the budget of {budget:g}", got=w.values_tuple(),
-                                       allowed=f"at most {int(budget * graph.macs())} MACs, and they cost {graph.macs(w)}")
+                                       allowed=f"at most {most} MACs, and they cost {graph.macs(w)}")
 
 
 def score(
@@ -196,7 +197,8 @@ def learn(
     objective: Objective | None = None,
 ) -> Amplitudes:
     """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data."""
-    below = [b for b in options.budgets if b < 1] or list(options.budgets)
+    shares = [b * options.whole_macs(graph) / graph.macs() for b in options.budgets]
+    below = [share for share in shares if share < 1] or [1.0]
     widths = sample_widths(graph, below, -(-options.samples // len(below)), seed=seed, step=options.step, rules=options.rules)
     losses = measured_losses(model, variables, graph, widths, data.train, objective=objective, normalise=data.normalise,
                              seed=seed)
@@ -211,9 +213,9 @@ def judge(
     measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split, objective=objective,
                          normalise=data.normalise) for split in (data.validation, data.test)]
     metric = measured[0][0].reported
-    full = graph.macs()
+    whole = options.whole_macs(graph)
     subnetworks = tuple(
-        SubnetworkResult(budget, macs, macs / full, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
+        SubnetworkResult(budget, macs, macs / whole, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
                          metric.name, on_validation.metric, on_test.metric, on_test.loss)
         for budget, macs, w, on_validation, on_test in zip(options.budgets, network.macs, network.widths, *measured,
                                                             strict=True))

@@ -176,7 +176,8 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
         f"- the network that it starts from: {cell(metric.text(results['start']['test_metric']))} test "
         f"{name} ({cell(results['start']['how'])})",
         *(["- batch norm: each subnetwork has trained a scale and an offset of its own; its parameter bytes count no others"]
-          if results.get("norms") == "private" else []), "",
+          if results.get("norms") == "private" else []),
+        *_bounds(results.get("bounds", {})), "",
         f"The test {name} is read once, at the end; every choice was made on validation data.{_direction(metric)}", "",
         "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | "
         f"validation {unit} | test {unit} |",
@@ -195,6 +196,14 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
             lines.append(f"{cell(LABELS.get(m.method, m.method))}: certificate {m.certificate:.4f} of the separate optima, "
                          f"{proven} jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
     return "\n".join([*lines, "", f"![{name} against true MACs]({metric.slug}.png)", ""])
+
+
+def _bounds(bounds: Mapping[str, int | None]) -> list[str]:
+    """What every subnetwork of the table was to meet beside its budget."""
+    words = {"base_macs": "budgets of {:,} MACs, the base's", "weight_bytes": "parameters of at most {:,} bytes",
+             "peak_memory_bytes": "a peak memory of at most {:,} bytes"}
+    given = [text.format(bounds[name]) for name, text in words.items() if bounds.get(name) is not None]
+    return [f"- bounds: {'; '.join(given)}"] if given else []
 
 
 def check_plots() -> None:

@@ -87,6 +87,8 @@ def assert_same_function(case: Case, tolerance: float = 1e-5) -> None:
     """Every subnetwork of the program computes what the model computes, at the cost that the graph counts."""
     for k, widths in enumerate(case.widths):
         assert case.program.macs[k] == case.graph.macs(widths)
+        assert all(op.weights.shape == case.program.kept_weights(op, -1).shape
+                   for op in case.program.operations if op.weights is not None)  # no more than the largest reads
         layers = [op for op in case.program.operations if not op.name.endswith("_elementwise")]
         assert case.program.macs[k] == sum(case.program.operation_macs(op, k) for op in layers)
         expected, found = case.expected(k).reshape(len(case.x), -1), case.found(k).reshape(len(case.x), -1)

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from reds_jax import models, report
+from reds_jax import report
 from reds_jax.checks import integer, one_of
 from reds_jax.console import console, guard
 from reds_jax.errors import CheckpointError, InvalidArgumentError
@@ -34,6 +34,7 @@ from reds_jax.experiments.task_run import TaskRun, load_data
 from reds_jax.learned import Amplitudes
 from reds_jax.options import read_options
 from reds_jax.training.arrays import write_text
+from reds_jax.training.checkpoint import differing
 from reds_jax.training.owner import owned
 
 TASKS = {task.name: task for task in (speech_commands.TASK, fashion_mnist.TASK, cifar10.TASK, vww.TASK)}
@@ -134,10 +135,9 @@ def _same_options(path: Path, comparison: Comparison, experiment: Experiment) ->
     """Refuse cells that were measured with other options."""
     mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
     if path.exists():
-        if (there := json.loads(path.read_text(encoding="utf-8"))) != mine:
-            differs = [key for key in mine["experiment"] if mine["experiment"][key] != there.get("experiment", {}).get(key)]
-            raise CheckpointError(f"the folder {path.parent} holds a comparison with other options", got=differs,
-                                  hint="Give another --output.")
+        if differs := differing(json.loads(path.read_text(encoding="utf-8")), mine):
+            raise CheckpointError(f"the folder {path.parent} holds a comparison with other options",
+                                  got=[name.removeprefix("experiment.") for name in differs], hint="Give another --output.")
         return
     write_text(path, report.to_json(mine))
 
@@ -164,8 +164,7 @@ def _round(
         path = folder / f"{variant.name.replace(' ', '_').replace('/', '_')}.json"
         if not path.exists():
             if runner is None:
-                runner = TaskRun(experiment, models.build(network.architecture, network.arguments),
-                                 load_data(task, network, experiment), console)
+                runner = TaskRun.of(network, experiment, load_data(task, network, experiment), console)
                 _same_data(folder / "start.json", runner.data.fingerprint)
                 initial = runner.initial(network)[0]
                 for each in comparison.chosen:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from reds_jax.checks import integer, one_of
+from reds_jax.checks import integer, number, one_of
 from reds_jax.choice import Subnetworks
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training import Optimizer, Schedule
@@ -76,7 +76,7 @@ class Nested(Training):
 
     Args:
         weights: of the losses: uniform, or sqrt_params (the paper's).
-        distill: 0 to 1, how much of a smaller subnetwork's target is the full network's output.
+        distill: 0 to 1, how much of a smaller subnetwork's target is the largest one's output.
         distill_average: decay of a moving average of the weights with which that output is made; 0: the weights as they are.
         sandwich: the smallest, the largest and so many random others in each step; all by default.
         norms: whether the subnetworks share the scale and the offset of every batch norm, or each trains its own (private):
@@ -105,6 +105,9 @@ class Experiment:
     Args:
         preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
         network: one of those that the description names; by default the first.
+        widen: train a network with so many times as many channels in every layer, from its own initialisation, and choose
+            widths of it that cost no more than the network itself: budgets are fractions of its MACs, and the largest
+            subnetwork has at most its bytes of parameters. By default the network as it is.
         data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.
@@ -127,6 +130,7 @@ class Experiment:
 
     preset: Preset = "quick"
     network: str | None = None
+    widen: float | None = None
     data: str | None = None
     resolution: int | None = None
     limit: int | None = None
@@ -147,6 +151,12 @@ class Experiment:
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         integer("seed", self.seed, 0)
+        if self.widen is not None:
+            number("widen", self.widen, 1)
+            if self.pretrained is not None:
+                raise InvalidArgumentError("the weights of a trained network do not fit a wider one", got=self.widen,
+                                           allowed="widen without pretrained",
+                                           hint="Leave out --pretrained, and the wider network is trained; or --widen.")
         integer("recalibration_batches", self.recalibration_batches, 0)
         for rival in self.rivals:
             one_of("rival", rival, RIVALS)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from reds_jax import models, report
+from reds_jax import report
 from reds_jax.console import console, guard
 from reds_jax.experiments.config import Experiment
 from reds_jax.experiments.folder import RunFolder
@@ -80,8 +80,8 @@ def _run(
     say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} examples, "
                 f"{data.form}" + (" (a synthetic stand-in)" if data.synthetic else ""))
     folder.check_data(data.fingerprint, data.source)
-    architecture = {"name": chosen.architecture, "arguments": dict(chosen.arguments)}
-    runner = TaskRun(experiment, models.build(chosen.architecture, chosen.arguments), data, console)
+    architecture = {"name": chosen.architecture, "arguments": dict(chosen.widened(experiment.widen).arguments)}
+    runner = TaskRun.of(chosen, experiment, data, console)
     say("check", "the options, the examples, and whether the budgets can be met")
     initial, how = runner.initial(chosen)
     runner.check(initial)
@@ -112,6 +112,7 @@ def _run(
                  **{name: len(split) for name, split in data.splits.items()}},
         "architecture": architecture,
         "full": {"macs": graph.macs(), "parameters": graph.param_count(), "peak_memory_bytes": graph.peak_memory_bytes()},
+        "bounds": {name: getattr(runner.subnetworks, name) for name in ("base_macs", "weight_bytes", "peak_memory_bytes")},
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
         "norms": experiment.nested.norms, "start": start, "methods": methods,
     }

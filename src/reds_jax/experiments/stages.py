@@ -66,6 +66,6 @@ def _width_table(choice: Choice, graph: ChannelGraph) -> Table:
         table.add_column(column, justify="left" if column == "widths" else "right")
     for w in choice.widths:
         macs = graph.macs(w)
-        table.add_row(f"{macs:,}", f"{100 * macs / graph.macs():.2f}", f"{graph.param_bytes(w):,}",
+        table.add_row(f"{macs:,}", f"{100 * macs / choice.whole_macs:.2f}", f"{graph.param_bytes(w):,}",
                       f"{graph.peak_memory_bytes(w):,}", " ".join(map(str, w)))
     return table

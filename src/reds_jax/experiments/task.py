@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class Network:
     import_weights: Callable[[dict[str, np.ndarray]], Any] | None = None
     normalise: str | None = None
     presets: Mapping[str, Experiment] = field(default_factory=dict)
+
+    def widened(self, widen: float | None) -> Network:
+        """The same network with so many times as many channels in every layer."""
+        return self if widen is None else replace(self, arguments={**self.arguments, "widen": widen})
 
 
 @dataclass(frozen=True)

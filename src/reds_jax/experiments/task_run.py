@@ -13,11 +13,12 @@ from rich.console import Console
 
 from reds_jax import data as data_sets
 from reds_jax import models, pipeline
-from reds_jax.choice import Method
+from reds_jax.choice import Method, Subnetworks
 from reds_jax.data import DataSet
 from reds_jax.errors import DataError
 from reds_jax.experiments.config import Experiment, Training
 from reds_jax.experiments.task import Network, Task
+from reds_jax.graph import ChannelGraph
 from reds_jax.graph.trace import trace
 from reds_jax.network import NestedNetwork
 from reds_jax.report import MethodResult
@@ -33,12 +34,36 @@ def load_data(task: Task, network: Network, experiment: Experiment) -> DataSet:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """The training of one experiment, with its options filled in."""
+    """The training of one experiment, with its options filled in.
+
+    Args:
+        experiment: the options.
+        model: what is trained.
+        data: what it is trained on.
+        console: where training shows its progress.
+        base: of a widened network the one that it may not cost more than.
+    """
 
     experiment: Experiment
     model: nn.Module
     data: DataSet
     console: Console
+    base: ChannelGraph | None = None
+
+    @classmethod
+    def of(cls, network: Network, experiment: Experiment, data: DataSet, console: Console) -> TaskRun:
+        """The run of a network, as wide as the options say."""
+        base, wide = (models.build(n.architecture, n.arguments) for n in (network, network.widened(experiment.widen)))
+        if experiment.widen is None:
+            return cls(experiment, base, data, console)
+        example = data.example()
+        return cls(experiment, wide, data, console, trace(base, jax.eval_shape(base.init, jax.random.key(0), example), example))
+
+    @property
+    def subnetworks(self) -> Subnetworks:
+        """How the widths are chosen."""
+        chosen = self.experiment.subnetworks
+        return chosen if self.base is None else chosen.within(self.base)
 
     def config(self, options: Training, **more: Any) -> FitConfig:
         steps = options.epochs * (len(self.data.train) // options.batch_size)
@@ -53,7 +78,8 @@ class TaskRun:
         if weights is not None:
             return import_network(self.model, self.data.example(), network, weights, prefix)
         variables: Any = self.model.init(jax.random.key(self.experiment.seed), self.data.example())
-        return variables, f"trained for {self.experiment.pretrain.epochs} epochs"
+        wider = "" if self.experiment.widen is None else f", {self.experiment.widen:g} times as wide as the base"
+        return variables, f"trained for {self.experiment.pretrain.epochs} epochs{wider}"
 
     def check(self, variables: Any) -> None:
         """Refuse what can be refused before the first step, for the training and for every method."""
@@ -63,7 +89,7 @@ class TaskRun:
                     normalise=data.normalise)
         graph = trace(self.model, variables, data.example())
         for method in ("reds", *self.experiment.rivals):
-            pipeline.check(self.model, variables, graph, data, self.nested, self.experiment.subnetworks, method=method)
+            pipeline.check(self.model, variables, graph, data, self.nested, self.subnetworks, method=method)
 
     def start(self, variables: Any) -> Any:
         """The trained network that everything starts from."""
@@ -93,7 +119,7 @@ class TaskRun:
         widths: Sequence[Sequence[int]] | None = None,
     ) -> tuple[NestedNetwork, MethodResult]:
         """The stages of the pipeline, by one way of choosing the widths, or with widths that are given."""
-        return pipeline.nest(self.model, variables, self.data, self.nested, self.experiment.subnetworks, method=method,
+        return pipeline.nest(self.model, variables, self.data, self.nested, self.subnetworks, method=method,
                              widths=widths, folder=self.experiment.output / f"nested_{method}", console=self.console,
                              observe=observe)
 

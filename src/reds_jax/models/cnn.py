@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from reds_jax.models.layers import BatchNorm, Conv
+from reds_jax.models.layers import BatchNorm, Conv, widened
 from reds_jax.slimmable import Slimmable
 
 
@@ -36,19 +36,26 @@ class CNN(nn.Module):
         return nn.Dense(self.classes, name="logits")(x)
 
 
-def cnn_s(classes: int = 12) -> Slimmable:
+def cnn_s(classes: int = 12, *, widen: float = 1.0) -> Slimmable:
     """CNN S for keyword spotting on 49 x 10 MFCC.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels or units every hidden layer has.
     """
-    return Slimmable(CNN(classes, (28, 30), 16))
+    return _cnn(classes, widen, 28, 30, 16)
 
 
-def cnn_l(classes: int = 12) -> Slimmable:
+def cnn_l(classes: int = 12, *, widen: float = 1.0) -> Slimmable:
     """CNN L for keyword spotting on 49 x 10 MFCC.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels or units every hidden layer has.
     """
-    return Slimmable(CNN(classes, (60, 76), 58))
+    return _cnn(classes, widen, 60, 76, 58)
+
+
+def _cnn(classes: int, widen: float, *units: int) -> Slimmable:
+    first, second, linear, hidden = (widened(n, widen) for n in (*units, 128))
+    return Slimmable(CNN(classes, (first, second), linear, hidden))

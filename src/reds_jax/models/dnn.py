@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from reds_jax.models.layers import widened
 from reds_jax.slimmable import Slimmable
 
 
@@ -28,19 +29,21 @@ class DNN(nn.Module):
         return nn.Dense(self.classes, name="logits")(x)
 
 
-def dnn_s(classes: int = 12) -> Slimmable:
+def dnn_s(classes: int = 12, *, widen: float = 1.0) -> Slimmable:
     """DNN S for keyword spotting on 25 x 10 MFCC.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels or units every hidden layer has.
     """
-    return Slimmable(DNN(classes, (144,) * 3))
+    return Slimmable(DNN(classes, (widened(144, widen),) * 3))
 
 
-def dnn_l(classes: int = 12) -> Slimmable:
+def dnn_l(classes: int = 12, *, widen: float = 1.0) -> Slimmable:
     """DNN L for keyword spotting on 25 x 10 MFCC.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels or units every hidden layer has.
     """
-    return Slimmable(DNN(classes, (436,) * 3))
+    return Slimmable(DNN(classes, (widened(436, widen),) * 3))

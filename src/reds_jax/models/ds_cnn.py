@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from reds_jax.models.layers import BatchNorm, Conv, avg_pool, leaky_relu
+from reds_jax.models.layers import BatchNorm, Conv, avg_pool, leaky_relu, widened
 from reds_jax.slimmable import Slimmable
 
 
@@ -47,29 +47,32 @@ class DSCNN(nn.Module):
         return nn.Dense(self.classes, name="logits")(x.reshape(len(x), -1))
 
 
-def ds_cnn_s(classes: int = 12) -> Slimmable:
+def ds_cnn_s(classes: int = 12, *, widen: float = 1.0) -> Slimmable:
     """DS-CNN S for keyword spotting on 49 x 10 MFCC.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels or units every hidden layer has.
     """
-    return Slimmable(DSCNN(classes, 64, (10, 4), (2, 2), ((1, 1),) * 4))
+    return Slimmable(DSCNN(classes, widened(64, widen), (10, 4), (2, 2), ((1, 1),) * 4))
 
 
-def ds_cnn_l(classes: int = 12) -> Slimmable:
+def ds_cnn_l(classes: int = 12, *, widen: float = 1.0) -> Slimmable:
     """DS-CNN L for keyword spotting on 49 x 10 MFCC.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels or units every hidden layer has.
     """
-    return Slimmable(DSCNN(classes, 276, (10, 4), (2, 1), ((2, 2), *((1, 1),) * 4)))
+    return Slimmable(DSCNN(classes, widened(276, widen), (10, 4), (2, 1), ((2, 2), *((1, 1),) * 4)))
 
 
-def vision_ds_cnn_s(classes: int = 10, *, pool: tuple[int, int] = (13, 5)) -> Slimmable:
+def vision_ds_cnn_s(classes: int = 10, *, pool: tuple[int, int] = (13, 5), widen: float = 1.0) -> Slimmable:
     """DS-CNN S for images: Fashion-MNIST (28 x 28, pool 13 x 5) and CIFAR-10 (32 x 32, pool 16 x 5).
 
     Args:
         classes: outputs.
         pool: window of the average behind the blocks.
+        widen: how many times as many channels every hidden layer has.
     """
-    return Slimmable(DSCNN(classes, 64, (3, 3), (2, 2), ((1, 1),) * 4, pool, leaky_relu))
+    return Slimmable(DSCNN(classes, widened(64, widen), (3, 3), (2, 2), ((1, 1),) * 4, pool, leaky_relu))

@@ -9,9 +9,20 @@ import flax.linen as nn
 import jax
 from jax import lax
 
+from reds_jax.checks import number
+
 EPSILON = 1e-3
 BatchNorm = partial(nn.BatchNorm, momentum=0.99, epsilon=EPSILON)
 Conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+
+
+def widened(channels: int, widen: float) -> int:
+    """``floor(widen * channels)``, at least one.
+
+    >>> widened(28, 1.5), widened(10, 1.1), widened(3, 0.1)
+    (42, 11, 1)
+    """
+    return max(1, math.floor(number("widen", widen, 0, above=True) * channels + 1e-9))
 
 
 def avg_pool(x: jax.Array, window: tuple[int, ...]) -> jax.Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from reds_jax.checks import number
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.models.layers import BatchNorm, Conv, leaky_relu
+from reds_jax.models.layers import BatchNorm, Conv, leaky_relu, widened
 from reds_jax.slimmable import Slimmable
 
 # output channels and depthwise stride of every block at alpha = 1
@@ -48,7 +48,7 @@ class MobileNetV1(nn.Module):
 
 
 def mobilenet_v1(
-    classes: int = 2, alpha: float = 0.25, *, activation: Callable[[jax.Array], jax.Array] = leaky_relu
+    classes: int = 2, alpha: float = 0.25, *, activation: Callable[[jax.Array], jax.Array] = leaky_relu, widen: float = 1.0
 ) -> Slimmable:
     """MobileNetV1 whose layers have ``floor(alpha * c)`` of the original channels; RGB images from 32 x 32 up.
 
@@ -56,8 +56,9 @@ def mobilenet_v1(
         classes: outputs.
         alpha: the width multiplier.
         activation: behind every batch norm.
+        widen: how many times as many channels as that every hidden layer has.
     """
     if int(32 * number("alpha", alpha, 0)) < 1:
         raise InvalidArgumentError("a width multiplier leaves the first layer empty", got=alpha, allowed="1/32 or more")
-    blocks = tuple((int(c * alpha), s) for c, s in BLOCKS)
-    return Slimmable(MobileNetV1(classes, int(32 * alpha), blocks, activation))
+    blocks = tuple((widened(int(c * alpha), widen), s) for c, s in BLOCKS)
+    return Slimmable(MobileNetV1(classes, widened(int(32 * alpha), widen), blocks, activation))

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from reds_jax.models.layers import BatchNorm, Conv
+from reds_jax.models.layers import BatchNorm, Conv, widened
 from reds_jax.slimmable import Slimmable
 
 
@@ -39,10 +39,11 @@ class ResNet(nn.Module):
         return nn.Dense(self.classes, name="logits")(x.mean((1, 2)))
 
 
-def resnet8(classes: int = 10) -> Slimmable:
+def resnet8(classes: int = 10, *, widen: float = 1.0) -> Slimmable:
     """ResNet-8 for 32 x 32 images.
 
     Args:
         classes: outputs.
+        widen: how many times as many channels every stage has.
     """
-    return Slimmable(ResNet(classes))
+    return Slimmable(ResNet(classes, tuple(widened(c, widen) for c in (16, 32, 64))))

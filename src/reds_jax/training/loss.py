@@ -84,7 +84,7 @@ def nested_loss(
         weights: ``pi_i``, used as they are; None: all ``1 / N``.
         objective: by default `classification` for integer targets [batch].
         distill: ``d`` in [0, 1]; 0: targets only, 1: the others learn from the teacher alone.
-        teacher: index of the full network in ``outputs``.
+        teacher: index of the largest subnetwork in ``outputs``.
         taught: the teacher's outputs, where they are not those of ``outputs[teacher]`` (which is not taught all the same).
 
     Raises:

@@ -24,6 +24,18 @@ def test_library_networks(library, name: str) -> None:
     assert_same_function(library(name))
 
 
+@pytest.mark.parametrize("name", ["dnn_s", "cnn", "ds_cnn", "resnet"])
+def test_what_is_stored_is_the_largest_subnetwork(name: str) -> None:
+    """As many weights as the graph counts, though the network that it is cut from has more."""
+    build, shape = LIBRARY[name]
+    case = case_of(build(), shape, (0.3, 0.6))
+    assert_same_function(case)
+    kernels = [p for p in case.graph.parameters if p.path.endswith("kernel")]
+    stored = sum(op.weights.size for op in case.program.operations if op.weights is not None)
+    assert stored == sum(p.items(case.widths[-1].values_tuple()) for p in kernels) < sum(p.items(
+        case.graph.integers(1.0)) for p in kernels)
+
+
 def test_as_jax_runs_it() -> None:
     """The same in JAX, in single precision, as calibration runs the program."""
     case = case_of(Body(raw_and_activated), (7, 5, 3))

@@ -110,7 +110,7 @@ class Emitter:
         return f"layer_{i}"
 
     def _store(self, i: int, op: Operation) -> tuple[str, int]:
-        """The weights of an operation, at full width, once: rows padded to whole words."""
+        """The weights of an operation, once: rows padded to whole words."""
         stored = self.quantized.weights[i] if self.quantized else op.weights
         assert stored is not None
         row = -(-stored.shape[1] * self.itemsize // 4) * 4 // self.itemsize

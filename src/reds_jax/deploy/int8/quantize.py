@@ -70,7 +70,7 @@ class QuantizedProgram:
     Args:
         program: the structure (without a softmax, which needs no integers: it is applied to the dequantised logits).
         scales: ``scales[k][t]``, the grid of tensor t in subnetwork k; the input's is the same for all.
-        weights: int8 weights by operation, full width, shared.
+        weights: int8 weights by operation, shared.
         weight_scales: one per output channel, by operation.
         steps: ``steps[k][i]``, the arithmetic of operation i in subnetwork k (None where nothing is computed).
         slopes: the slope of a leaky ReLU in 1/2^31 by operation (0: none).

@@ -3,12 +3,13 @@
 What depends on parameters alone is computed at once. What depends on the input is a form of a stored array,
 ``activation(scale * x + offset)`` per channel, so that bias, batch norm and activation end up in the operation before them
 whatever module they came from (`forms`). Which channels a subnetwork has, the units of the program say (`kept`). The rules, one
-a primitive, are in `elementwise_rules` and `layer_rules`.
+a primitive, are in `elementwise_rules` and `layer_rules`. Of the weights there is in the end what the largest subnetwork reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -57,7 +58,9 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
     writer = Writer(len(widths), first.demands)
     output, argmax = _pass(program, writer, parameters, Kept(found, integers))
     macs = tuple(found.graph.macs(n) for n in integers)
-    return Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax, tuple(inputs[0].shape[1:]))
+    whole = Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax, tuple(inputs[0].shape[1:]))
+    return replace(whole, operations=tuple(op if op.weights is None else replace(op, weights=whole.kept_weights(op, -1))
+                                           for op in whole.operations))
 
 
 def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Known]:

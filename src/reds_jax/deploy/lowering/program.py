@@ -84,7 +84,7 @@ class Operation:
 
     Args:
         weights: [O, I * k_h * k_w] of a convolution, [C, k_h * k_w] of a depthwise one, [O, items of the input] of a dense
-            layer, at full width; rows are read to a prefix.
+            layer, as the largest subnetwork reads them; rows are read to a prefix.
         scale, offset: one vector [outputs of subnetwork k] a subnetwork.
     """
 
@@ -131,6 +131,11 @@ class Program:
             return x.items(k)
         assert op.window is not None
         return op.window.taps * (x.channels[k] if op.kind == "conv" else 1)
+
+    def kept_weights(self, op: Operation, k: int) -> np.ndarray:
+        """The part of the weights that subnetwork k reads: a prefix of the rows, of each row a prefix."""
+        assert op.weights is not None
+        return op.weights[: self.tensors[op.output].channels[k], : self.row(op, k)]
 
     def operation_macs(self, op: Operation, k: int) -> int:
         """Multiply-accumulates of an operation in subnetwork k."""

@@ -38,7 +38,7 @@ Constants = tuple[tuple[np.ndarray | jax.Array, ...], ...]
 
 def _constants(program: Program, k: int) -> Constants:
     """Weights, scale and offset of every operation, as subnetwork k reads them."""
-    return tuple((kept_weights(program, op, k), op.scale[k], op.offset[k]) if op.kind in WEIGHTED else ()
+    return tuple((program.kept_weights(op, k), op.scale[k], op.offset[k]) if op.kind in WEIGHTED else ()
                  for op in program.operations)
 
 
@@ -78,14 +78,8 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
     return x  # channel_first: `image` has turned the input already
 
 
-def kept_weights(program: Program, op: Operation, k: int) -> np.ndarray:
-    """The part of the weights that subnetwork k reads: a prefix of the rows, of each row a prefix."""
-    assert op.weights is not None
-    return op.weights[: program.tensors[op.output].channels[k], : program.row(op, k)]
-
-
 def linear(program: Program, op: Operation, x: jax.Array, weights: np.ndarray | jax.Array) -> jax.Array:
-    """The linear part of an operation: x [N, C, H, W], weights as `kept_weights` gives them (also integers as floats)."""
+    """The linear part of an operation: x [N, C, H, W], weights as `Program.kept_weights` (also integers as floats)."""
     w = jnp.asarray(weights)
     if op.kind == "dense":
         if not program.tensors[op.inputs[0]].channel_first:

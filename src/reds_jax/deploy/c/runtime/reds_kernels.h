@@ -1,8 +1,8 @@
 /* The layers of a nested network, in C99, without memory of their own.
  *
- * The weights of a layer lie in memory once, at full width, as a matrix whose row o belongs to output channel o and whose
- * entries are ordered by input channel: [outputs][inputs * kernel_h * kernel_w]. A subnetwork keeps a prefix of the channels, so
- * it reads a PREFIX OF THE ROWS and of each row a PREFIX: the row stride stays that of the full network.
+ * The weights of a layer lie in memory once, as the largest subnetwork reads them: a matrix whose row o belongs to output channel
+ * o and whose entries are ordered by input channel, [outputs][inputs * kernel_h * kernel_w]. A subnetwork keeps a prefix of the
+ * channels, so it reads a PREFIX OF THE ROWS and of each row a PREFIX: the row stride stays that of the largest.
  * Activations are dense at the current width, channel first: [C][H][W]. A prefix of the channels is then a prefix of the array.
  *
  * Rows start at addresses that are a multiple of 4 and are padded with zeros to a multiple of 4 entries (int8) so that a kernel

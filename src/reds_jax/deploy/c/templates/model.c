@@ -3,7 +3,7 @@
 
 #include "reds_kernels.h"
 
-/* ---- The weights, once, at full width; what differs between subnetworks is a scale and an offset per channel ---------------- */
+/* ---- The weights, once, as the largest subnetwork reads them; what differs is a scale and an offset per channel ------------- */
 
 $constants
 /* ---- The subnetworks ------------------------------------------------------------------------------------------------------- */
