@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from reds_jax import models, trace
-from reds_jax.experiments.compare import TASKS, difference, network_of
+from reds_jax.experiments.compare import TASKS, by_budget, difference, network_of
 from reds_jax.experiments.published import PUBLISHED, Published
 from reds_jax.training.arrays import write_text
 
@@ -23,11 +24,16 @@ HEADER = ("| network, data | uniform, Taylor's order | uniform | default | defau
 TAYLOR, UNIFORM, CES = "uniform, Taylor", "uniform", "CES, gamma 2"
 
 
-def records() -> list[tuple[str, dict[str, Any]]]:
-    """The recorded comparisons of widths by the name of their folder."""
+def recorded() -> list[tuple[str, dict[str, Any]]]:
+    """All comparisons by the name of their folder."""
     paths = sorted(HERE.glob("compare/*/results.json"))
-    found = [(path.parent.name, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
-    return [(name, record) for name, record in found if {TAYLOR, UNIFORM, CES} <= set(record["rounds"][0]["cells"])]
+    return [(path.parent.name, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def records() -> list[tuple[str, dict[str, Any]]]:
+    """Those of widths under a budget of MACs alone."""
+    return [(name, record) for name, record in recorded()
+            if {TAYLOR, UNIFORM, CES} <= set(record["rounds"][0]["cells"]) and "-bytes" not in record["command"]]
 
 
 def at(record: dict[str, Any], budget: float) -> dict[str, np.ndarray]:
@@ -56,6 +62,31 @@ def summary() -> str:
 def short() -> str:
     """For README.md: the smallest budget."""
     return "\n".join([*HEADER, *(row(name, record, 0.25, "experiments/") for name, record in records())])
+
+
+def kind(name: str) -> str:
+    """The comparisons of that name: for each the means, and the differences to its first variant."""
+    lines: list[str] = []
+    for folder, record in recorded():
+        title, _, of = record["title"].rpartition(": ")
+        bounded = "-bytes" in record["command"]
+        if (of == name and not bounded) or (name == "bounds" and bounded):
+            lines += [f"[{title}](compare/{folder}/table.md), {len(record['rounds'])} rounds:", "", *means(record), ""]
+    return "\n".join(lines).rstrip()
+
+
+def means(record: dict[str, Any]) -> list[str]:
+    """A table with a line for each variant: its means in percent, and how far they are from the first variant's."""
+    rounds = record["rounds"]
+    values = {name: by_budget(rounds, name, "test_metric") for name in rounds[0]["cells"]}
+    base = next(iter(values.values()))
+    budgets = sorted({budget for one in values.values() for budget in one})
+    lines = ["| | " + " | ".join(f"{100 * b:g} %" for b in budgets) + " |", "|---|" + "---:|" * len(budgets)]
+    for name, one in values.items():
+        cells = [f"{one[b].mean():.2f}" + (f" ({difference(one[b] - base[b])})" if one is not base and b in base else "")
+                 if b in one else "" for b in budgets]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def published() -> str:
@@ -111,7 +142,9 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 
 
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
-PAGES = {HERE / "README.md": {"widths": summary, "published": published}, HERE.parent / "README.md": {"widths": short}}
+KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
+PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"), **KINDS},
+         HERE.parent / "README.md": {"widths": short}}
 
 
 def filled(page: Path) -> str:

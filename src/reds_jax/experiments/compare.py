@@ -199,7 +199,7 @@ def table(results: dict[str, Any]) -> str:
     """
     rounds, n = results["rounds"], len(results["rounds"])
     names = list(rounds[0]["cells"])
-    values = {name: _by_budget(rounds, name, "test_metric") for name in names}
+    values = {name: by_budget(rounds, name, "test_metric") for name in names}
     budgets = sorted({budget for one in values.values() for budget in one})
     lines = [f"# {results['title']}", "", f"`{results['command']}`", "",
              f"{n} rounds; the network that each starts from: " + ", ".join(f"{100 * r['test_metric']:.2f}" for r in rounds)
@@ -210,7 +210,7 @@ def table(results: dict[str, Any]) -> str:
                   *_header("", budgets)]
         lines += [_line(name, [difference(one[b] - values[base][b]) if b in one and b in values[base] else "" for b in budgets])
                   for name, one in values.items() if name != base]
-    shares = {name: _by_budget(rounds, name, "macs_fraction") for name in names}
+    shares = {name: by_budget(rounds, name, "macs_fraction") for name in names}
     lines += ["", "True MACs, in percent: " + "; ".join(
         f"{name} {' '.join(f'{share.mean():.1f}' for share in one.values())}" for name, one in shares.items()) + ".", "",
         f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
@@ -218,7 +218,7 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _by_budget(rounds: Sequence[dict[str, Any]], name: str, key: str) -> dict[float, np.ndarray]:
+def by_budget(rounds: Sequence[dict[str, Any]], name: str, key: str) -> dict[float, np.ndarray]:
     """A figure of a variant in percent: {budget: [rounds]}."""
     cells = [{s["budget"]: 100 * s[key] for s in one["cells"][name]["subnetworks"]} for one in rounds]
     return {budget: np.array([cell[budget] for cell in cells]) for budget in cells[0]}
