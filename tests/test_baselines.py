@@ -12,6 +12,7 @@ from reds_jax.choice import Subnetworks, choose_widths
 from reds_jax.cost import RESOURCES, width_problem
 from reds_jax.errors import InfeasibleError
 from reds_jax.graph.channels import Axis, ChannelGraph, Group, Layer, Parameter, Size, Step
+from reds_jax.knapsack import Table
 
 
 def chain(sizes, factors, positions):
@@ -98,6 +99,18 @@ def test_a_group_that_shares_a_peak_goes_on_as_long_as_its_own_steps_fit():
     graph = chain([8, 16], [1] * 3, [1] * 4)
     peaks = ChannelGraph(graph.groups, graph.parameters, graph.layers, (Step("two", Size(0, ((0, 8), (1, 1)))),))
     assert uniform_widths(problem_of(peaks), [{"macs": graph.macs(), "peak_memory_bytes": 48}]) == [(4, 16)]
+
+
+def test_a_measured_cost_bounds_like_any_other():
+    """By hand: at 1.5 us a unit of the first layer and 1 us of the second, 13.5 us are 5 each and one more of the second."""
+    graph = chain([8, 8], [1] * 3, [1] * 4)
+    units = np.arange(1, 9)
+    measured = (Table("layer_0", 1.5 * units), Table("layer_1", 1.0 * units))
+    problem = width_problem(graph, {g.name: np.ones(8) for g in graph.groups}, extra_resources={"latency_us": measured})
+    assert uniform_widths(problem, [{"macs": graph.macs(), "latency_us": 13.5}]) == [(5, 6)]
+    with pytest.raises(InfeasibleError) as error:
+        uniform_widths(problem, [{"macs": graph.macs(), "latency_us": 2.0}])
+    assert (error.value.resource, error.value.smallest) == ("latency_us", 2.5)
 
 
 def test_a_subnetwork_meets_the_bounds_of_those_that_contain_it():

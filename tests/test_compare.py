@@ -123,6 +123,17 @@ def test_other_options_are_refused(finished, folder):
         compare(COMPARISON, TASK, options(folder, output, "--nested.epochs", "2"), console=Console(quiet=True), command="")
 
 
+def test_an_option_that_was_not_there_when_the_comparison_began_has_its_default(folder, tmp_path):
+    experiment, path = options(folder, tmp_path), tmp_path / "options.json"
+    module._same_options(path, COMPARISON, experiment)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["experiment"]["widen"], record["experiment"]["subnetworks"]["weight_bytes"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    module._same_options(path, COMPARISON, experiment)
+    with pytest.raises(CheckpointError, match=r"other options; got \['widen'\]"):
+        module._same_options(path, COMPARISON, options(folder, tmp_path, "--widen", "1.5"))
+
+
 @pytest.mark.parametrize(("given", "message"), [
     ({"name": "width"}, "comparison"), ({"task": "imagenet"}, "task"), ({"rounds": 0}, "rounds"),
     ({"variants": (99,)}, "variant")])

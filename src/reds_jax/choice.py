@@ -31,7 +31,7 @@ class Subnetworks:
 
     Args:
         budgets: MACs of each subnetwork as fractions of the full network's; 1.0 is the full network, if it meets all bounds.
-        base_macs: what the budgets are fractions of instead, where it is wider than the one that it replaces; see `within`.
+        base_macs: MACs that the budgets are fractions of; by default the full network's, of a wider one its base's (`within`).
         importance: how units are scored and sorted, see `reds_jax.importance.score`.
         scoring_batches: mini-batches of training data that the scores are computed on.
         value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
