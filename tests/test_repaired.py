@@ -52,7 +52,8 @@ class Reads(nn.Module):
         return nn.Conv(3, (1, 1), name="reads")(jnp.concatenate([x, x[..., :2] ** 2], -1))
 
 
-KINDS = ("convolution", "transposed", "batch norm", "flatten", "several axes", "groups", "several readers", "shared", "depthwise")
+KINDS = ("convolution", "transposed", "batch norm", "flatten", "several axes", "groups", "several readers", "shared",
+         "depthwise")
 
 
 def dependent(variables, kind):
@@ -136,8 +137,11 @@ def hidden(units, x):
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_what_is_left_is_the_schur_complement_and_for_one_output_and_one_unit_the_trace(outputs):
-    """proofs/order_of_units.md, after repair: 1^T (Cov/P o W^T W) 1, at most |C| times the trace that Cholesky leaves."""
+def test_what_is_left_is_the_schur_complement(outputs):
+    """proofs/order_of_units.md, Lemma 3 and Theorem 4: at most |C| times the trace that Cholesky leaves.
+
+    It is the trace itself for one output and one unit that is cut.
+    """
     model = Dense(outputs)
     x, variables, graph = dense_case(model)
     gram = gram_matrices(*adapt(model, variables), [x])["units"]
@@ -148,8 +152,8 @@ def test_what_is_left_is_the_schur_complement_and_for_one_output_and_one_unit_th
     units, reads = (variables["params"][name] for name in ("units", "reads"))
     a = hidden(units, x)
     w, full = reads["kernel"].astype(np.float64), np.asarray(run(model, variables, x)[0])
-    cov, widths = np.cov(a, rowvar=False, bias=True), range(1, 8)
-    for n, alone in zip(widths, repair(model, variables, graph, [[n] for n in widths], [(x, None)], ridge=1e-9), strict=True):
+    cov, widths = np.cov(a, rowvar=False, bias=True), [graph.widths([n]) for n in range(1, 8)]
+    for n, alone in enumerate(repair(model, variables, graph, widths, [(x, None)], ridge=1e-9), 1):
         new = alone["params"]["reads"]
         left = np.square(a[:, :n] @ new["kernel"][:n] + new["bias"] - full).sum(-1).mean()
         schur = cov - cov[:, :n] @ np.linalg.solve(cov[:n, :n], cov[:n])
@@ -166,7 +170,7 @@ def test_what_is_left_is_the_schur_complement_and_for_one_output_and_one_unit_th
 def test_without_a_bias_the_moments_are_about_zero():
     model = Dense(3, bias=False)
     x, variables, graph = dense_case(model)
-    alone, = repair(model, variables, graph, [[3]], [(x, None)], ridge=1e-9)
+    alone, = repair(model, variables, graph, [graph.widths([3])], [(x, None)], ridge=1e-9)
     a = hidden(variables["params"]["units"], x)
     y = a @ variables["params"]["reads"]["kernel"]
     expected = np.linalg.lstsq(a[:, :3], y, rcond=None)[0]
@@ -178,7 +182,8 @@ def test_batches_are_one_sample_whatever_their_order():
     x, variables, graph = dense_case(model)
     x = x + np.arange(60, dtype=np.float32)[:, None] / 10  # batches with means of their own
     parts = [(part, None) for part in np.split(x, 3)]
-    whole, forward, backward = (repair(model, variables, graph, [[3]], of)[0] for of in ([(x, None)], parts, parts[::-1]))
+    whole, forward, backward = (repair(model, variables, graph, [graph.widths([3])], batches)[0]
+                                for batches in ([(x, None)], parts, parts[::-1]))
     for other in (forward, backward):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), whole, other)
 
@@ -192,12 +197,12 @@ def test_units_that_repeat_or_are_silent_and_few_rows_do_no_harm():
     units["bias"][1] = units["bias"][0]
     units["bias"][2] = -100
     full = run(model, variables, x)[0]
-    widths = [[n] for n in range(1, 7)]
+    widths = [graph.widths([n]) for n in range(1, 7)]
     for width, alone in zip(widths, repair(model, variables, graph, widths, [(x, None)]), strict=True):
-        assert error(run(model, alone, x, graph.widths(width))[0], full) <= error(
-            run(model, variables, x, graph.widths(width))[0], full) + 1e-9
+        assert error(run(model, alone, x, width)[0], full) <= error(
+            run(model, variables, x, width)[0], full) + 1e-9
     units["bias"][:3] = -100  # nothing that stays varies
-    alone, = repair(model, variables, graph, [[3]], [(x, None)])
+    alone, = repair(model, variables, graph, [graph.widths([3])], [(x, None)])
     np.testing.assert_array_equal(alone["params"]["reads"]["kernel"], variables["params"]["reads"]["kernel"])
     kept = hidden(units, x).mean(0)[3:] @ variables["params"]["reads"]["kernel"][3:]
     np.testing.assert_allclose(alone["params"]["reads"]["bias"], variables["params"]["reads"]["bias"] + kept, rtol=1e-4)
@@ -242,5 +247,5 @@ def test_what_is_refused(monkeypatch):
     with pytest.raises(InvalidArgumentError, match="inputs of batch 1 has a value that is not allowed"):
         repair(model, variables, graph, [0.5], [(x, None), (x * np.inf, None)])
     monkeypatch.setattr(repaired, "ENTRIES", 48)
-    with pytest.raises(InvalidArgumentError, match=r"'params/reads/kernel' reads too many positions.*got 7; allowed: at most 6"):
+    with pytest.raises(InvalidArgumentError, match=r"'params/reads/kernel' reads too many.*got 7; allowed: at most 6"):
         repair(model, variables, graph, [0.5], [(x, None)])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reds_jax.graph.trace import trace
     from reds_jax.network import NestedNetwork
     from reds_jax.pipeline import nest
+    from reds_jax.repaired import repair
     from reds_jax.run.extract import Subnetwork, extract
     from reds_jax.slimmable import Slimmable
     from reds_jax.version import __version__ as __version__
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChannelGraph", "NestedNetwork", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt", "adapters", "data",
-    "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training", "width_problem",
+    "extract", "importance", "knapsack", "models", "nest", "permute", "repair", "run", "theory", "trace", "training",
+    "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
     "ChannelGraph": "reds_jax.graph", "permute": "reds_jax.graph.permute", "trace": "reds_jax.graph.trace",
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.run.extract"),
     **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"),
-    "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline",
+    "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline", "repair": "reds_jax.repaired",
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",

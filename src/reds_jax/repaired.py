@@ -1,7 +1,7 @@
 """Repaired consumers: the layers that read a prefix get the weights that make up best for what was cut, without training.
 
-A repair belongs to one subnetwork: each has weights of its own, so nested subnetworks, which share them, cannot have it. It says
-what a prefix is worth, and how good a subnetwork is before nested training.
+A repair belongs to one subnetwork: each has weights of its own, so nested subnetworks, which share them, cannot have it. It
+says what a prefix is worth, and how good a subnetwork is before nested training.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from reds_jax.adapters import PureModel, adapt
 from reds_jax.checks import number
 from reds_jax.data.normalise import read
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.graph.channels import ChannelGraph, WidthLike
+from reds_jax.graph.channels import ChannelGraph
 from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.program.flat import leaves_by_path
 from reds_jax.run.readers import Consumer, consumers, some_of, watch
 from reds_jax.run.stored import Kernel, kernels
 from reds_jax.training.inputs import check_finite, check_inputs
+from reds_jax.widths import Width, check_widths
 
-RIDGE = 1e-4
+RIDGE = 1e-2
 """The default ridge, as a share of the mean second moment of the inputs that stay."""
 ROWS = 1024
 """Rows of one layer that are looked at in one batch: examples times positions, a random part of them if there are more."""
@@ -34,7 +35,7 @@ ENTRIES = 1 << 26
 
 
 def repair(
-    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[WidthLike], batches: Iterable[tuple[Any, Any]], *,
+    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Width], batches: Iterable[tuple[Any, Any]], *,
     preprocess: Callable[[Any], Any] | None = None, ridge: float = RIDGE, seed: int = 0,
 ) -> tuple[Any, ...]:
     """The variables of every subnetwork alone, with consumers that make up for what was cut as well as a linear map can.
@@ -51,9 +52,9 @@ def repair(
     the inputs themselves are changed by what was cut before, so errors add up from layer to layer, and batch statistics are to
     be measured again (`reds_jax.training.recalibrate`).
 
-    The offset goes to the bias, or to the mean that a batch norm subtracts from the sums. Where neither is found directly behind
-    the layer, there is none, and S are the moments about 0. Depthwise convolutions, and grouped ones that are cut by whole
-    groups, mix no units: nothing can be repaired there. Layers in loops, kernels that are computed from parameters (a
+    The offset goes to the bias, or to the mean that a batch norm subtracts from the sums. Where neither is found directly
+    behind the layer, there is none, and S are the moments about 0. Depthwise convolutions, and grouped ones that are cut by
+    whole groups, mix no units: nothing can be repaired there. Layers in loops, kernels that are computed from parameters (a
     standardised one), and kernels that something else reads too stay as they are. A kernel that several layers share is fitted
     to the rows of all of them.
 
@@ -74,15 +75,15 @@ def repair(
 
     Raises:
         InvalidArgumentError: no batches, variables or inputs that are not finite, a ridge that is not above 0, or a layer that
-            reads too many positions for its second moments.
+            reads too many positions for its second moments. WidthError: a width that is not allowed.
 
-    Source: least squares for the consumers of pruned channels, He, Zhang, Sun 2017, arXiv 1707.06168, equation 1. For one set
-    of weights and every width at once there is no such solution; statistics alone: Jordan et al. 2023, REPAIR, arXiv 2211.08403.
+    Source: least squares for the layers behind pruned channels, He, Zhang, Sun 2017, arXiv 1707.06168, equation 1; statistics
+    alone: REPAIR, Jordan et al. 2023, arXiv 2211.08403.
     """
     model, variables = adapt(model, variables)
     check_finite(variables)
     number("ridge", ridge, 0, above=True)
-    integers = [graph.integers(w) for w in widths]
+    integers = [graph.integers(w) for w in check_widths(widths)]
     inputs = (check_inputs(batch[0], f"inputs of batch {i}", preprocess) for i, batch in enumerate(batches))
     layers = _look(model, variables, inputs, preprocess, seed)
     arrays = leaves_by_path(variables)
@@ -131,7 +132,7 @@ class _Layer:
         arrays[path].ravel()[at[:, p]] = w[:, p] + step
         if offset is not None:
             lost = np.einsum("bc,bco->bo", mean[:, c], w[:, c]) - np.einsum("bp,bpo->bo", mean[:, p], step)
-            arrays[offset.path].ravel()[offset.at] += self.kernel.sign * lost
+            arrays[offset.entries.path].ravel()[offset.entries.at] += offset.sign * lost
 
 
 def _look(
@@ -174,8 +175,8 @@ def _layers(model: PureModel, variables: Any, inputs: Any, preprocess: Callable[
         groups, taps, channels, _ = kernel.weights.at.shape
         size = taps * channels
         if groups * size * size > ENTRIES:
-            raise InvalidArgumentError(f"the layer with {kernel.weights.path!r} reads too many positions to be repaired", got=size,
-                                       allowed=f"at most {int((ENTRIES / groups) ** 0.5)}")
+            raise InvalidArgumentError(f"the layer with {kernel.weights.path!r} reads too many positions to be repaired",
+                                       got=size, allowed=f"at most {int((ENTRIES / groups) ** 0.5)}")
         layers.append(_Layer(kernel, readers[kernel.readers[0]], 0, np.zeros((groups, size)), np.zeros((groups, size, size))))
     return layers
 

@@ -57,7 +57,8 @@ def gram_matrices(
         x = read(inputs)
         found = traced(model, variables, x)
         readers[:] = consumers(found)
-        return watch(found, readers, lambda i, *of: _moments(*of, jax.random.fold_in(key, i)), variables, x, _together)
+        return watch(found, readers, lambda i, reader, x, kernel: _moments(reader, x, kernel, jax.random.fold_in(key, i)),
+                     variables, x, _together)
 
     for i, inputs in enumerate(batches):
         for j, one in enumerate(look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i))):

@@ -1,7 +1,7 @@
 """Where the weights of a layer are stored: the entries of the kernel that it multiplies with, and of what is added behind it.
 
-Only what lies in the variables as it is used is found: a kernel behind transpositions and reshapes, which every layer that reads
-it reads in the same way; and a bias that is added to the sums, or a mean that a batch norm subtracts from them.
+Only what lies in the variables as it is used is found: a kernel behind transpositions and reshapes, which every layer that
+reads it reads in the same way; and a bias that is added to the sums, or a mean that a batch norm subtracts from them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ class Entries(NamedTuple):
     at: np.ndarray
 
 
+class Offset(NamedTuple):
+    """What is added to all sums of a layer: its entry for every output, [B, outputs], the operation, and -1 if it subtracts."""
+
+    entries: Entries
+    operation: Operation
+    sign: int
+
+
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """A kernel that can be written: the layers that multiply with it, and where its entries lie.
@@ -30,14 +38,12 @@ class Kernel:
     Args:
         readers: numbers of the consumers; of a kernel that is used several times all of them.
         weights: [B, taps, channels, outputs], see `reds_jax.run.readers.Consumer.kernel`.
-        offset: what is added to all sums, [B, outputs]; None: nothing, or something that is used elsewhere too.
-        sign: -1 where it is subtracted.
+        offset: None: nothing is added, or something that is used elsewhere too.
     """
 
     readers: tuple[int, ...]
     weights: Entries
-    offset: Entries | None
-    sign: int
+    offset: Offset | None
 
 
 def kernels(program: Program, readers: Sequence[Consumer]) -> list[Kernel]:
@@ -58,14 +64,11 @@ def kernels(program: Program, readers: Sequence[Consumer]) -> list[Kernel]:
     of = {id(reader.operation): i for i, reader in enumerate(readers)}
     found = []
     for path, ops in ends.items():
-        numbers = [of.get(id(op), -1) for op in ops]
-        if not path.startswith("params/") or -1 in numbers:
-            continue
-        ways = [_kernel(readers[i], stored) for i in numbers]
-        if any(way is None or not np.array_equal(way, ways[0]) for way in ways):
-            continue
-        offset, sign = _common([_offset(readers[i], ways[0], stored, uses) for i in numbers], ends)
-        found.append(Kernel(tuple(numbers), Entries(path, ways[0]), offset, sign))
+        numbers = [of[id(op)] for op in ops if id(op) in of]
+        ways = [at for i in numbers if (at := _kernel(readers[i], stored)) is not None]
+        if path.startswith("params/") and len(ways) == len(ops) and all(np.array_equal(at, ways[0]) for at in ways):
+            offsets = [_offset(readers[i], ways[0], stored, uses) for i in numbers]
+            found.append(Kernel(tuple(numbers), Entries(path, ways[0]), _common(offsets, ends)))
     return sorted(found, key=lambda kernel: min(kernel.readers))
 
 
@@ -109,39 +112,35 @@ def _kernel(reader: Consumer, stored: dict[int, Entries]) -> np.ndarray | None:
 
 def _offset(
     reader: Consumer, weights: np.ndarray, stored: dict[int, Entries], uses: dict[int, list[Operation]]
-) -> tuple[Entries | None, int, Operation | None]:
-    """What is added to the sums of a consumer, with its sign, and the operation that adds it."""
+) -> Offset | None:
+    """The first thing that is done to the sums of a consumer, if it is to add a stored array with an entry for each output."""
     value, sums = reader.operation.outputs[0], _outputs(reader, weights)
     while len(uses.get(value.number, ())) == 1:
         op, = uses[value.number]
-        if op.primitive.name in MOVES:
-            value, sums = op.outputs[0], MOVES[op.primitive.name](sums, op.params)
+        name = op.primitive.name
+        if name in MOVES:
+            value, sums = op.outputs[0], MOVES[name](sums, op.params)
             continue
-        other = next((x for x in op.inputs if x is not value), None)
-        entries = None if other is None or op.primitive.name not in ("add", "sub") else _of(other, stored)
-        if entries is None or (op.primitive.name == "sub" and op.inputs[0] is not value):
-            break
-        at = np.broadcast_to(entries.at, sums.shape)
-        by_output = np.full(weights.shape[0] * weights.shape[3], -1)
-        by_output[sums.ravel()] = at.ravel()
-        if len(np.unique(by_output)) < len(by_output) or not np.array_equal(by_output[sums], at):
-            break  # not an entry for each output
-        return (Entries(entries.path, by_output.reshape(weights.shape[0], -1)), 1 if op.primitive.name == "add" else -1, op)
-    return None, 1, None
+        if name not in ("add", "sub") or (name == "sub" and op.inputs[0] is not value):
+            return None
+        entries = _of(next(x for x in op.inputs if x is not value), stored)
+        if entries is None:
+            return None
+        at, by_output = np.broadcast_to(entries.at, sums.shape), np.zeros((weights.shape[0], weights.shape[3]), np.int64)
+        by_output.ravel()[sums] = at
+        if len(np.unique(by_output)) < by_output.size or not np.array_equal(by_output.ravel()[sums], at):
+            return None
+        return Offset(Entries(entries.path, by_output), op, 1 if name == "add" else -1)
+    return None
 
 
-def _common(
-    offsets: Sequence[tuple[Entries | None, int, Operation | None]], ends: dict[str, list[Operation]]
-) -> tuple[Entries | None, int]:
+def _common(offsets: Sequence[Offset | None], ends: dict[str, list[Operation]]) -> Offset | None:
     """The offset of all layers with one kernel, if it is the same for all and nothing else reads it."""
-    first, sign, _ = offsets[0]
-    for entries, other, _ in offsets:
-        if first is None or entries is None or other != sign or entries.path != first.path or not np.array_equal(
-                entries.at, first.at):
-            return None, 1
-    assert first is not None
-    adding = {id(op) for _, _, op in offsets}
-    return (first, sign) if {id(op) for op in ends[first.path]} == adding else (None, 1)
+    first, adding = offsets[0], {id(offset.operation) for offset in offsets if offset is not None}
+    if first is None or {id(op) for op in ends[first.entries.path]} != adding:
+        return None
+    same = [o is not None and o.sign == first.sign and np.array_equal(o.entries.at, first.entries.at) for o in offsets]
+    return first if all(same) else None
 
 
 def _outputs(reader: Consumer, weights: np.ndarray) -> np.ndarray:
