@@ -177,6 +177,24 @@ def test_without_a_bias_the_moments_are_about_zero():
     np.testing.assert_allclose(alone["params"]["reads"]["kernel"][:3], expected, rtol=1e-3, atol=1e-4)
 
 
+class Twice(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        reads, a = nn.Dense(3, name="reads"), nn.softplus(nn.Dense(7, name="units")(x))
+        return reads(a), reads(a**2)
+
+
+def test_a_shared_kernel_is_fitted_to_all_rows_that_it_reads():
+    x, variables, graph = dense_case(Twice())
+    alone, = repair(Twice(), variables, graph, [graph.widths([3])], [(x, None)], ridge=1e-9)
+    a, reads = hidden(variables["params"]["units"], x), variables["params"]["reads"]
+    rows = np.concatenate([a, a**2])
+    design = np.concatenate([rows[:, :3], np.ones((len(rows), 1))], 1)
+    expected = np.linalg.lstsq(design, rows @ reads["kernel"] + reads["bias"], rcond=None)[0]
+    new = alone["params"]["reads"]
+    np.testing.assert_allclose(np.concatenate([new["kernel"][:3], new["bias"][None]]), expected, rtol=1e-2, atol=1e-3)
+
+
 def test_batches_are_one_sample_whatever_their_order():
     model = Dense(3)
     x, variables, graph = dense_case(model)
