@@ -72,6 +72,7 @@ WIDTHS = {
     "recalibrate": lambda w: recalibrate(MODEL, VARIABLES, w, X, key=KEY),
     "make_train_step": lambda w: make_train_step(MODEL, SGD, w),
     "run_nested": lambda w: run_nested(MODEL, PARAMS, [STATS], X, w),
+    "repair": lambda w: reds_jax.repair(MODEL, VARIABLES, GRAPH, w, [(X, Y)]),
 }
 NO_WIDTHS = ("0.5", None, [], ["0.5"], [True], True, [[4]], {"Dense_0": 4}, np.ones((1, 1)), -0.5, 0, [np.nan], [2.0])
 

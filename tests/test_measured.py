@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import reds_jax
-from reds_jax import Subnetworks, trace
+from reds_jax import Subnetworks, pipeline, repair, trace
 from reds_jax.data import DataSet, Split, Stream, StreamedData
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.learned import Amplitudes
@@ -70,14 +70,27 @@ def test_a_stream_is_refused_before_anything_runs(case):
                       console=Console(quiet=True))
 
 
-def test_the_pipeline_learns_amplitudes(case):
-    split, variables, _ = case
-    seen = []
-    network, _ = reds_jax.nest(
-        Net(), variables, DataSet("case", split, split, split), FitConfig(epochs=1, batch_size=30),
-        Subnetworks((0.4, 1.0), importance="l1", value="learned", samples=16, floor=0.0), console=Console(quiet=True),
-        observe=lambda stage, found: seen.append(found))
+def test_the_pipeline_learns_amplitudes_and_measures_before_the_training(case):
+    split, variables, graph = case
+    seen, config = [], FitConfig(epochs=1, batch_size=30, recalibrate_batches=2)
+    data = DataSet("case", split, split.take(slice(50)), split)
+    options = Subnetworks((0.4, 1.0), importance="l1", value="learned", samples=16, floor=0.0, before_training=True)
+    network, result = reds_jax.nest(Net(), variables, data, config, options, console=Console(quiet=True),
+                                    observe=lambda stage, found: seen.append(found))
     found = [x for x in seen if isinstance(x, Amplitudes)]
     assert len(found) == 1
     assert set(found[0].amplitude) == {"first", "second"}
     assert network.macs[0] <= 0.4 * network.macs[1]
+
+    small, full = (s.before_training for s in result.subnetworks)
+    assert small is not None
+    assert full is not None
+    assert full.recalibrated == full.repaired  # there is nothing to repair
+    scores = pipeline.score(Net(), variables, graph, data, options, batch_size=30, seed=0)
+    moved, _ = pipeline.sort(variables, graph, scores)
+    alone, = repair(Net(), moved, graph, network.widths[:1],
+                    pipeline.scoring_batches(data, batches=options.scoring_batches, batch_size=30, seed=0))
+    for one, measured in ((moved, small.recalibrated), (alone, small.repaired)):
+        stats = recalibrate(Net(), one, network.widths[:1], split, key=jax.random.key(0), batch_size=30, batches=2)
+        expected, = evaluate(Net(), one["params"], stats, network.widths[:1], data.validation)
+        assert measured == pytest.approx(expected.metric, abs=0.021)  # an example in 50 may be at a tie

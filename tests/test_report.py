@@ -3,15 +3,19 @@
 import io
 import json
 import re
+<<<<<<< HEAD
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError
+=======
+from dataclasses import asdict, replace
+>>>>>>> repair
 
 import pytest
 from rich.console import Console
 
 from reds_jax import report
 from reds_jax.errors import MetricError
-from reds_jax.report import MethodResult, SubnetworkResult
+from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
 from reds_jax.training import Metric
 from reds_jax.training.log import Display
 from reds_jax.version import __version__
@@ -55,6 +59,7 @@ def test_the_page_and_the_table(metric, cells, start, direction):
     assert cells.split("|")[2].strip() + " @ 50.0" in out.getvalue()
 
 
+<<<<<<< HEAD
 def test_the_environment_of_a_checkout_that_was_not_installed(monkeypatch):
     def version(name):
         if name == "reds_jax":
@@ -64,6 +69,22 @@ def test_the_environment_of_a_checkout_that_was_not_installed(monkeypatch):
     monkeypatch.setattr(report, "version", version)
     others = dict.fromkeys(("jax", "flax", "optax", "numpy"), "1")
     assert report.environment()["versions"] == {**others, "reds_jax": __version__}
+=======
+def test_what_was_measured_before_the_training_is_shown_where_it_was_asked_for():
+    plain = method(ACCURACY)
+    asked = replace(plain, method="paper", subnetworks=tuple(
+        replace(s, before_training=BeforeTraining(0.25 + s.budget / 10, 0.375)) for s in plain.subnetworks))
+    out = io.StringIO()
+    Console(file=out, width=200).print(report.metric_table([plain, asked]))
+    page = report.markdown(RESULTS, [plain, asked]).splitlines()
+    rows = [line for line in page if "| own statistics" in line or "| repaired" in line]
+    assert rows == ["| knapsack, the paper's score and value | own statistics | 30.00 | 35.00 |",
+                    "| knapsack, the paper's score and value | repaired consumers | 37.50 | 37.50 |"]
+    shown = [line.split("│")[2].strip() for line in out.getvalue().splitlines() if "before training" in line]
+    assert shown == ["30.00", "37.50"]
+    assert "before" not in report.markdown(RESULTS, [plain]).replace("the network before", "")
+    assert json.loads(report.to_json(asked))["subnetworks"][1]["before_training"] == {"recalibrated": 0.35, "repaired": 0.375}
+>>>>>>> repair
 
 
 def test_the_plot_has_its_axis_and_the_legend_out_of_the_way(tmp_path, monkeypatch):

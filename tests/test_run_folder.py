@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reds_jax.choice import Subnetworks
 from reds_jax.errors import CheckpointError
 from reds_jax.experiments.config import Experiment, Nested
 from reds_jax.experiments.folder import RunFolder
@@ -35,7 +36,8 @@ def test_the_folder_is_made_when_everything_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"}, {"compilation_cache": None}])
+    {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"}, {"compilation_cache": None},
+    {"subnetworks": Subnetworks(before_training=True)}])
 def test_the_same_run_goes_on_and_rivals_may_be_added(there, changes):
     enter(replace(there, **changes))
     assert config(there)["options"]["rivals"] == list(changes.get("rivals", there.rivals))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reds_jax.network import NestedNetwork
     from reds_jax.pipeline import nest
     from reds_jax.private import Private
+    from reds_jax.repaired import repair
     from reds_jax.run.extract import Subnetwork, extract
     from reds_jax.slimmable import Slimmable
     from reds_jax.version import __version__ as __version__
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChannelGraph", "NestedNetwork", "Private", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt",
-    "adapters", "data", "extract", "importance", "knapsack", "models", "nest", "permute", "run", "theory", "trace", "training",
-    "width_problem",
+    "adapters", "data", "extract", "importance", "knapsack", "models", "nest", "permute", "repair", "run", "theory", "trace",
+    "training", "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
@@ -31,6 +32,7 @@ __getattr__ = exports(__name__, {
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.run.extract"),
     **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"),
     "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline", "Private": "reds_jax.private",
+    "repair": "reds_jax.repaired",
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",

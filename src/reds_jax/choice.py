@@ -47,6 +47,8 @@ class Subnetworks:
         peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
         rules: for single layers by path pattern, ``"block_*/conv:floor=0.5,multiple_of=8"`` or ``"stem:exclude"``; see
             `reds_jax.layer_rules.LayerRule`.
+        before_training: report what every subnetwork does before the nested training as well, on validation data: with batch
+            statistics of its own, and with repaired consumers besides, see `reds_jax.repair`.
     """
 
     budgets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
@@ -63,6 +65,7 @@ class Subnetworks:
     weight_bytes: int | None = None
     peak_memory_bytes: int | None = None
     rules: tuple[str, ...] = ()
+    before_training: bool = False
 
     def __post_init__(self) -> None:
         ascending = "distinct numbers in (0, 1], ascending, for example 0.25 0.5 0.75 1.0"

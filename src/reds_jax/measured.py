@@ -19,7 +19,7 @@ from reds_jax.array_types import Float64
 from reds_jax.data import Split
 from reds_jax.graph import ChannelGraph
 from reds_jax.program.flat import leaf_path
-from reds_jax.training import Objective, evaluate, recalibrate
+from reds_jax.training import Evaluation, Objective, evaluate, recalibrate
 from reds_jax.training.inputs import Normalisation
 
 HELD_OUT = 500
@@ -64,11 +64,26 @@ def measured_losses(
     order = np.random.default_rng(seed).permutation(len(train))
     held = max(1, min(HELD_OUT, len(train) // 3))
     judged, rest = train.take(order[:held]), train.take(order[held:])
-    losses = []
-    for one in widths:
-        cut = masked(variables, graph, one)
-        stats = recalibrate(model, cut, [1.0], rest, key=jax.random.key(seed), batch_size=min(batch_size, len(rest)),
-                            batches=batches, normalise=normalise)
-        found, = evaluate(model, cut["params"], stats, [1.0], judged, objective=objective, normalise=normalise)
-        losses.append(found.loss)
-    return np.array(losses, np.float64)
+    return np.array([untrained(model, variables, graph, one, rest, judged, objective=objective, normalise=normalise,
+                               batches=batches, batch_size=min(batch_size, len(rest)), seed=seed).loss for one in widths],
+                    np.float64)
+
+
+def untrained(
+    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[int], train: Any, judged: Any, *,
+    objective: Objective | None = None, normalise: Normalisation | None = None, batches: int | None = None,
+    batch_size: int = 100, seed: int = 0,
+) -> Evaluation:
+    """A subnetwork as it is, with batch statistics of its own: its loss and metric on ``judged``.
+
+    Args:
+        model, variables, graph, widths: the network, its units sorted, and the subnetwork.
+        train, judged: examples in memory, or streams.
+        objective, normalise: as in training.
+        batches, batch_size, seed: for the batch statistics.
+    """
+    cut = masked(variables, graph, widths)
+    stats = recalibrate(model, cut, [1.0], train, key=jax.random.key(seed), batch_size=batch_size, batches=batches,
+                        normalise=normalise)
+    found, = evaluate(model, cut["params"], stats, [1.0], judged, objective=objective, normalise=normalise)
+    return found

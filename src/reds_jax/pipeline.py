@@ -36,9 +36,10 @@ from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
 from reds_jax.layer_rules import check_rules
 from reds_jax.learned import Amplitudes, fit_amplitudes, shares_at
-from reds_jax.measured import measured_losses
+from reds_jax.measured import measured_losses, untrained
 from reds_jax.network import NestedNetwork, check_nested
-from reds_jax.report import MethodResult, SubnetworkResult
+from reds_jax.repaired import repair
+from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
 from reds_jax.sampled import sample_widths
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
 from reds_jax.training.fit import prepare
@@ -125,6 +126,10 @@ def nest(
         choice = Choice(method, tuple(tuple(w) for w in widths), None, options.whole_macs(graph))
     observe("widths", choice)
     chosen = [graph.widths(w) for w in choice.widths]
+    before = None
+    if options.before_training:
+        observe("metric", "the subnetworks before the nested training, with statistics of their own and repaired")
+        before = measure_before_training(model, variables, graph, choice, data, config, options, objective=objective)
     begin = time.monotonic()
     trained = fit(model, variables, chosen, data.train, data.validation, config, objective=objective,
                   normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in chosen])
@@ -135,7 +140,7 @@ def nest(
                         batches=config.recalibrate_batches or None, normalise=data.normalise)
     network = NestedNetwork(model, trained.params, stats, tuple(chosen), tuple(graph.macs(w) for w in chosen), data.example(),
                             data.normalise, data.class_names if isinstance(data, DataSet) else None)
-    result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds)
+    result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds, before=before)
     observe("metric", result)
     return network, result
 
@@ -205,20 +210,38 @@ def learn(
     return fit_amplitudes(shares_at(scores, widths), losses, otherwise=options.gamma, seed=seed)
 
 
+def measure_before_training(
+    model: Any, variables: Any, graph: ChannelGraph, choice: Choice, data: DataSet | StreamedData, config: FitConfig,
+    options: Subnetworks, *, objective: Objective | None = None,
+) -> tuple[BeforeTraining, ...]:
+    """The validation metric of every subnetwork without training: with statistics of its own, and repaired as well."""
+    batches = scoring_batches(data, batches=options.scoring_batches, batch_size=config.batch_size, seed=config.seed)
+    widths = [graph.widths(w) for w in choice.widths]
+    alone = repair(model, variables, graph, widths, batches, preprocess=data.normalise, seed=config.seed)
+
+    def metric(variables: Any, widths: tuple[int, ...]) -> float:
+        return untrained(model, variables, graph, widths, data.train, data.validation, objective=objective,
+                         normalise=data.normalise, batches=config.recalibrate_batches or None, batch_size=config.batch_size,
+                         seed=config.seed).metric
+
+    return tuple(BeforeTraining(metric(variables, w), metric(repaired, w))
+                 for w, repaired in zip(choice.widths, alone, strict=True))
+
+
 def judge(
     network: NestedNetwork, graph: ChannelGraph, data: DataSet | StreamedData, options: Subnetworks, choice: Choice, *,
-    train_seconds: float, objective: Objective | None = None,
+    train_seconds: float, objective: Objective | None = None, before: Sequence[BeforeTraining] | None = None,
 ) -> MethodResult:
-    """Read the metric, on validation and (once, at the end) on test data."""
+    """Read the metric, on validation and (once, at the end) on test data; ``before`` is what was measured before training."""
     measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split, objective=objective,
                          normalise=data.normalise) for split in (data.validation, data.test)]
     metric = measured[0][0].reported
     whole = options.whole_macs(graph)
     subnetworks = tuple(
         SubnetworkResult(budget, macs, macs / whole, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
-                         metric.name, on_validation.metric, on_test.metric, on_test.loss)
-        for budget, macs, w, on_validation, on_test in zip(options.budgets, network.macs, network.widths, *measured,
-                                                            strict=True))
+                         metric.name, on_validation.metric, on_test.metric, on_test.loss, early)
+        for budget, macs, w, on_validation, on_test, early in zip(
+            options.budgets, network.macs, network.widths, *measured, before or [None] * len(network), strict=True))
     solved = choice.solution
     if solved is None:
         return MethodResult(choice.method, metric, subnetworks, None, None, None, train_seconds)

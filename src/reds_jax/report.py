@@ -33,6 +33,19 @@ PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 @dataclass(frozen=True)
+class BeforeTraining:
+    """The validation metric of a subnetwork of the sorted network, without nested training.
+
+    Args:
+        recalibrated: with batch statistics of its own.
+        repaired: and with repaired consumers, see `reds_jax.repair`, which no nested subnetworks can share.
+    """
+
+    recalibrated: float
+    repaired: float
+
+
+@dataclass(frozen=True)
 class SubnetworkResult:
     """One subnetwork: its budget, what it costs in truth, and how good it is (accuracies are fractions of 1).
 
@@ -50,6 +63,7 @@ class SubnetworkResult:
     validation_metric: float
     test_metric: float
     test_loss: float
+    before_training: BeforeTraining | None = None
 
     @property
     def validation_accuracy(self) -> float:
@@ -149,7 +163,16 @@ def metric_table(methods: Sequence[MethodResult]) -> Table:
     for m in methods:
         table.add_row(escape(LABELS.get(m.method, m.method)),
                       *(f"{metric.number(s.test_metric)} @ {100 * s.macs_fraction:.1f}" for s in m.subnetworks))
+        for label, values in before_training(m):
+            table.add_row(f"  before training, {label} (validation)", *map(metric.number, values))
     return table
+
+
+def before_training(method: MethodResult) -> list[tuple[str, list[float]]]:
+    """What was measured before the nested training, a value for each subnetwork; nothing where it was not asked for."""
+    found = [s.before_training for s in method.subnetworks if s.before_training is not None]
+    return [("own statistics", [f.recalibrated for f in found]),
+            ("repaired consumers", [f.repaired for f in found])] if found else []
 
 
 def _direction(metric: Metric) -> str:
@@ -189,6 +212,13 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
                 f"| {cell(LABELS.get(m.method, m.method))} | {100 * s.budget:g} % | {s.macs:,} | {100 * s.macs_fraction:.1f} | "
                 f"{s.param_bytes:,} | {s.peak_memory_bytes:,} | {' '.join(map(str, s.widths))} | "
                 f"{metric.number(s.validation_metric)} | {metric.number(s.test_metric)} |")
+    if any(before_training(m) for m in methods):
+        lines += ["", f"Validation {unit} of the same subnetworks before the nested training: with batch statistics of their "
+                  "own, and with the layers that read a prefix repaired by least squares, which they cannot share.", "",
+                  "| method | | " + " | ".join(f"{100 * s.budget:g} %" for s in methods[0].subnetworks) + " |",
+                  "|---|---|" + "---:|" * len(methods[0].subnetworks)]
+        lines += [f"| {cell(LABELS.get(m.method, m.method))} | {label} | " + " | ".join(map(metric.number, values)) + " |"
+                  for m in methods for label, values in before_training(m)]
     lines += ["", "Channel groups: " + ", ".join(f"{cell(g['name'])} ({g['size']})" for g in results["groups"]) + ".", ""]
     for m in methods:
         if m.certificate is not None:

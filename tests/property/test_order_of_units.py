@@ -1,11 +1,12 @@
 """The order of units by what a prefix explains (proofs/order_of_units.md), in fractions, against all subsets.
 
-The twins: a share that is 1 % larger than k/U fails, prefix sums of pivots are not the trace explained, greedy is not the best.
+The twins: a share that is 1 % larger than k/U fails, prefix sums of pivots are not the trace explained, greedy is not the
+best, the error after repair may exceed the trace that is left.
 """
 
 import math
 from fractions import Fraction
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -183,3 +184,62 @@ def test_what_nesting_costs():
     assert (Fraction(43, 5), Fraction(25, 2)) not in chains.values()
     order, _ = greedy(BETWEEN)
     assert chains[tuple(order)] == (Fraction(43, 5), Fraction(135, 11))  # greedy is the best nested chain here, and loses at 2
+
+
+def after_repair(activations, weights, kept):
+    """The squared error of the best linear map from the kept activations to each output, summed over the outputs."""
+    outputs = [[sum(w[o] * a for w, a in zip(weights, row, strict=True)) for row in zip(*activations, strict=True)]
+               for o in range(len(weights[0]))]
+    left = residual(gram([*activations, *outputs]), kept)
+    return sum(left[i][i] for i in range(len(activations), len(left)))
+
+
+@st.composite
+def readers(draw):
+    """Activations over rows, outgoing weights, and what is kept."""
+    units, rows, outputs = draw(st.integers(2, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    def vectors(size):
+        return draw(st.lists(st.lists(st.integers(-3, 3), min_size=size, max_size=size), min_size=units, max_size=units))
+    return vectors(rows), vectors(outputs), draw(st.sets(st.integers(0, units - 1), max_size=units - 1))
+
+
+@settings(max_examples=200, deadline=None)
+@given(readers())
+def test_what_is_left_after_repair(case):
+    activations, weights, kept = case
+    units, cut = range(len(weights)), [i for i in range(len(weights)) if i not in kept]
+    inner = gram(weights)
+    left = residual(gram(activations), kept)
+    contributions = [[a * w for a in row for w in out] for row, out in zip(activations, weights, strict=True)]
+    separate = sum(left[c][c] * inner[c][c] for c in cut)
+    error = after_repair(activations, weights, kept)
+    assert error == sum(left[c][d] * inner[c][d] for c in cut for d in cut)  # Lemma 3
+    trace_left = trace(residual(gram(contributions), kept))
+    assert separate <= trace_left
+    if len(weights[0]) == 1 and all(weights[i] != [0] for i in kept):
+        assert separate == trace_left
+    assert error <= len(cut) * separate
+    if len(cut) == 1:
+        assert error == separate
+    signs = list(product((1, -1), repeat=len(cut)))
+    flipped = [[[dict(zip(cut, sign, strict=True)).get(i, 1) * w for w in weights[i]] for i in units] for sign in signs]
+    assert sum(after_repair(activations, w, kept) for w in flipped) == separate * len(signs)
+
+
+def test_the_trace_is_no_bound_of_the_error_after_repair():
+    """Two equal units, both cut, for one output."""
+    activations, weights = [[1], [1]], [[1], [1]]
+    assert (after_repair(activations, weights, ()), trace(gram(activations))) == (4, 2)
+
+
+@pytest.mark.parametrize("r", [Fraction(0), Fraction(1, 2), Fraction(-2, 3), Fraction(1)])
+def test_shared_weights_cannot_be_the_repair_of_two_prefixes(r):
+    """Both units have variance 1; the error of weights (u, v) for a + b is the quadratic form of (1 - u, 1 - v)."""
+    def both(u):
+        one = (1 - u) ** 2 + 2 * r * (1 - u) + 1  # of the first unit alone: v is 0
+        return one + (1 - u) ** 2 * (1 - r**2)  # with the best v
+
+    best = 1 + r / (2 - r**2)
+    assert all(both(best) < both(best + step) for step in (Fraction(1, 100), Fraction(-1, 100)))
+    assert both(best) - (1 - r**2) == r**2 * (1 - r**2) / (2 - r**2)
+    assert both(1 + r) - (1 - r**2) == r**2 * (1 - r**2)  # the repair of the first, kept for the pair

@@ -17,8 +17,8 @@ from reds_jax.training.arrays import read_json, write_text
 from reds_jax.training.checkpoint import differing
 from reds_jax.training.owner import LOCK, owned
 
-FREE = ("output", "compilation_cache", "data", "rivals")
-"""Options that may differ: a folder may move, data are compared by what they hold, rivals may be added."""
+FREE = ("output", "compilation_cache", "data", "rivals", "subnetworks.before_training")
+"""Options that may differ: folders move, data are compared by what they hold, rivals and lines of the report are additions."""
 HINT = "Give another --output, or the options of the run, which are in its config.json."
 
 

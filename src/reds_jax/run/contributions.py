@@ -11,8 +11,7 @@ left to the biases and to batch norm. Where every unit owns one position, ``G = 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,11 +20,8 @@ import numpy as np
 
 from reds_jax.adapters import PureModel
 from reds_jax.array_types import Float64
-from reds_jax.graph.trace import INFERENCE, Traced, traced
-from reds_jax.program.flat import Call, Operation, leaves_by_path
-from reds_jax.run.held import Held
-from reds_jax.run.interpreter import Narrow
-from reds_jax.run.sharing import Env
+from reds_jax.graph.trace import traced
+from reds_jax.run.readers import Consumer, consumers, some_of, watch
 
 ROWS = 4096
 """Rows of one consumer that are looked at in one batch: examples times positions, a random part of them if there are more."""
@@ -39,43 +35,6 @@ class Moments(NamedTuple):
     rows: Any
     mean: Any
     gram: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Consumer:
-    """A layer that reads units of a group: which input is the activation, and the unit of every channel that it sums over."""
-
-    operation: Operation
-    group: str
-    size: int
-    active: int
-    unit: np.ndarray  # [channels], -1: belongs to another group or to none
-
-    def positions(self, taps: int) -> np.ndarray:
-        """The positions of every unit among ``taps * channels`` flattened ones, [units, positions of a unit]."""
-        units = np.tile(self.unit, taps)
-        mine = np.flatnonzero(units >= 0)
-        return mine[np.argsort(units[mine], kind="stable")].reshape(self.size, -1)
-
-
-def consumers(traced: Traced) -> list[Consumer]:
-    """Every layer that reads units, once for each group that it reads, in the order of execution."""
-    state, numbering, found = traced.state, traced.numbering, []
-    for use in traced.state.layers:
-        inputs = use.operation.inputs
-        active = next((i for i, x in enumerate(inputs) if state.is_active(x)), None)
-        axes = [(numbering.axis(labels), n) for labels, n in use.reads]
-        for group in sorted({int(g) for axis, _ in axes if axis is not None for g in axis.group if g >= 0}):
-            shape = [n for _, n in axes]
-            unit = np.full(shape, -1)
-            for i, (axis, n) in enumerate(axes):
-                if axis is not None:
-                    mine = np.where(axis.group == group, axis.unit, -1).reshape([n if j == i else 1 for j in range(len(axes))])
-                    unit = np.maximum(unit, mine)
-            assert active is not None  # what reads units is an activation
-            name, size = traced.graph.groups[group].name, traced.graph.groups[group].size
-            found.append(Consumer(use.operation, name, size, active, unit.ravel()))
-    return found
 
 
 def gram_matrices(
@@ -98,7 +57,8 @@ def gram_matrices(
         x = read(inputs)
         found = traced(model, variables, x)
         readers[:] = consumers(found)
-        return watch(found, readers, variables, x, key)
+        return watch(found, readers, lambda i, reader, x, kernel: _moments(reader, x, kernel, jax.random.fold_in(key, i)),
+                     variables, x, _together)
 
     for i, inputs in enumerate(batches):
         for j, one in enumerate(look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i))):
@@ -116,50 +76,6 @@ def joined(a: Moments, b: Moments) -> Moments:
     return Moments(rows, a.mean + apart * (b.rows / rows), a.gram + b.gram + (apart @ apart.T) * (a.rows * b.rows / rows))
 
 
-def watch(traced: Traced, readers: Sequence[Consumer], variables: Any, inputs: Any, key: jax.Array) -> list[Moments]:
-    """Run the program at full width and return the moments of every consumer, in their order."""
-    program = traced.programs[INFERENCE]
-    watching = Watching(traced, readers, key)
-    watching.run(program.items, watching.start(program, leaves_by_path(variables), inputs, jax.random.key(0)))
-    return [watching.found[i] for i in range(len(readers))]
-
-
-class Watching(Narrow):
-    """The program at full width; what its consumers read is looked at on the way, and ``found`` by their number."""
-
-    def __init__(self, traced: Traced, readers: Sequence[Consumer], key: jax.Array) -> None:
-        super().__init__(traced.numbering, traced.graph.integers(1.0))
-        self.key, self.found = key, dict[int, Moments]()
-        self.readers: dict[int, list[tuple[int, Consumer]]] = {}
-        for i, reader in enumerate(readers):
-            self.readers.setdefault(id(reader.operation), []).append((i, reader))
-
-    def _operation(self, op: Operation, env: Env) -> Sequence[Held]:
-        for i, reader in self.readers.get(id(op), ()):
-            x, kernel = (self.read(op.inputs[j], env).plain() for j in (reader.active, 1 - reader.active))
-            self.found[i] = _moments(reader, x, kernel, jax.random.fold_in(self.key, i))
-        return super()._operation(op, env)
-
-    def _call(self, call: Call, env: Env) -> Sequence[Held]:
-        """A function with a derivative of its own is only run."""
-        self.run(call.items, env)
-        return [self.read(x, env) for x in call.operation.outputs]
-
-    def _loop(self, turn: Callable[..., Any], start: Any, xs: Any, params: dict[str, Any]) -> tuple[Any, Any]:
-        """The moments of all turns of a loop, taken together."""
-        before, order = self.found, []
-
-        def watched(carry: Any, x: Any) -> tuple[Any, Any]:
-            self.found = {}
-            result, ys = turn(carry, x)
-            order[:] = self.found
-            return result, (ys, list(self.found.values()))
-
-        final, (ys, turns) = super()._loop(watched, start, xs, params)
-        self.found = before | {i: _together(m) for i, m in zip(order, turns, strict=True)}
-        return final, ys
-
-
 def _together(turns: Moments) -> Moments:
     """The layers of a loop have weights of their own: each is a consumer, and their Gram matrices add up."""
     rows = turns.rows[0]
@@ -169,11 +85,12 @@ def _together(turns: Moments) -> Moments:
 
 def _moments(reader: Consumer, x: Any, kernel: Any, key: jax.Array) -> Moments:
     """The moments of one consumer from its activation and its kernel."""
-    op = reader.operation
-    rows = _rows_of_product if op.primitive.name == "dot_general" else _rows_of_convolution
-    x, k = rows(reader, x.astype(jnp.float32), kernel.astype(jnp.float32), key)  # [B, R, T, J], [B, T, J, O]
+    k = reader.kernel(kernel.astype(jnp.float32))  # [B, T, J, O]
+    at = reader.positions(k.shape[1])
+    copies = max(k.shape[1], 1 if at.shape[1] == 1 else k.shape[3])  # of a channel: its taps, or what becomes of it
+    x = reader.rows(x.astype(jnp.float32), k.shape[1],  # [B, R, T, J]
+                    lambda count, channels: some_of(count, key, min(ROWS, ENTRIES // (channels * copies))))
     b, r, t, j = x.shape
-    at = reader.positions(t)
     mine = x.reshape(b, r, t * j)[:, :, at]  # [B, R, U, positions of a unit]
     weights = k.reshape(b, t * j, -1)[:, at]  # [B, U, positions, O]
     if at.shape[1] == 1:
@@ -188,49 +105,3 @@ def _moments(reader: Consumer, x: Any, kernel: Any, key: jax.Array) -> Moments:
         gram = jnp.einsum("bruo,brvo->uv", z - middle, z - middle, precision="highest")
         mean = jnp.moveaxis(middle[:, 0], 0, 1)
     return Moments(jnp.float32(r), mean.reshape(len(at), -1), gram)
-
-
-def _some(key: jax.Array, count: int, entries_of_a_row: int) -> Any:
-    """Which of ``count`` rows are looked at: all, or a random part that keeps within `ROWS` and `ENTRIES`."""
-    limit = max(1, min(ROWS, ENTRIES // max(1, entries_of_a_row)))
-    return np.arange(count) if count <= limit else jax.random.choice(key, count, (limit,), replace=False)
-
-
-def _rows_of_product(reader: Consumer, x: Any, kernel: Any, key: jax.Array) -> tuple[Any, Any]:
-    """Rows [B, R, 1, J] and kernel [B, 1, J, O] of a dense layer; B are axes that both have."""
-    contract, batch = reader.operation.params["dimension_numbers"]
-
-    def flat(array: Any, side: int) -> Any:
-        """[B, free, contracted]."""
-        gone = (*batch[side], *contract[side])
-        free = [i for i in range(array.ndim) if i not in gone]
-        sizes = [int(np.prod([array.shape[i] for i in axes])) for axes in (batch[side], free, contract[side])]
-        return jnp.transpose(array, (*batch[side], *free, *contract[side])).reshape(sizes)
-
-    x, k = flat(x, reader.active), flat(kernel, 1 - reader.active)
-    spread = 1 if x.shape[2] == reader.size else k.shape[1]
-    return x[:, _some(key, x.shape[1], x.shape[0] * x.shape[2] * spread)][:, :, None], jnp.swapaxes(k, 1, 2)[:, None]
-
-
-def _rows_of_convolution(reader: Consumer, x: Any, kernel: Any, key: jax.Array) -> tuple[Any, Any]:
-    """Windows [B, R, taps, J] of random outputs and kernel [B, taps, J, O]; B are the groups of a grouped convolution."""
-    p = reader.operation.params
-    numbers, groups = p["dimension_numbers"], p["feature_group_count"]
-    out_shape = [reader.operation.outputs[0].shape[i] for i in numbers.out_spec[2:]]
-    x = jnp.transpose(x, (numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]))  # [N, *spatial, C]
-    k = jnp.transpose(kernel, (*numbers.rhs_spec[2:], numbers.rhs_spec[1], numbers.rhs_spec[0]))  # [*window, J, B O]
-    window, inputs, outputs = k.shape[:-2], k.shape[-2], k.shape[-1] // groups
-    taps = int(np.prod(window))
-    spread = outputs if taps > 1 else 1
-    chosen = _some(key, x.shape[0] * int(np.prod(out_shape)), groups * inputs * max(taps, spread))
-    example, *place = jnp.unravel_index(chosen, (x.shape[0], *out_shape))
-    tap = jnp.unravel_index(np.arange(taps), window)
-    index, inside = [example[:, None]], jnp.ones((len(chosen), taps), bool)
-    for i, (at, offset) in enumerate(zip(place, tap, strict=True)):
-        where = at[:, None] * p["window_strides"][i] - p["padding"][i][0] + offset * p["rhs_dilation"][i]
-        dilation = p["lhs_dilation"][i]
-        inside &= (where >= 0) & (where % dilation == 0) & (where // dilation < x.shape[i + 1])
-        index.append(jnp.clip(where // dilation, 0, x.shape[i + 1] - 1))
-    rows = jnp.where(inside[..., None], x[tuple(index)], 0)  # [R, taps, C]
-    rows = jnp.moveaxis(rows.reshape(len(chosen), taps, groups, inputs), 2, 0)
-    return rows, jnp.moveaxis(k.reshape(taps, inputs, groups, outputs), 2, 0)
