@@ -3,12 +3,8 @@
 import io
 import json
 import re
-<<<<<<< HEAD
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError
-=======
 from dataclasses import asdict, replace
->>>>>>> repair
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from rich.console import Console
@@ -59,7 +55,6 @@ def test_the_page_and_the_table(metric, cells, start, direction):
     assert cells.split("|")[2].strip() + " @ 50.0" in out.getvalue()
 
 
-<<<<<<< HEAD
 def test_the_environment_of_a_checkout_that_was_not_installed(monkeypatch):
     def version(name):
         if name == "reds_jax":
@@ -69,7 +64,8 @@ def test_the_environment_of_a_checkout_that_was_not_installed(monkeypatch):
     monkeypatch.setattr(report, "version", version)
     others = dict.fromkeys(("jax", "flax", "optax", "numpy"), "1")
     assert report.environment()["versions"] == {**others, "reds_jax": __version__}
-=======
+
+
 def test_what_was_measured_before_the_training_is_shown_where_it_was_asked_for():
     plain = method(ACCURACY)
     asked = replace(plain, method="paper", subnetworks=tuple(
@@ -84,7 +80,6 @@ def test_what_was_measured_before_the_training_is_shown_where_it_was_asked_for()
     assert shown == ["30.00", "37.50"]
     assert "before" not in report.markdown(RESULTS, [plain]).replace("the network before", "")
     assert json.loads(report.to_json(asked))["subnetworks"][1]["before_training"] == {"recalibrated": 0.35, "repaired": 0.375}
->>>>>>> repair
 
 
 def test_the_plot_has_its_axis_and_the_legend_out_of_the_way(tmp_path, monkeypatch):
