@@ -31,9 +31,10 @@ def recorded() -> list[tuple[str, dict[str, Any]]]:
 
 
 def records() -> list[tuple[str, dict[str, Any]]]:
-    """Those of widths under a budget of MACs alone."""
-    return [(name, record) for name, record in recorded()
-            if {TAYLOR, UNIFORM, CES} <= set(record["rounds"][0]["cells"]) and "-bytes" not in record["command"]]
+    """Those of widths, from networks that are trained already, under a budget of MACs alone."""
+    found = [(name, record) for name, record in recorded() if record["title"].endswith(": widths")]
+    return [(name, record) for name, record in found
+            if "--pretrained " in record["command"] and "-bytes" not in record["command"]]
 
 
 def at(record: dict[str, Any], budget: float) -> dict[str, np.ndarray]:
@@ -75,10 +76,29 @@ def kind(name: str) -> str:
     return "\n".join(lines).rstrip()
 
 
+def wider() -> str:
+    """Widths beyond the base: the comparisons with --widen beside those of the network itself, paired by round."""
+    own = {("--widen" in record["command"], key(record["command"])): (folder, record) for folder, record in recorded()
+           if record["title"].endswith(": widths") and "--pretrained " not in record["command"]}
+    lines: list[str] = []
+    for (widened, of), (_, record) in own.items():
+        if widened:
+            rows = {}
+            for title, (folder, one) in {"the network itself": own[False, of], "1.5 times as wide": own[True, of]}.items():
+                for name, variant in {"default": CES, "uniform": UNIFORM}.items():
+                    row = f"[{title}](compare/{folder}/table.md), {name}"
+                    rows[row] = by_budget(one["rounds"], variant, "test_metric")
+            lines += [f"{record['title'].rpartition(': ')[0]}, {len(record['rounds'])} rounds:", "", *compared(rows), ""]
+    return "\n".join(lines).rstrip()
+
+
 def means(record: dict[str, Any]) -> list[str]:
     """A table with a line for each variant: its means in percent, and how far they are from the first variant's."""
-    rounds = record["rounds"]
-    values = {name: by_budget(rounds, name, "test_metric") for name in rounds[0]["cells"]}
+    return compared({name: by_budget(record["rounds"], name, "test_metric") for name in record["rounds"][0]["cells"]})
+
+
+def compared(values: dict[str, dict[float, np.ndarray]]) -> list[str]:
+    """The table of {variant: {budget: [rounds]}}."""
     base = next(iter(values.values()))
     budgets = sorted({budget for one in values.values() for budget in one})
     lines = ["| | " + " | ".join(f"{100 * b:g} %" for b in budgets) + " |", "|---|" + "---:|" * len(budgets)]
@@ -143,7 +163,8 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
-PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"), **KINDS},
+PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
+                              "wider": wider, **KINDS},
          HERE.parent / "README.md": {"widths": short}}
 
 

@@ -50,22 +50,23 @@ def _ces(gamma: float, **subnetworks: Any) -> dict[str, Any]:
 
 UNIFORM = _explained("uniform", "uniform_sorted")
 CES = _explained("CES, gamma 2", **_ces(2.0))
+UNIFORM_TAYLOR = Variant("uniform, Taylor", "uniform_sorted", {"importance": "taylor"})
+SCORES = {"taylor_squared": "Taylor squared", "l1": "L1", "random": "random"}
 PLAIN = {"distill": 0.0, "distill_average": 0.0, "weights": "uniform", "sandwich": None, "norms": "shared"}
 TEN = tuple(i / 10 for i in range(1, 11))
 
 COMPARISONS: dict[str, tuple[Variant, ...]] = {
     "widths": (
         UNIFORM, CES, _explained("log, floor 1/4", value="log_retention", floor=0.25),
-        Variant("uniform, Taylor", "uniform_sorted", {"importance": "taylor"}),
+        UNIFORM_TAYLOR,
         _explained("uniform, dead units first", "uniform_live"), _explained("sum, no floor", value="sum", floor=0.0),
         _explained("learned amplitudes", value="learned", floor=0.0), Variant("uniform, unsorted", "uniform_unsorted"),
         Variant("knapsack, the paper's score and value", "paper"),
     ),
     "orders": (
-        UNIFORM, CES, Variant("uniform, taylor", "uniform_sorted", {"importance": "taylor"}),
-        Variant("CES, taylor", "reds", {"importance": "taylor", **_ces(2.0)}),
-        *(Variant(f"uniform, {name}", "uniform_sorted", {"importance": name}) for name in ("taylor_squared", "l1", "random")),
-        *(Variant(f"CES, {name}", "reds", {"importance": name, **_ces(2.0)}) for name in ("taylor_squared", "l1", "random")),
+        UNIFORM, CES, UNIFORM_TAYLOR, Variant("CES, Taylor", "reds", {"importance": "taylor", **_ces(2.0)}),
+        *(Variant(f"uniform, {name}", "uniform_sorted", {"importance": score}) for score, name in SCORES.items()),
+        *(Variant(f"CES, {name}", "reds", {"importance": score, **_ces(2.0)}) for score, name in SCORES.items()),
     ),
     "gammas": (
         CES, *(_explained(f"CES, gamma {gamma:g}", **_ces(gamma)) for gamma in (0.5, 1.0, 4.0, 8.0)),
