@@ -38,17 +38,17 @@ def records() -> list[tuple[str, dict[str, Any]]]:
 
 
 def at(record: dict[str, Any], budget: float) -> dict[str, np.ndarray]:
-    """The test metric in percent of each variant at a budget, an entry for every round."""
-    return {v: np.array([100 * s["test_metric"] for one in record["rounds"] for s in one["cells"][v]["subnetworks"]
-                         if s["budget"] == budget]) for v in (TAYLOR, UNIFORM, CES)}
+    """The test metric in percent of each variant that was run at a budget, an entry for every round."""
+    return {v: by_budget(record["rounds"], v, "test_metric")[budget]
+            for v in (TAYLOR, UNIFORM, CES) if v in record["rounds"][0]["cells"]}
 
 
 def row(name: str, record: dict[str, Any], budget: float, folder: str) -> str:
     """One line of a table: the means, the differences of the default to uniform widths in its own and in Taylor's order."""
     values, title = at(record, budget), record["title"].rsplit(":", 1)[0]
-    means = " | ".join(f"{values[v].mean():.2f}" for v in (TAYLOR, UNIFORM, CES))
-    return (f"| [{title}]({folder}compare/{name}/table.md) | {means} | {difference(values[CES] - values[UNIFORM])} | "
-            f"{difference(values[CES] - values[TAYLOR])} |")
+    means = " | ".join(f"{values[v].mean():.2f}" if v in values else "not run" for v in (TAYLOR, UNIFORM, CES))
+    apart = " | ".join(difference(values[CES] - values[v]) if v in values else "" for v in (UNIFORM, TAYLOR))
+    return f"| [{title}]({folder}compare/{name}/table.md) | {means} | {apart} |"
 
 
 def summary() -> str:
