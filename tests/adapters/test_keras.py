@@ -62,6 +62,7 @@ class Everything(keras.Model):
         return self.attention(x, x, training=training)
 
 
+@pytest.mark.slow
 def test_every_layer_that_draws_is_switched_off_and_on_again() -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     net = Everything()

@@ -173,6 +173,7 @@ def test_one_file_for_phones(finished, tmp_path, capsys):
     assert ".tflite in float32 or int8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_c_that_answers_otherwise_is_noticed(finished, tmp_path):
     """The comparison with the simulation fails where the compiled network is another one."""

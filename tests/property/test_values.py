@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reds_jax.knapsack import Table, WidthProblem, ces, log_retention, prefix_sum, solve
@@ -170,6 +170,7 @@ SCORES = st.lists(st.integers(0, 1000), min_size=1, max_size=12).map(lambda unit
 
 @settings(max_examples=100, deadline=None)
 @given(SCORES.filter(any), st.floats(-1, 30))
+@example([3, 2], 5e-324)  # the smallest number of float64
 def test_ces_and_its_limits(scores, gamma):
     value = ces(scores, gamma=gamma)
     assert np.isfinite(value).all()

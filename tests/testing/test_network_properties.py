@@ -59,6 +59,7 @@ def check(
         reject()
 
 
+@pytest.mark.slow
 @many(50)
 @given(st.data())
 def test_random_networks_have_every_property(data: st.DataObject) -> None:

@@ -48,6 +48,7 @@ def test_an_average_without_a_student_is_refused():
         FitConfig(distill_average=0.9)
 
 
+@pytest.mark.slow
 def test_the_others_learn_from_the_widest_at_the_average_of_its_weights(bench):
     optimizer = averaged(bench.optimizer, 0.9)
     state = TrainState.create(bench.variables, optimizer, len(WIDTHS), jax.random.key(0))

@@ -62,6 +62,7 @@ def test_the_nested_gradient_is_the_weighted_mean_of_separate_gradients(bench, s
     check_nested(bench, separate, *bench.run(ONE, **options), pi)
 
 
+@pytest.mark.slow
 def test_the_nested_gradient_of_a_convolutional_network(conv_bench, optimised):
     separate = [conv_bench.alone(width, ROWS[0]) for width in WIDTHS]
     check_nested(conv_bench, separate, *conv_bench.run(ONE), (1 / 3, 1 / 3, 1 / 3))

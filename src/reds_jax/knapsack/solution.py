@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reds_jax.knapsack.table import exact_sum
+from reds_jax.knapsack.values import NO_GAMMA
 
 Method = Literal["exact", "milp", "brute"]
 Order = Literal["joint", "bottom_up", "top_down"]
@@ -114,9 +115,9 @@ class NestedSolution:
 def _ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
     if value == optimum:
         return 1.0
-    if gamma == 0:
+    if gamma is not None and abs(gamma) < NO_GAMMA:
         return math.exp((value - optimum) / groups)
     if gamma is not None:
-        least, most = (1 - gamma * min(v, 0) / groups for v in (value, optimum))
-        return (least / most) ** (-1 / gamma)
+        least, most = (-math.log1p(-gamma * min(v, 0) / groups) / gamma for v in (value, optimum))
+        return math.exp(least - most)
     return value / optimum if optimum > 0 else math.nan

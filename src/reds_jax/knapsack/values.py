@@ -12,6 +12,8 @@ from reds_jax.errors import InvalidArgumentError
 
 LEAST_SHARE = 1e-4
 """A retained share below this counts as this in `ces`: the value of a prefix that keeps nothing is finite by intention."""
+NO_GAMMA = 1e-290
+"""A gamma below this is 0: products with it have lost their digits in float64."""
 LOG_FLOOR = float(np.log(np.finfo(np.float64).tiny))
 """The value of a prefix that keeps nothing of a positive total score: about -708, finite by intention."""
 
@@ -182,7 +184,7 @@ def ces(
     """
     check_gamma(gamma)
     share = np.maximum(retained_share(scores, widths), LEAST_SHARE)
-    return np.log(share) if gamma == 0 else -np.expm1(-gamma * np.log(share)) / gamma
+    return np.log(share) if abs(gamma) < NO_GAMMA else -np.expm1(-gamma * np.log(share)) / gamma
 
 
 def check_gamma(gamma: float) -> None:

@@ -69,6 +69,7 @@ def test_what_reads_an_image_first(compiler, tmp_path, body, dtype: str) -> None
         made.assert_answers(network, k, case.x)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(st.data())
 def test_random_networks(compiler, tmp_path_factory, data: st.DataObject) -> None:

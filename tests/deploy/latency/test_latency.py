@@ -271,6 +271,7 @@ def test_the_command_writes_a_table(small, tmp_path, monkeypatch):
     assert LatencyTable.load(tmp_path / "table.json").facts["command"] == "again"
 
 
+@pytest.mark.slow
 @needs_qemu
 @needs_gcc
 def test_the_benchmark_leaves_its_record(tmp_path, monkeypatch):

@@ -45,6 +45,7 @@ def test_as_jax_runs_it() -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(st.data())
 def test_random_networks(data: st.DataObject) -> None:

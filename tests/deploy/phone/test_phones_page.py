@@ -8,6 +8,7 @@ import pytest
 PAGE = Path(__file__).parents[3] / "docs" / "deploy_phones.md"
 
 
+@pytest.mark.slow
 def test_the_blocks_of_the_page_run():
     for package in ("onnx", "onnxruntime", "ai_edge_litert"):
         pytest.importorskip(package, reason=f"the package {package} is not installed")
