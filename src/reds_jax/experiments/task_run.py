@@ -81,15 +81,16 @@ class TaskRun:
         wider = "" if self.experiment.widen is None else f", {self.experiment.widen:g} times as wide as the base"
         return variables, f"trained for {self.experiment.pretrain.epochs} epochs{wider}"
 
-    def check(self, variables: Any) -> None:
-        """Refuse what can be refused before the first step, for the training and for every method."""
+    def check(self, variables: Any, widths: Sequence[Sequence[int]] | None = None) -> None:
+        """Refuse what can be refused before the first step: for the training, and for every method or given widths."""
         data = self.data
         if self.experiment.pretrained is None:
             prepare(self.model, variables, [1.0], data.train, data.validation, self.config(self.experiment.pretrain),
                     normalise=data.normalise)
         graph = trace(self.model, variables, data.example())
         for method in ("reds", *self.experiment.rivals):
-            pipeline.check(self.model, variables, graph, data, self.nested, self.subnetworks, method=method)
+            pipeline.check(self.model, variables, graph, data, self.nested, self.subnetworks, method=method,
+                           widths=widths)
 
     def start(self, variables: Any) -> Any:
         """The trained network that everything starts from."""

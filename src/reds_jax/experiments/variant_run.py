@@ -28,9 +28,8 @@ def check(variant: Variant, run: TaskRun, variables: Any, key: tuple[str, str]) 
         variables: of the network, trained or not.
         key: task and network, as `PUBLISHED` has them.
     """
-    replace(run, experiment=replace(run.experiment, rivals=())).check(variables)
-    if variant.how == "published":
-        published_widths(run, variables, key)
+    widths = published_widths(run, variables, key) if variant.how == "published" else None
+    replace(run, experiment=replace(run.experiment, rivals=())).check(variables, widths)
     if variant.how == "late" and run.experiment.nested.epochs < 2:
         raise InvalidArgumentError("one epoch has no half", got=run.experiment.nested.epochs, allowed="epochs from 2 on")
 
@@ -67,7 +66,7 @@ def published_widths(run: TaskRun, variables: Any, key: tuple[str, str]) -> list
     """The widths that the paper's code finds, the groups that it does not narrow whole, and the full network.
 
     Raises:
-        InvalidArgumentError: there are none, or the budgets are of another number.
+        InvalidArgumentError: there are none.
     """
     known = [f"{task} {network}" for (task, network), found in PUBLISHED.items() if found.widths]
     if key not in PUBLISHED or not PUBLISHED[key].widths:
