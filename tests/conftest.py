@@ -1,4 +1,8 @@
-"""With REDS_CHECK_TYPES=1 types and shapes are checked at run time, and arrays are not promoted without a word."""
+"""With REDS_CHECK_TYPES=1 types and shapes are checked at run time, and arrays are not promoted without a word.
+
+The arrays of the tests are tiny, so compiling takes most of their time: they are compiled without the optimisations of the code
+generator unless JAX_DISABLE_MOST_OPTIMIZATIONS=0 says to compile as users do, which `.ci/run` does for the slow tests.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +13,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # and JAX this
 
 import jax
 import jaxtyping

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import killed_run
 import numpy as np
 import pytest
@@ -43,16 +42,8 @@ def same(a, b):
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_as_users_do(compile_fast):
-    """The processes compile as users do, so the run that they are compared with does too."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-
-
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, compile_as_users_do):
+def uninterrupted(tmp_path_factory, compile_fast):
     folder = tmp_path_factory.mktemp("uninterrupted")
     return folder, killed_run.run(folder)
 
