@@ -23,7 +23,9 @@ from reds_jax.experiments import fashion_mnist, runner, task_run, vww
 from reds_jax.experiments.config import Experiment, Nested, Training
 from reds_jax.experiments.runner import main, parse, run
 from reds_jax.experiments.task import Network, Task
+from reds_jax.models.registry import NETWORKS
 from reds_jax.private import private_paths
+from reds_jax.slimmable import Slimmable
 from reds_jax.training.owner import LOCK
 
 
@@ -34,8 +36,21 @@ def tiny(output, **changes) -> Experiment:
     return Experiment(**{**options, **changes})
 
 
+def one_block(classes: int = 10) -> Slimmable:
+    """The smallest DS-CNN: most of a run of seconds is compiling."""
+    return Slimmable(models.DSCNN(classes, 8, (3, 3), (2, 2), ((2, 2),)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """A network of the library like any other: commands and saved models name it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "one_block", one_block)
+        yield
+
+
 SECOND = tiny(Path("second"), preset="smoke")
-TASK = Task("fashion_mnist", "a tiny run", {"first": Network("DS-CNN", "vision_ds_cnn_s"),
+TASK = Task("fashion_mnist", "a tiny run", {"first": Network("DS-CNN", "one_block"),
                                             "second": Network("CNN", "cnn_s", presets={"smoke": SECOND})},
             {"quick": tiny(Path("unused")), "smoke": tiny(Path("first"), preset="smoke")})
 
@@ -158,7 +173,7 @@ def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, 
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"subnetworks": Subnetworks(budgets=(0.001, 1.0))}, "no allowed widths meet the capacity of 'macs'"),
-    ({"subnetworks": Subnetworks(budgets=(0.06, 1.0), floor=0.1), "rivals": ("uniform_sorted",),
+    ({"subnetworks": Subnetworks(budgets=(0.12, 1.0), floor=0.1), "rivals": ("uniform_sorted",),
       "nested": Nested(batch_size=30, sandwich=1)}, "sandwich is out of range; got 1"),
     ({"subnetworks": Subnetworks(rules=("stem:exclude",))}, "a rule matches no layer"),
     ({"pretrain": Training(batch_size=500)}, "the training split is smaller than a batch"),

@@ -34,10 +34,12 @@ def net():
 
 
 def gradients(model, variables, batches):
-    def loss(params, x, y):
+    @jax.jit
+    @jax.grad
+    def gradient(params, x, y):
         return classification().loss(model.apply({**variables, "params": params}, x), y).mean()
 
-    return [jax.grad(loss)(variables["params"], jnp.asarray(x), jnp.asarray(y)) for x, y in batches]
+    return [gradient(variables["params"], jnp.asarray(x), jnp.asarray(y)) for x, y in batches]
 
 
 def belongs(params):

@@ -2,7 +2,10 @@
 
 Each network here once ran as another network at a narrow width, or was counted as one: a branch on a shape, a size in the
 code, a constant along the channels, a mode that is training by default, a part that exists in training only.
+Narrow programs are run by NumPy in double precision, so that nothing is compiled; at full width JAX runs them too.
 """
+
+from functools import cache
 
 import flax.linen as nn
 import jax
@@ -13,7 +16,7 @@ import pytest
 from reds_jax import Slimmable, extract, trace
 from reds_jax.graph.permute import reorder
 from reds_jax.run import run
-from reds_jax.testing.masked import masked_apply
+from reds_jax.testing import interpret, masked_apply
 
 pytestmark = pytest.mark.usefixtures("as_users_write")
 
@@ -58,6 +61,7 @@ KINDS = ("skip", "skip by features", "scaled", "constant", "rolled", "mixed with
          "mean over channels", "ones", "auxiliary")
 
 
+@cache
 def made(kind: str):
     x = np.random.default_rng(0).normal(size=(3, 6, 6, 3)).astype(np.float32)
     variables = Net(kind).init(jax.random.key(0), x, train=True)
@@ -74,10 +78,11 @@ def test_the_same_network_runs_at_every_width(kind: str) -> None:
     assert graph.groups, graph.summary()
     for width in (1.0, 0.5, 0.2):
         expected = masked_apply(net, variables, x, graph, width)[0]
-        found = run(net, variables, x, width)[0]
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        found, = interpret(lambda v, x, width=width: run(net, v, x, width)[0], variables, x)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
         subnetwork, small = extract(net, variables, graph, width)
-        np.testing.assert_allclose(subnetwork.apply(small, x), expected, rtol=1e-4, atol=1e-5)
+        extracted, = interpret(subnetwork.apply, small, x)
+        np.testing.assert_allclose(extracted, expected, rtol=1e-9, atol=1e-9)
         alone = trace(subnetwork, small, x)
         assert alone.macs() == graph.macs(width)
         assert sum(a.nbytes for a in jax.tree.leaves(small)) == graph.param_bytes(width, collections=tuple(small))
@@ -91,8 +96,9 @@ def test_permuting_the_groups_changes_nothing_in_either_mode(kind: str) -> None:
     rng = np.random.default_rng(2)
     moved = reorder(variables, graph, {g.name: rng.permutation(g.size) for g in graph.groups})
     for train in (False, True):
-        before, after = (run(net, v, x, train=train)[0] for v in (variables, moved))
-        np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
+        (before,), (after,) = (interpret(lambda v, x, train=train: run(net, v, x, train=train)[0], v, x)
+                               for v in (variables, moved))
+        np.testing.assert_allclose(before, after, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("kind", "layer", "reason"), [
