@@ -218,7 +218,7 @@ def test_what_takes_long_is_said_before_it_begins(tmp_path, monkeypatch):
     shown = io.StringIO()
 
     def load(name, spec, **options):
-        assert [line.split("s ")[1].split()[0] for line in shown.getvalue().splitlines()] == ["run", "data"]
+        assert [line.split("s ")[1].split()[0] for line in shown.getvalue().splitlines()] == ["run", "device", "data"]
         assert "[red]x" in shown.getvalue()
         raise DataError("nothing")
 

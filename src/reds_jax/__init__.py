@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reds_jax.graph import ChannelGraph
     from reds_jax.graph.permute import permute
     from reds_jax.graph.trace import trace
+    from reds_jax.lowering import describe_backend
     from reds_jax.network import NestedNetwork
     from reds_jax.pipeline import nest
     from reds_jax.private import Private
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChannelGraph", "NestedNetwork", "Private", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt",
-    "adapters", "data", "extract", "importance", "knapsack", "models", "nest", "permute", "repair", "run", "theory", "trace",
-    "training", "width_problem",
+    "adapters", "data", "describe_backend", "extract", "importance", "knapsack", "models", "nest", "permute", "repair", "run",
+    "theory", "trace", "training", "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
     "ChannelGraph": "reds_jax.graph", "permute": "reds_jax.graph.permute", "trace": "reds_jax.graph.trace",
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.run.extract"),
-    **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"),
+    **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"), "describe_backend": "reds_jax.lowering",
     "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline", "Private": "reds_jax.private",
     "repair": "reds_jax.repaired",
     **{module: f"reds_jax.{module}" for module in (

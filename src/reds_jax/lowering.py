@@ -3,31 +3,37 @@
 ``"lax"`` is the primitives as the model has them: right for a GPU. ``"dot"`` computes convolutions and pools in the layout
 [C, H, W, N] (channel first, batch last) with sums of shifted products and matrix products: on a CPU it is many times faster,
 because XLA's CPU convolution is slow where it is grouped or in a loop, a prefix of the channels is contiguous, and SIMD runs
-over the batch. ``"auto"`` takes ``"dot"`` on a CPU and ``"lax"`` elsewhere. The user's arrays keep their layout in every form.
+over the batch. ``"fused"`` is ``"dot"`` with batch norms, activations and depthwise convolutions in one C++ kernel for each
+stretch between two products (`reds_jax.native`). ``"auto"`` takes ``"fused"`` on a CPU where a C++ compiler built it, else
+``"dot"``, and ``"lax"`` on other devices. The user's arrays keep their layout in every form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 
 import jax
 
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.native.library import library
 
-FORMS = ("auto", "dot", "lax")
+FORMS = ("auto", "fused", "dot", "lax")
 _form: ContextVar[str] = ContextVar("reds_jax_lowering", default="auto")
 
 
 @contextmanager
 def lowering(form: str) -> Iterator[None]:
-    """Trace the operations inside in the given form: ``"auto"``, ``"dot"`` or ``"lax"``.
+    """Trace the operations inside in the given form: ``"auto"``, ``"fused"``, ``"dot"`` or ``"lax"``.
 
     A function that was compiled before keeps the form that it was traced with.
     """
     if form not in FORMS:
         raise InvalidArgumentError("unknown lowering", got=form, allowed=", ".join(FORMS))
+    if form == "fused" and not library().ready:
+        raise InvalidArgumentError("the fused form is not there", got=library().text, allowed="'auto', 'dot', 'lax'",
+                                   hint="Install a C++ compiler, or name one in CXX.")
     token = _form.set(form)
     try:
         yield
@@ -35,7 +41,26 @@ def lowering(form: str) -> Iterator[None]:
         _form.reset(token)
 
 
+def form() -> str:
+    """The form of operations that are traced now."""
+    asked = _form.get()
+    if asked == "auto" and jax.default_backend() == "cpu":
+        return "fused" if library().ready else "dot"
+    return "lax" if asked == "auto" else asked
+
+
 def uses_dot() -> bool:
-    """Whether operations traced now take the ``"dot"`` form."""
-    form = _form.get()
-    return form == "dot" or (form == "auto" and jax.default_backend() == "cpu")
+    """Whether operations traced now take the layout of the ``"dot"`` form."""
+    return form() in ("dot", "fused")
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Trace the operations inside as primitives of JAX, for what reads them: not in the fused form but in its twin."""
+    with lowering("dot") if form() == "fused" else nullcontext():
+        yield
+
+
+def describe_backend() -> str:
+    """One line: the device, the form that operations take on it, and how the kernels came about or why they are not there."""
+    return f"{jax.default_backend()}, {jax.device_count()} device(s); form {form()!r}; kernels: {library().text}"

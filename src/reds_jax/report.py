@@ -17,6 +17,7 @@ from rich.table import Table
 
 from reds_jax.console import escape
 from reds_jax.errors import MetricError
+from reds_jax.lowering import form
 from reds_jax.optional import needs
 from reds_jax.training.metric import Metric
 from reds_jax.version import __version__
@@ -101,6 +102,7 @@ def environment() -> dict[str, Any]:
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
         "device": str(jax.devices()[0].device_kind),
+        "form": form(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES} | {"reds_jax": __version__},
         "commit": _commit(),

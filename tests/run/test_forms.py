@@ -147,5 +147,6 @@ def test_the_form_is_chosen_by_the_switch() -> None:
         with lowering(form):
             text = str(jax.make_jaxpr(lambda v, x: run(net, v, x, 0.5))(variables, x))
         assert text.count("conv_general_dilated") == convolutions
-    with pytest.raises(InvalidArgumentError, match=r"unknown lowering; got 'fast'; allowed: auto, dot, lax"), lowering("fast"):
+    refused = r"unknown lowering; got 'fast'; allowed: auto, fused, dot, lax"
+    with pytest.raises(InvalidArgumentError, match=refused), lowering("fast"):
         pass

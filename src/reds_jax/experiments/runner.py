@@ -18,6 +18,7 @@ from reds_jax.experiments.folder import RunFolder
 from reds_jax.experiments.stages import Stages
 from reds_jax.experiments.task import Network, Task
 from reds_jax.experiments.task_run import TaskRun, load_data
+from reds_jax.lowering import describe_backend
 from reds_jax.options import read_options
 from reds_jax.report import MethodResult
 from reds_jax.training.arrays import write_text
@@ -64,6 +65,7 @@ def run(task: Task, experiment: Experiment, *, console: Console, command: str) -
     report.check_plots()
     say, network = Stages(console), task.network(experiment.network)
     say("run", f"{task.title}, {network.title}, preset {experiment.preset}, into {experiment.output}")
+    say("device", describe_backend())
     with RunFolder(task.name, command, experiment) as folder:
         return _run(task, network, experiment, folder, say, console, command)
 

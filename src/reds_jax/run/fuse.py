@@ -7,7 +7,7 @@ A variance that is written as E[x^2] - E[x]^2 is computed from shifted values in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from jax.extend import core
 from reds_jax.program.flat import Atom, Constant, Item, Operation, Program, Value, as_operation, needed
 from reds_jax.program.rules.shapes import VIEWS
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 BATCH_NORM = core.Primitive("batch_norm")
 BATCH_NORM.multiple_results = True
 BATCH_VARIANCE = core.Primitive("batch_variance")
@@ -42,7 +43,7 @@ def fused(program: Program) -> list[Item]:
             items.append(norms[mine])
         elif mine not in made:
             items.append(item)
-    return needed(_in_order(items, program), (*program.outputs, *program.states.values()))
+    return needed(in_order(items, (*program.leaves.values(), *program.inputs)), (*program.outputs, *program.states.values()))
 
 
 def _variance(op: Operation, makers: dict[int, Operation]) -> Operation | None:
@@ -68,7 +69,7 @@ class _Norm:
         find = _Finder(makers)
         x = centred.inputs[0]
         mean = find.behind_views(centred.inputs[1])
-        if not isinstance(x, Value) or not isinstance(mean, Value) or np.dtype(x.dtype) != np.float32:
+        if not isinstance(x, Value) or not isinstance(mean, Value) or np.dtype(x.dtype) not in FLOATS:
             return None
         axis = find.channel_axis(mean, x)
         product = _only_use(centred, items, "mul")
@@ -189,9 +190,9 @@ def _only_use(op: Operation, items: Sequence[Item], name: str) -> Operation | No
     return uses[0] if len(uses) == 1 and isinstance(uses[0], Operation) and uses[0].primitive.name == name else None
 
 
-def _in_order(items: list[Item], program: Program) -> list[Item]:
-    """The items so that each comes behind what it reads, otherwise in the order that they had."""
-    ready = {v.number for v in (*program.leaves.values(), *program.inputs)}
+def in_order(items: list[Item], start: Iterable[Value]) -> list[Item]:
+    """The items so that each comes behind what it reads, otherwise in the order that they had; ``start`` is there before."""
+    ready = {v.number for v in start}
     ordered: list[Item] = []
     while items:
         waiting: list[Item] = []

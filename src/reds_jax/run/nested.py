@@ -15,13 +15,15 @@ from reds_jax.adapters.pure import typed_key
 from reds_jax.adapters.trees import check_arrays, check_shapes, shapes_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
-from reds_jax.lowering import uses_dot
+from reds_jax.lowering import form
 from reds_jax.private import variables_of
-from reds_jax.program.flat import Item, Value, leaves_by_path
+from reds_jax.program.flat import Call, Item, Value, leaves_by_path
 from reds_jax.run.dependence import Dependence, dependences
 from reds_jax.run.fuse import fused
+from reds_jax.run.held import Held
 from reds_jax.run.interpreter import Narrow
-from reds_jax.run.sharing import Shared
+from reds_jax.run.segments import segmented
+from reds_jax.run.sharing import Env, Shared
 from reds_jax.widths import Width, check_width, check_widths
 
 
@@ -52,17 +54,17 @@ def run(
     width, key = check_width(width), None if key is None else typed_key(key)
     check_arrays(inputs)
     if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((variables, inputs, key))):
-        return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, dot=uses_dot())
+        return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, lowered=form())
     (result,) = run_nested(pure, variables["params"], [variables.get("batch_stats", {})], inputs, [width], train=train,
                            dropout=dropout, key=key)
     return result
 
 
-@partial(jax.jit, static_argnames=("pure", "width", "train", "dropout", "dot"))
+@partial(jax.jit, static_argnames=("pure", "width", "train", "dropout", "lowered"))
 def _compiled(
-    variables: Any, inputs: Any, key: Any, *, pure: PureModel, width: Width, train: bool, dropout: bool | None, dot: bool
+    variables: Any, inputs: Any, key: Any, *, pure: PureModel, width: Width, train: bool, dropout: bool | None, lowered: str
 ) -> tuple[Any, Any]:
-    del dot  # the trace reads the form itself (`reds_jax.lowering`); as an argument it keeps the forms apart
+    del lowered  # the trace reads the form itself (`reds_jax.lowering`); as an argument it keeps the forms apart
     return run(pure, variables, inputs, width, train=train, dropout=dropout, key=key)
 
 
@@ -111,7 +113,7 @@ def run_traced(
         key = jax.random.key(0)
     leaves = [leaves_by_path(v) for v in variables]
     own = {v.number: path for path, v in program.leaves.items() if any(mine[path] is not leaves[0][path] for mine in leaves)}
-    items, depends = _prepared(traced, mode, frozenset(own))
+    items, depends = _prepared(traced, mode, frozenset(own), form() == "fused")
     subnetworks = [Narrow(traced.numbering, traced.graph.integers(w), {n: id(mine[path]) for n, path in own.items()})
                    for w, mine in zip(widths, leaves, strict=True)]
     shared = Shared(depends) if share and len(widths) > 1 else None
@@ -129,10 +131,29 @@ def run_traced(
 
 
 @lru_cache(maxsize=256)
-def _prepared(traced: Traced, mode: Mode, own: frozenset[int]) -> tuple[Sequence[Item], dict[int, Dependence]]:
+def _prepared(traced: Traced, mode: Mode, own: frozenset[int], kernels: bool) -> tuple[Sequence[Item], dict[int, Dependence]]:
     program = traced.programs[mode]
-    items = fused(program) if mode != INFERENCE else program.items
+    items: Sequence[Item] = fused(program) if mode != INFERENCE else program.items
+    if kernels:
+        full = Narrow(traced.numbering, tuple(g.size for g in traced.numbering.groups))
+        items = segmented(items, (*program.outputs, *program.states.values()), (*program.leaves.values(), *program.inputs),
+                          partial(_derivative, full))
     return items, dependences(items, traced.numbering, own)
+
+
+def _derivative(full: Narrow, call: Call, x: np.ndarray) -> np.ndarray:
+    """The derivative of a call at full width, entry by entry, while a function is traced as well."""
+    (value,) = (v for v in call.arguments if isinstance(v, Value))
+
+    def function(x: Any) -> Any:
+        env: Env = {value.number: Held(x)}
+        full.run([call], env)
+        return full.read(call.operation.outputs[0], env).plain()
+
+    with jax.ensure_compile_time_eval():
+        _, back = jax.vjp(function, jax.numpy.asarray(x))  # a rule may be forwards or backwards
+        (slope,) = back(jax.numpy.ones_like(x))
+        return np.asarray(slope)
 
 
 def _put_back(narrow: Narrow, value: Value, full: Any, new: Any) -> Any:

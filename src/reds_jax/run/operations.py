@@ -18,6 +18,7 @@ from reds_jax.lowering import uses_dot
 from reds_jax.program.flat import Atom, Operation
 from reds_jax.program.rules.elementwise import ELEMENTWISE
 from reds_jax.run import channel_first as cf
+from reds_jax.run import kernels
 from reds_jax.run.held import Held, Order, held
 from reds_jax.run.normalise import moments, normalise_batch
 
@@ -232,6 +233,25 @@ def batch_variance(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence
     return [Held(var.reshape(cut.shape(op.outputs[0])))]
 
 
+def segment(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
+    """A segment, found by `reds_jax.run.segments`: (y, and mean and variance of a batch, twice)."""
+    p, rhs = op.params, op.params["kernel"]
+    order = (p["axis"], *(i for i in range(1, len(op.inputs[0].shape)) if i != p["axis"]), 0)
+    array = ins[0].turned(order)
+    kernel = jnp.transpose(ins[4].plain(), (*rhs[2:], rhs[1], rhs[0]))[..., 0, :].astype(array.dtype)
+    (bias,) = _vectors(ins[5:6], array)
+    y, first, second = kernels.segment(
+        array, _vectors(ins[1:4], array), p["activations"], kernel, bias, _vectors(ins[6:9], array), p["window"],
+        batch=p["batch"], epsilons=p["epsilons"])
+    moments = [Held(v.reshape(cut.shape(value))) for v, value in zip((*first, *second), op.outputs[1:], strict=False)]
+    return [held(y, order), *moments]  # without moments where statistics are given
+
+
+def _vectors(ins: Sequence[Held], like: Any) -> tuple[Any, ...]:
+    """Numbers of every channel of ``like`` [C, ...], from vectors that lie along an axis, or from scalars."""
+    return tuple(jnp.broadcast_to(jnp.reshape(h.plain(), -1), len(like)).astype(like.dtype) for h in ins)
+
+
 _REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor")
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE - {"optimization_barrier"}, elementwise), **dict.fromkeys(_POOLS, reduce_window),
@@ -239,6 +259,7 @@ RULES: dict[str, Rule] = {
     "reshape": reshape, "transpose": transpose, "slice": slice_, "split": split, "concatenate": concatenate, "pad": pad,
     "gather": gather, "dynamic_slice": dynamic_slice, "dynamic_update_slice": dynamic_update_slice,
     "conv_general_dilated": conv, "batch_norm": batch_norm, "batch_variance": batch_variance,
+    "segment": segment,
 }
 
 

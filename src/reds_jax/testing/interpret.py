@@ -14,6 +14,7 @@ import numpy as np
 from jax.extend import core
 from numpy.lib.stride_tricks import sliding_window_view
 
+from reds_jax.lowering import readable
 from reds_jax.program.flat import Body, Constant, Operation, Program, Value, loop_counts, opened
 from reds_jax.program.read import flatten
 
@@ -32,7 +33,8 @@ def interpret(function: Callable[[Any, Any], Any], variables: Any, x: Any) -> li
     >>> interpret(lambda w, x: x @ w, np.array([[2.0], [3.0]]), np.array([[10.0, 1.0]]))
     [array([[23.]])]
     """
-    return run(flatten(function, variables, x, rules=False), variables, x)
+    with readable():
+        return run(flatten(function, variables, x, rules=False), variables, x)
 
 
 def run(program: Program, variables: Any, x: Any, hook: Hook | None = None) -> list[Any]:

@@ -18,6 +18,7 @@ from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, filled, rows, take
 from reds_jax.errors import MetricError
+from reds_jax.lowering import form
 from reds_jax.private import variables_of
 from reds_jax.run import run
 from reds_jax.run.nested import check_statistics
@@ -28,7 +29,6 @@ from reds_jax.training.inputs import (
     check_examples,
     check_finite,
     check_split,
-    form,
     pure_model,
     target_check,
 )

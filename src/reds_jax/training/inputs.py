@@ -16,7 +16,7 @@ from reds_jax.data.normalise import Normalise, read
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
-from reds_jax.lowering import uses_dot
+from reds_jax.lowering import form
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
 from reds_jax.training.objective import Objective, default_objective
@@ -49,11 +49,6 @@ def pure_model(model: Any, variables: Any) -> PureModel:
         InvalidArgumentError: no such model, fields that cannot be hashed, or variables of another model.
     """
     return adapt(model, variables)[0]
-
-
-def form() -> Hashable:
-    """How operations traced now are lowered: an argument of compiled functions that keeps the forms apart."""
-    return uses_dot()
 
 
 def gather(

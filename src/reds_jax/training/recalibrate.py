@@ -22,6 +22,7 @@ from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
 from reds_jax.errors import DataError
+from reds_jax.lowering import form
 from reds_jax.private import among, private_paths, variables_of
 from reds_jax.run import run_nested
 from reds_jax.training.feed import read_ahead
@@ -30,7 +31,6 @@ from reds_jax.training.inputs import (
     Normalisation,
     check_finite,
     check_inputs,
-    form,
     in_32_bits,
     output_shapes,
     outputs_of,

@@ -1,0 +1,105 @@
+"""The compiled kernels: built by the C++ compiler of this machine, kept in a cache, loaded once.
+
+The name of a cached library is a digest of its source, of the compiler, its version and its flags, of the headers and of the
+processor: another machine that sees the same folder builds its own, and never runs an instruction that it does not have.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from reds_jax.whole_file import write_bytes
+
+SOURCE = Path(__file__).with_name("segment.cc")
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC")
+COMPILERS = ("c++", "g++", "clang++")
+TARGETS = tuple(f"segment_{way}_{bits}" for way in ("forward", "backward") for bits in ("f32", "f64"))
+SECONDS = 300
+"""What a compiler may take."""
+
+
+class Library(NamedTuple):
+    """Whether the kernels are there, and how they came about or why they are not."""
+
+    ready: bool
+    text: str
+
+
+@cache
+def library() -> Library:
+    """Build what is not in the cache, load it and register its functions with JAX. Never raises: without a compiler, or
+    where it fails, the kernels are not there, and ``text`` says why."""
+    compiler = _compiler()
+    if compiler is None:
+        return Library(False, f"no C++ compiler (CXX, {', '.join(COMPILERS)})")
+    try:
+        path = _built(compiler)
+        loaded = ctypes.CDLL(str(path))
+        for name in TARGETS:
+            jax.ffi.register_ffi_target(f"reds_jax_{name}", jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+    except (OSError, subprocess.SubprocessError, AttributeError) as error:
+        why = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+        return Library(False, f"{compiler} did not build them: {_first_error(why)}")
+    return Library(True, f"built by {compiler}, in {path}")
+
+
+def _compiler() -> str | None:
+    named = os.environ.get("CXX")
+    return shutil.which(named) if named else next((found for name in COMPILERS if (found := shutil.which(name))), None)
+
+
+def _built(compiler: str) -> Path:
+    """The library of this source, compiler and processor."""
+    flags = (*FLAGS, "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native")
+    told = _run(compiler, "--version")
+    parts = (SOURCE.read_text(encoding="utf-8"), compiler, told, *flags, version("jaxlib"), *_processor())
+    path = _folder() / f"segment_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(prefix="reds_jax_") as scratch:
+            made = Path(scratch) / path.name
+            _run(compiler, *flags, f"-isystem{jax.ffi.include_dir()}", str(SOURCE), "-o", str(made))
+            write_bytes(path, made.read_bytes())
+    return path
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=SECONDS).stdout
+
+
+def _folder() -> Path:
+    """Where libraries are kept: the user's cache, or a folder for this process where that cannot be written."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(home) if home else Path.home() / ".cache") / "reds_jax"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="reds_jax_"))
+
+
+def _processor() -> tuple[str, ...]:
+    """What tells the instruction set of this machine from others'."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    told = ("flags", "Features", "model name", "CPU part", "CPU implementer")
+    return platform.machine(), platform.system(), *sorted({line for line in lines if line.partition("\t")[0].strip() in told})
+
+
+def _first_error(text: str) -> str:
+    lines = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["no message"]
+    return lines[0][:200]
