@@ -53,6 +53,7 @@ def check_structure(model, variables, image: tuple[int, ...]) -> None:
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, expected)
 
 
+@pytest.mark.slow
 def test_visual_wake_words(data: Path) -> None:
     model, variables = mobilenet_v1(2, 0.25, activation=nn.relu), load_mlperf_mobilenet(network(data, "mlcommons/vww_96"))
     check_structure(model, variables, (96, 96, 3))
@@ -61,6 +62,7 @@ def test_visual_wake_words(data: Path) -> None:
     assert correct(model, variables, images, labels, 1 / 255) == pytest.approx(659, abs=1)  # 83.9 % of 785
 
 
+@pytest.mark.slow
 def test_fashion_mnist(data: Path) -> None:
     if not FASHION_MNIST.exists():
         pytest.skip("the Debian package dataset-fashion-mnist is not installed")

@@ -230,7 +230,8 @@ def test_instructions_are_the_same_on_two_runs(small, counted):
 
 
 @needs_qemu
-@pytest.mark.parametrize(("dtype", "machine"), [("int8", "m4"), ("int8", "m0"), ("float32", "m4")])
+@pytest.mark.parametrize(("dtype", "machine"), [
+    ("int8", "m4"), pytest.param("int8", "m0", marks=pytest.mark.slow), ("float32", "m4")])
 def test_the_layers_add_up_to_the_network(small, counted, tmp_path, dtype, machine):
     """At widths of the grid; the code of the Cortex-M0 is counted on the larger board, and the network on its own."""
     model, variables, graph, program = small
