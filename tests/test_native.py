@@ -5,23 +5,23 @@ import pytest
 from reds_jax import lowering as forms
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.lowering import lowering
-from reds_jax.native import library as native
+from reds_jax.native import build as native
 
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
     """No library loaded yet, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native.library.cache_clear()
+    native.built.cache_clear()
     yield tmp_path
     monkeypatch.undo()
-    native.library.cache_clear()
+    native.built.cache_clear()
 
 
 def test_without_a_compiler_the_dot_form_runs(fresh, monkeypatch):
     monkeypatch.setenv("CXX", "no_such_compiler")
-    assert not native.library().ready
-    assert "no C++ compiler" in native.library().text
+    assert not native.built().ready
+    assert "no C++ compiler" in native.built().text
     assert forms.form() == "dot"
     with pytest.raises(InvalidArgumentError, match="the fused form is not there; got 'no C\\+\\+ compiler"), lowering("fused"):
         pass
@@ -33,7 +33,7 @@ def test_a_compiler_that_fails_is_named_with_its_message(fresh, monkeypatch):
                       encoding="utf-8")
     script.chmod(0o755)
     monkeypatch.setenv("CXX", str(script))
-    found = native.library()
+    found = native.built()
     assert (found.ready, forms.form()) == (False, "dot")
     assert f"{script} did not build them: error: out of luck" == found.text
     assert not list((fresh / "reds_jax").iterdir())  # nothing half-written
@@ -68,4 +68,4 @@ def test_the_form_is_said():
     text = forms.describe_backend()
     assert text.startswith("cpu")
     assert repr(forms.form()) in text
-    assert native.library().text in text
+    assert native.built().text in text

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 import jax
 
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.native.library import library
+from reds_jax.native.build import built
 
 FORMS = ("auto", "fused", "dot", "lax")
 _form: ContextVar[str] = ContextVar("reds_jax_lowering", default="auto")
@@ -31,8 +31,8 @@ def lowering(form: str) -> Iterator[None]:
     """
     if form not in FORMS:
         raise InvalidArgumentError("unknown lowering", got=form, allowed=", ".join(FORMS))
-    if form == "fused" and not library().ready:
-        raise InvalidArgumentError("the fused form is not there", got=library().text, allowed="'auto', 'dot', 'lax'",
+    if form == "fused" and not built().ready:
+        raise InvalidArgumentError("the fused form is not there", got=built().text, allowed="'auto', 'dot', 'lax'",
                                    hint="Install a C++ compiler, or name one in CXX.")
     token = _form.set(form)
     try:
@@ -45,7 +45,7 @@ def form() -> str:
     """The form of operations that are traced now."""
     asked = _form.get()
     if asked == "auto" and jax.default_backend() == "cpu":
-        return "fused" if library().ready else "dot"
+        return "fused" if built().ready else "dot"
     return "lax" if asked == "auto" else asked
 
 
@@ -63,4 +63,4 @@ def readable() -> Iterator[None]:
 
 def describe_backend() -> str:
     """One line: the device, the form that operations take on it, and how the kernels came about or why they are not there."""
-    return f"{jax.default_backend()}, {jax.device_count()} device(s); form {form()!r}; kernels: {library().text}"
+    return f"{jax.default_backend()}, {jax.device_count()} device(s); form {form()!r}; kernels: {built().text}"

@@ -8,12 +8,12 @@ from comparing import assert_same, value_and_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reds_jax.native.library import library
+from reds_jax.native.build import built
 from reds_jax.run import kernels
 from reds_jax.run.channel_first import Window, depthwise
 from reds_jax.run.kernels import Activation
 
-pytestmark = pytest.mark.skipif(not library().ready, reason=library().text)
+pytestmark = pytest.mark.skipif(not built().ready, reason=built().text)
 
 ACTIVATIONS = {"none": Activation(), "relu": Activation(0.0, 0.0), "leaky": Activation(0.3, 1.0),
                "clipped": Activation(0.0, 0.5, 0.7, 0.5)}

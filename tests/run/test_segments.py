@@ -14,13 +14,13 @@ from small_models import NETWORKS
 from reds_jax.adapters import adapt
 from reds_jax.graph.trace import traced
 from reds_jax.lowering import lowering
-from reds_jax.native.library import library
+from reds_jax.native.build import built
 from reds_jax.program.flat import as_operation
 from reds_jax.run import run_nested
 from reds_jax.run.nested import _prepared
 from reds_jax.testing import random_variables
 
-pytestmark = pytest.mark.skipif(not library().ready, reason=library().text)
+pytestmark = pytest.mark.skipif(not built().ready, reason=built().text)
 
 
 @jax.custom_jvp

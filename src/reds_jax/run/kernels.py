@@ -16,7 +16,7 @@ import numpy as np
 
 from reds_jax.array_types import Array, Float
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.native.library import library
+from reds_jax.native.build import built
 from reds_jax.run.channel_first import Window
 
 Vectors = Sequence[Any]
@@ -81,7 +81,7 @@ def segment(
 
 
 def _call(way: str, x: jax.Array, results: Sequence[tuple[int, ...]], arrays: Sequence[jax.Array], how: _How) -> Any:
-    if not (kernels := library()).ready:
+    if not (kernels := built()).ready:
         raise InvalidArgumentError("the kernel is not there", got=kernels.text, hint="Use the form 'dot'.")
     bits = {"float32": "f32", "float64": "f64"}[np.dtype(x.dtype).name]
     shapes = [jax.ShapeDtypeStruct(shape, x.dtype) for shape in results]

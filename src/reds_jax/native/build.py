@@ -39,7 +39,7 @@ class Library(NamedTuple):
 
 
 @cache
-def library() -> Library:
+def built() -> Library:
     """Build what is not in the cache, load it and register its functions with JAX. Never raises: without a compiler, or
     where it fails, the kernels are not there, and ``text`` says why."""
     compiler = _compiler()
