@@ -7,16 +7,14 @@
 // saved moments. A channel is the unit of parallel work and is summed in one order: results do not depend on the threads.
 // NaN stays NaN: compile without -ffast-math.
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <iterator>
-#include <algorithm>
-#include <limits>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
