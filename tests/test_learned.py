@@ -45,7 +45,7 @@ def test_a_loss_of_this_form_is_found_again(amplitudes, gamma, full):
     fit = fit_amplitudes(SHARES, loss_of(SHARES, amplitudes, gamma, full))
     assert (fit.gamma, fit.used) == (gamma, True)
     np.testing.assert_allclose(list(fit.amplitude.values()), amplitudes, rtol=1e-5)
-    assert fit.rank_correlation == pytest.approx(1)
+    assert fit.rank_correlation == pytest.approx(1, abs=1e-3)  # widths of one loss, but for its last digit, may swap
 
 
 def test_a_noisy_loss_still_ranks():
@@ -68,19 +68,31 @@ def test_noise_is_not_believed(seed):
 
 
 def test_the_correlation_is_that_of_widths_that_the_fit_has_not_seen():
-    """20 amplitudes, 84 samples, as much noise as signal: 0.78 on what was seen, 0.80 if all was seen, 0.49 in truth."""
+    """20 amplitudes, 84 samples, as much noise as signal: 0.80 on what was seen, 0.40 in truth."""
     rng = np.random.default_rng(1)
     shares = {f"g{i}": rng.uniform(0.3, 1, 84) for i in range(20)}
     losses = sum(1 / r for r in shares.values()) + 3 * rng.normal(0, 1, 84)
     fit = fit_amplitudes(shares, losses, gammas=[1.0])
     assert not fit.used
-    assert 0.4 < fit.rank_correlation < 0.6
+    assert 0.3 < fit.rank_correlation < 0.6
+
+
+def test_a_loss_that_knows_budgets_alone_is_not_believed():
+    """A larger network is better, whatever its widths: that says nothing of amplitudes."""
+    near = np.repeat([0, 1, 2], 40)
+    losses = 3.0 - near + 0.1 * np.random.default_rng(0).normal(size=120)
+    together, apart = fit_amplitudes(SHARES, losses), fit_amplitudes(SHARES, losses, near=near)
+    assert (together.used, apart.used) == (True, False)
+    assert together.rank_correlation > 0.8 > 0.3 > apart.rank_correlation
+    with pytest.raises(InvalidArgumentError, match="a budget for each sample"):
+        fit_amplitudes(SHARES, losses, near=near[1:])
 
 
 def test_a_loss_that_falls_with_what_is_cut_is_not_believed():
     losses = -loss_of(SHARES, [1, 1, 1, 1], 1.0)
     fit = fit_amplitudes(SHARES, losses)
-    assert (fit.used, fit.rank_correlation, set(fit.amplitude.values())) == (False, 0.0, {1.0})
+    assert (fit.used, set(fit.amplitude.values())) == (False, {1.0})
+    assert fit.rank_correlation < 0.1
 
 
 def test_constant_losses_rank_nothing():
@@ -137,6 +149,16 @@ def test_samples_differ_and_spread_around_uniform():
     shares = np.array(found) / [g.size for g in CNN.groups]
     assert (shares.min(axis=0) < 0.45).all()
     assert (shares.max(axis=0) > 0.6).all()
+
+
+def test_samples_spread_around_given_widths():
+    around = [(26, 4, 4, 100), (28, 20, 16, 20)]
+    found = np.array(sample_widths(CNN, [0.25, 0.5], 50, around=around, spread=0.2)).reshape(2, 50, 4)
+    for centre, samples in zip(around, found, strict=True):
+        ratio = np.exp(np.log(samples).mean(axis=0)) / np.minimum(centre, [g.size for g in CNN.groups])
+        assert ratio.max() < 1.5 * ratio.min()
+    with pytest.raises(InvalidArgumentError, match="widths to sample around for each budget"):
+        sample_widths(CNN, [0.25, 0.5], 1, around=around[:1])
 
 
 def test_rules_hold_for_samples():

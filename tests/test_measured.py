@@ -11,7 +11,8 @@ from reds_jax import Subnetworks, pipeline, repair, trace
 from reds_jax.data import DataSet, Split, Stream, StreamedData
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.learned import Amplitudes
-from reds_jax.measured import HELD_OUT, masked, measured_losses
+from reds_jax.graph.mask import masked
+from reds_jax.measured import HELD_OUT, held_out, measured_losses
 from reds_jax.run import run
 from reds_jax.training import FitConfig, evaluate, recalibrate
 
@@ -46,16 +47,16 @@ def test_zeros_are_the_narrow_network(case, widths):
     np.testing.assert_allclose(zeros, narrow, rtol=1e-4, atol=1e-5)
 
 
-def test_a_measured_loss_is_that_of_the_subnetwork_with_its_own_statistics(case):
+def test_a_measured_loss_is_that_of_the_subnetwork_with_the_statistics_of_the_examples(case):
     split, variables, graph = case
     widths = [(2, 5), (6, 2)]
-    found = measured_losses(Net(), variables, graph, widths, split, batches=3, batch_size=20, seed=1)
-    order = np.random.default_rng(1).permutation(90)
-    assert len(order) // 3 < HELD_OUT
-    judged, rest = split.take(order[:30]), split.take(order[30:])
+    found = measured_losses(Net(), variables, graph, widths, split, seed=1)
+    judged, rest = held_out(split, 1)
+    assert (len(judged), len(rest)) == (30, 60)
+    assert HELD_OUT > 30
     for one, loss in zip(widths, found, strict=True):
         w = [graph.widths(one)]
-        stats = recalibrate(Net(), variables, w, rest, key=jax.random.key(1), batch_size=20, batches=3)
+        stats = recalibrate(Net(), variables, w, judged, key=jax.random.key(1), batch_size=30)
         expected, = evaluate(Net(), variables["params"], stats, w, judged)
         assert loss == pytest.approx(expected.loss, rel=1e-4)
     assert abs(found[0] - found[1]) > 1e-3 * found[0]

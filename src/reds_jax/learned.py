@@ -7,7 +7,7 @@ near the budgets (`reds_jax.sampled`), evaluate them (with one set of trained we
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from reds_jax.knapsack.values import LEAST_SHARE, check_gamma, retained_share
 
 GAMMAS = (0.5, 1.0, 2.0, 4.0)
 TRUSTED = 0.7
-"""The rank correlation with the losses of held-out widths below which a fit is not used."""
+"""The rank correlation with the losses of widths that a fit has not seen, below which it is not used."""
 LEAST = 0.05
 """The smallest amplitude as a share of the mean: a group that seems not to matter is not cut to one unit."""
 FOLDS = 5
@@ -33,7 +33,8 @@ class Amplitudes:
     Args:
         gamma: that of the best fit in cross-validation, or the one to fall back on.
         amplitude: A of each group, in units of the loss; all 1 if the fit is not used.
-        rank_correlation: Spearman's, of fitted and measured losses of widths that the fit had not seen.
+        rank_correlation: Spearman's, of measured losses and those that were fitted to other widths, in cross-validation; the
+            mean of those near each budget, since a larger network is better whatever its widths.
         used: whether that is at least ``TRUSTED``, so that the amplitudes are the fit's.
     """
 
@@ -59,19 +60,22 @@ def fit_amplitudes(
     shares: Mapping[str, Num[np.ndarray, " samples"]],
     losses: Num[np.ndarray, " samples"],
     *,
+    near: Num[np.ndarray, " samples"] | None = None,
     gammas: Sequence[float] = GAMMAS,
     otherwise: float = 2.0,
     seed: int = 0,
 ) -> Amplitudes:
     """Fit ``L = L_full + sum_g A_g (R_g^-gamma - 1) / gamma`` with A >= 0 by least squares.
 
-    A quarter of the samples is held out. On the others each gamma is judged by the squared error of cross-validation; the best
-    is fitted to all of them, and its ranking of the held-out quarter decides whether it is used. Then it is fitted to
-    everything. An amplitude below ``LEAST`` times the mean is raised to that. Terms of two groups together are not fitted.
+    Gamma is that of the least squared error of cross-validation. How well the losses of widths are foretold is measured in
+    another cross-validation around this one: every fifth of the samples by gamma and amplitudes of the other four. Then
+    everything is fitted to all. An amplitude below ``LEAST`` times the mean is raised to that. Terms of two groups together
+    are not fitted.
 
     Args:
         shares: the retained share R of importance of each group in each sample, in (0, 1], see `shares_at`.
         losses: measured, one for each sample, on data that the weights were not trained on.
+        near: the budget that each sample is near, any number for each; by default one budget for all.
         gammas: to choose from, above 0.
         otherwise: gamma where the fit is not used.
         seed: of the split.
@@ -89,6 +93,9 @@ def fit_amplitudes(
     (1.0, {'a': 0.3, 'b': 0.1}, True)
     """
     names, matrix, measured = _checked(shares, losses)
+    budget = np.zeros(len(measured)) if near is None else np.asarray(near)
+    if budget.shape != measured.shape:
+        raise InvalidArgumentError("there must be a budget for each sample", got=budget.shape, allowed=measured.shape)
     candidates = tuple(several("gammas", gammas, "numbers above 0"))
     for gamma in (*candidates, otherwise):
         check_gamma(gamma)
@@ -96,10 +103,15 @@ def fit_amplitudes(
     if not candidates:
         raise InvalidArgumentError("there is no gamma to choose", allowed="numbers above 0")
     order = np.random.default_rng(integer("seed", seed, 0)).permutation(len(measured))
-    unseen, seen = order[: len(order) // 4], order[len(order) // 4 :]
-    gamma = float(min(candidates, key=lambda g: _error(matrix[seen], measured[seen], g)))
-    guess = _predict(matrix[unseen], _fit(matrix[seen], measured[seen], gamma), gamma)
-    correlation = _rank_correlation(guess, measured[unseen])
+    matrix, measured, budget = matrix[order], measured[order], budget[order]
+
+    def best(at: np.ndarray) -> float:
+        return float(min(candidates, key=lambda g: np.square(_foretold(matrix[at], measured[at], lambda _: g)
+                                                             - measured[at]).sum()))
+
+    guess = _foretold(matrix, measured, best)
+    correlation = float(np.mean([_rank_correlation(guess[budget == b], measured[budget == b]) for b in np.unique(budget)]))
+    gamma = best(np.ones(len(measured), bool))
     amplitude = _fit(matrix, measured, gamma)[1]
     if correlation < TRUSTED or not amplitude.any():
         return Amplitudes(float(otherwise), dict.fromkeys(names, 1.0), correlation, used=False)
@@ -143,13 +155,14 @@ def _predict(shares: np.ndarray, fit: tuple[float, np.ndarray], gamma: float) ->
     return fit[0] + _features(shares, gamma) @ fit[1]
 
 
-def _error(shares: np.ndarray, losses: np.ndarray, gamma: float) -> float:
-    """The mean squared error of cross-validation; the samples are in random order already."""
-    parts = np.arange(len(losses)) % FOLDS
-    errors = []
-    for out in (parts == k for k in range(FOLDS)):
-        errors.append((_predict(shares[out], _fit(shares[~out], losses[~out], gamma), gamma) - losses[out]) ** 2)
-    return float(np.concatenate(errors).mean())
+def _foretold(shares: np.ndarray, losses: np.ndarray, gamma: Callable[[np.ndarray], float]) -> np.ndarray:
+    """Every loss by a fit to the other parts; ``gamma`` is given the mask of these. The samples are in random order already."""
+    part = np.arange(len(losses)) % FOLDS
+    guess = np.empty(len(losses))
+    for out in (part == k for k in range(FOLDS)):
+        g = gamma(~out)
+        guess[out] = _predict(shares[out], _fit(shares[~out], losses[~out], g), g)
+    return guess
 
 
 def _rank_correlation(guess: np.ndarray, measured: np.ndarray) -> float:

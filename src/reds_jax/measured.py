@@ -1,10 +1,4 @@
-"""Losses of many widths, measured forward only and compiled once: the full program with the units that are cut set to zero.
-
-A unit is cut by zeros in every parameter that belongs to it: in what makes it, in its batch norm, and in what reads it. So it
-contributes nothing, whatever its activation makes of zero, and one compiled program serves every width. This is the narrow
-network: units meet only in the layers that read them, since an operation that mixes them otherwise (a layer norm, a softmax
-over units) keeps them at full width (`reds_jax.trace`).
-"""
+"""Losses of many widths, measured forward only and compiled once: the full program, zeros in place of the units that are cut."""
 
 from __future__ import annotations
 
@@ -15,58 +9,53 @@ import jax
 import numpy as np
 
 from reds_jax.adapters import adapt
+from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.array_types import Float64
 from reds_jax.data import Split
+from reds_jax.data.normalise import read
 from reds_jax.graph import ChannelGraph
-from reds_jax.program.flat import leaf_path
+from reds_jax.graph.mask import masked
+from reds_jax.run import run_nested
 from reds_jax.training import Evaluation, Objective, evaluate, recalibrate
-from reds_jax.training.inputs import Normalisation
+from reds_jax.training.inputs import Normalisation, check_examples
 
 HELD_OUT = 500
-"""Training examples that the losses are measured on; the others serve for batch statistics."""
-
-
-def masked(variables: Any, graph: ChannelGraph, widths: Sequence[int]) -> Any:
-    """The full parameters with zeros wherever a unit is cut at these widths; batch statistics as they are."""
-    axes = {p.path: p.axes for p in graph.parameters}
-
-    def cut(path: Any, array: Any) -> Any:
-        name = leaf_path(path)
-        if not name.startswith("params/"):
-            return array
-        array = np.array(array)
-        for i, axis in enumerate(axes[name]):
-            if axis is not None:
-                stays = np.zeros(array.shape[i], bool)
-                stays[axis.kept(widths)] = True
-                array *= stays.reshape([-1 if j == i else 1 for j in range(array.ndim)])
-        return array
-
-    return jax.tree_util.tree_map_with_path(cut, variables)
+"""Training examples that the losses of widths are measured on; a supernet is trained on the others."""
 
 
 def measured_losses(
     model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Sequence[int]], train: Split, *,
-    objective: Objective | None = None, normalise: Normalisation | None = None, batches: int = 4, batch_size: int = 100,
-    seed: int = 0,
+    objective: Objective | None = None, normalise: Normalisation | None = None, seed: int = 0,
 ) -> Float64[np.ndarray, " samples"]:
-    """The mean loss of every one of the widths, with batch statistics of its own, on a held-out part of the training data.
+    """The mean loss of every one of the widths on some training examples, with the batch statistics of these examples.
+
+    One compiled program for all widths, and one pass for each; dropout is off.
 
     Args:
         model, variables, graph: the network, its units sorted.
         widths: of every sample.
-        train: examples; a random part of at most ``HELD_OUT`` (and a third) is measured on, the rest is for the statistics.
+        train: examples; a random ``HELD_OUT`` of them are measured on (of fewer, a third).
         objective, normalise: as in training.
-        batches, batch_size: for the batch statistics of one sample.
-        seed: of the parts.
+        seed: draws the examples.
     """
     model, variables = adapt(model, variables)
+    judged, _ = held_out(train, seed)
+    objective, inputs = check_examples(objective, model, variables, judged.inputs, judged.targets, normalise, "training {}")
+
+    @jax.jit
+    def loss(variables: Any, inputs: Any, targets: Any, row: Any) -> Any:
+        cut, x = masked(variables, graph, row), read(inputs, normalise)
+        ((outputs, _),) = run_nested(model, cut["params"], [batch_stats_of(cut)], x, [1.0], train=True, dropout=False)
+        return objective.loss(outputs, x if targets is None else targets).mean()
+
+    return np.array([loss(variables, inputs, judged.targets, np.asarray(row, np.int32)) for row in widths], np.float64)
+
+
+def held_out(train: Split, seed: int) -> tuple[Split, Split]:
+    """A random part of the training examples to measure on, and the rest."""
     order = np.random.default_rng(seed).permutation(len(train))
     held = max(1, min(HELD_OUT, len(train) // 3))
-    judged, rest = train.take(order[:held]), train.take(order[held:])
-    return np.array([untrained(model, variables, graph, one, rest, judged, objective=objective, normalise=normalise,
-                               batches=batches, batch_size=min(batch_size, len(rest)), seed=seed).loss for one in widths],
-                    np.float64)
+    return train.take(order[:held]), train.take(order[held:])
 
 
 def untrained(

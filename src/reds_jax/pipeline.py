@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from reds_jax.network import NestedNetwork, check_nested
 from reds_jax.repaired import repair
 from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
 from reds_jax.sampled import sample_widths
+from reds_jax.supernet import train_supernet
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
 from reds_jax.training.fit import prepare
 
@@ -114,8 +116,16 @@ def nest(
                        seed=config.seed)
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
-    amplitudes = None
-    if widths is None and options.value == "learned" and isinstance(data, DataSet) and not method.startswith("uniform"):
+    amplitudes = after = None
+    if widths is None and learns(options, method) and isinstance(data, DataSet):
+        if options.supernet_epochs:
+            observe("widths", f"a supernet: the full network and random widths, {options.supernet_epochs} epochs")
+            after = train_supernet(
+                model, variables, graph, near_budgets(graph, options, 1000, config.seed)[0], data.train, data.validation, config,
+                options.supernet_epochs, objective=objective, normalise=data.normalise, console=console,
+                folder=None if folder is None else Path(folder) / "supernet")
+            variables = {"params": after.params, **({"batch_stats": s} if (s := after.batch_stats[0]) else {})}
+            config = replace(config, epochs=config.epochs - options.supernet_epochs)
         observe("widths", f"the losses of {options.samples} sampled widths, and amplitudes fitted to them")
         amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed)
         observe("widths", amplitudes)
@@ -132,7 +142,8 @@ def nest(
         before = measure_before_training(model, variables, graph, choice, data, config, options, objective=objective)
     begin = time.monotonic()
     trained = fit(model, variables, chosen, data.train, data.validation, config, objective=objective,
-                  normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in chosen])
+                  normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in chosen],
+                  after=after)
     seconds = time.monotonic() - begin
     observe("metric", "batch statistics of each subnetwork, then its metric on validation and test data")
     stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, chosen, data.train,
@@ -161,8 +172,15 @@ def check(
         check_budgets(graph, options, method)
     else:
         _check_widths(graph, options, widths)
-    if options.value == "learned" and isinstance(data, StreamedData) and not method.startswith("uniform"):
+    if learns(options, method) and isinstance(data, StreamedData):
         raise InvalidArgumentError("the value 'learned' needs examples in memory", got="a stream", allowed="value='ces'")
+    if learns(options, method) and options.supernet_epochs:
+        if options.supernet_epochs >= config.epochs:
+            raise InvalidArgumentError("the epochs of the supernet leave none for the subnetworks", got=options.supernet_epochs,
+                                       allowed=f"less than the {config.epochs} of nested training")
+        if config.norms != "shared":
+            raise InvalidArgumentError("a supernet has one scale and offset for all", got=f"norms={config.norms!r}",
+                                       allowed="norms='shared'", hint="Or supernet_epochs=0.")
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
             sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
@@ -197,17 +215,45 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
     return permute(variables, graph, scores), {g.name: np.asarray(scores[g.name])[orders[g.name]] for g in graph.groups}
 
 
+def learns(options: Subnetworks, method: Method) -> bool:
+    """Whether amplitudes are fitted to losses of sampled widths."""
+    return options.value == "learned" and not method.startswith("uniform")
+
+
+def near_budgets(
+    graph: ChannelGraph, options: Subnetworks, count: int, seed: int, around: Sequence[Sequence[int]] | None = None
+) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """At least ``count`` random widths in all, as many near each budget below 1, and which budget each is near."""
+    whole = options.whole_macs(graph)
+    shares = [b * whole / graph.macs() for b in options.budgets if b * whole < graph.macs()] or [1.0]
+    each = -(-count // len(shares))
+    widths = sample_widths(graph, shares, each, seed=seed, step=options.step, rules=options.rules,
+                           around=None if around is None else around[: len(shares)])
+    return widths, np.repeat(np.arange(len(shares)), each)
+
+
 def learn(
     model: Any, variables: Any, graph: ChannelGraph, scores: Scores, data: DataSet, options: Subnetworks, *, seed: int,
     objective: Objective | None = None,
 ) -> Amplitudes:
-    """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data."""
-    shares = [b * options.whole_macs(graph) / graph.macs() for b in options.budgets]
-    below = [share for share in shares if share < 1] or [1.0]
-    widths = sample_widths(graph, below, -(-options.samples // len(below)), seed=seed, step=options.step, rules=options.rules)
-    losses = measured_losses(model, variables, graph, widths, data.train, objective=objective, normalise=data.normalise,
-                             seed=seed)
-    return fit_amplitudes(shares_at(scores, widths), losses, otherwise=options.gamma, seed=seed)
+    """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data.
+
+    Half of the widths are spread around uniform ones, the other half around those that the first half's fit makes optimal.
+    """
+    half = max(-(-options.samples // 2), 4 * (len(graph.groups) + 1))
+
+    def measured(around: Sequence[Sequence[int]] | None, seed_of_widths: int) -> tuple[Any, np.ndarray, np.ndarray]:
+        widths, near = near_budgets(graph, options, half, seed_of_widths, around)
+        return widths, near, measured_losses(model, variables, graph, widths, data.train, objective=objective,
+                                             normalise=data.normalise, seed=seed)
+
+    def fitted(widths: Sequence[Sequence[int]], near: np.ndarray, losses: np.ndarray) -> Amplitudes:
+        return fit_amplitudes(shares_at(scores, widths), losses, near=near, otherwise=options.gamma, seed=seed)
+
+    first = measured(None, seed)
+    best = choose_widths(graph, scores, options, "reds", fitted(*first)).widths
+    second = measured(best, seed + 1)
+    return fitted([*first[0], *second[0]], *(np.concatenate(pair) for pair in zip(first[1:], second[1:], strict=True)))
 
 
 def measure_before_training(

@@ -1,4 +1,4 @@
-"""Random widths near budgets, to learn from: not nested, and spread around uniform ones. Imports no jax."""
+"""Random widths near budgets, to learn from: not nested, and spread around uniform or given ones. Imports no jax."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reds_jax.checks import integer, number, several
-from reds_jax.errors import InfeasibleError
+from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph
 from reds_jax.layer_rules import LayerRule, allowed
 
@@ -21,8 +21,9 @@ def sample_widths(
     spread: float = 0.5,
     step: int = 1,
     rules: Sequence[LayerRule | str] = (),
+    around: Sequence[Sequence[int]] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Random widths around uniform ones at each budget, ``count`` of each, that fill it.
+    """Random widths around uniform ones at each budget, ``count`` of each, that fill it; those of a budget follow each other.
 
     ``n_g = min(U_g, floor(t U_g exp(spread z_g)))``, z normal, at the largest t within the budget; then each group, in random
     order, takes one step more if the budget allows it. A group that costs little is not filled up: its amplitude would not be
@@ -35,6 +36,7 @@ def sample_widths(
         seed: of what is drawn.
         spread: of the logarithms around uniform widths; 0 gives uniform ones.
         step, rules: as in `reds_jax.cost.width_problem`.
+        around: widths for each budget, to be taken in place of U.
 
     Raises:
         InfeasibleError: the smallest widths are above a budget.
@@ -45,12 +47,17 @@ def sample_widths(
     sizes = np.array([g.size for g in graph.groups])
     choices = [np.array(w) for w in allowed(graph, step=step, floor=[1] * len(sizes), rules=rules)]
     found = []
-    for fraction in several("macs_fractions", macs_fractions, "fractions of the MACs"):
+    fractions = several("macs_fractions", macs_fractions, "fractions of the MACs")
+    centres = [sizes] * len(fractions) if around is None else [np.array(graph.integers(w)) for w in around]
+    if len(centres) != len(fractions):
+        raise InvalidArgumentError("there must be widths to sample around for each budget", got=len(centres),
+                                   allowed=str(len(fractions)))
+    for fraction, centre in zip(fractions, centres, strict=True):
         budget = int(number("a fraction of the MACs", fraction, 0, 1, above=True) * graph.macs())
         if (least := graph.macs([int(c[0]) for c in choices])) > budget:
             raise InfeasibleError("no widths are that small", resource="macs", smallest=least, got=budget,
                                   allowed=f"at least {least} MACs")
-        found += [_filled(graph, choices, sizes * np.exp(spread * rng.standard_normal(len(sizes))), budget, rng)
+        found += [_filled(graph, choices, centre * np.exp(spread * rng.standard_normal(len(sizes))), budget, rng)
                   for _ in range(count)]
     return found
 

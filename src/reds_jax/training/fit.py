@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from rich.console import Console
 
 from reds_jax.adapters import PureModel, adapt
@@ -30,7 +31,7 @@ from reds_jax.training.loop import Run
 from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
 from reds_jax.training.progress import Progress, restore
-from reds_jax.training.step import TrainState, step_builder
+from reds_jax.training.step import Draw, TrainState, step_builder
 from reds_jax.widths import Width, check_widths
 
 
@@ -78,6 +79,8 @@ def fit(
     folder: str | Path | None = None,
     resume: bool = True,
     console: Console | None = None,
+    draw: Draw | None = None,
+    after: TrainState | None = None,
 ) -> FitResult:
     """Train the nested subnetworks, and choose the best epoch on the validation split alone.
 
@@ -95,6 +98,11 @@ def fit(
         resume: continue the run in ``folder``, if there is one; otherwise that is an error. A run on a stream goes on at the
             same batch if the source can tell its state or is deterministic; otherwise its epoch starts again, which is said.
         console: where to show progress; ``rich.console.Console(quiet=True)`` is silent.
+        draw: makes further subnetworks in every step, of widths that need not be known when it is compiled:
+            ``draw(params, key)`` returns their parameters, zeros where they are cut. Each runs like the widest subnetwork, and
+            its loss counts as much as the others do on average.
+        after: where another run ended, whose number of steps and optimizer (so its learning rates) go on; the parameters are
+            those of ``variables``.
 
     Raises:
         InvalidArgumentError: an option that is not allowed, fewer examples than one batch, or examples that do not suit model
@@ -107,11 +115,11 @@ def fit(
         OSError: the folder cannot be written; the last checkpoint stays.
     """
     run, start = prepare(model, variables, widths, train, validation, config, objective=objective, sizes=sizes,
-                         normalise=normalise)
+                         normalise=normalise, draw=draw, after=after)
     console = default_console() if console is None else console
     if folder is None:
         return _result(run.finish(start, None, None, console), run.objective)
-    description = _description(run, start.state, sizes)
+    description = _description(run, start.state, sizes, draw, after)
     with Checkpoints(Path(folder), description, resume=resume) as checkpoints:
         found = checkpoints.latest()
         progress = start if found is None else restore(start, *found)
@@ -121,7 +129,8 @@ def fit(
 def prepare(
     model: Model, variables: Any, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
     config: FitConfig, *, objective: Objective | None = None, sizes: Sequence[float] | None = None,
-    normalise: Normalisation | None = None, test: Examples | Stream | None = None,
+    normalise: Normalisation | None = None, test: Examples | Stream | None = None, draw: Draw | None = None,
+    after: TrainState | None = None,
 ) -> tuple[Run, Progress]:
     """The run of `fit` and where it starts, all that can be refused refused; nothing is compiled, run or written.
 
@@ -138,7 +147,7 @@ def prepare(
         optimizer = averaged(optimizer, config.distill_average)
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
-        normalise=normalise, augment=config.augment, share=config.share)
+        normalise=normalise, augment=config.augment, share=config.share, draw=draw)
     key = jax.random.key(config.seed)
     state = TrainState.create(variables, optimizer, len(widths), key)
     splits = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
@@ -146,6 +155,11 @@ def prepare(
     if config.norms == "private":
         inputs = train.example[0] if isinstance(train, Stream) else train.inputs
         state = TrainState.create(variables, optimizer, len(widths), key, private=_norms(model, variables, inputs, normalise))
+    if after is not None:
+        if jax.tree.map(jnp.shape, after.opt_state) != jax.tree.map(jnp.shape, state.opt_state):
+            raise InvalidArgumentError("the optimizer of the run to go on from has another state", hint="Give the same optimizer, "
+                                       "model and norms.")
+        state = dataclasses.replace(state, opt_state=after.opt_state, step=after.step)
     return Run(model, widths, config, objective, normalise, build(objective), train, validation), Progress(state)
 
 
@@ -187,7 +201,9 @@ def _checked(
     return objective
 
 
-def _description(run: Run, state: TrainState, sizes: Sequence[float] | None) -> dict[str, Any]:
+def _description(
+    run: Run, state: TrainState, sizes: Sequence[float] | None, draw: Draw | None, after: TrainState | None,
+) -> dict[str, Any]:
     """All that the result depends on, as JSON: options in words, arrays as digests, streams by what they are."""
     data = {name: f"{split.describe()}, {split.steps} steps" if isinstance(split, Stream)
             else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
@@ -196,12 +212,15 @@ def _description(run: Run, state: TrainState, sizes: Sequence[float] | None) -> 
     for name, before in (("norms", "shared"), ("distill_average", 0.0)):  # a run from before there was a choice goes on
         if options[name] == before:
             del options[name]
+    more = {} if draw is None else {"draw": _name(draw)}
+    if after is not None:
+        more["after"] = digest(flatten({"opt_state": state.opt_state, "step": state.step}))
     return {
         "fit": {**options, "augment": augment if isinstance(augment := run.config.augment, str) else _name(augment)},
         "model": _name(run.model), "widths": [repr(w) for w in run.widths],
         "objective": _name(run.objective), "sizes": None if sizes is None else [float(s) for s in sizes],
         "normalise": _name(run.normalise), "data": data,
-        "initial": digest(flatten({"params": state.params, "batch_stats": state.batch_stats[0]}))}
+        "initial": digest(flatten({"params": state.params, "batch_stats": state.batch_stats[0]})), **more}
 
 
 def _name(value: object) -> str:

@@ -91,6 +91,8 @@ class TrainState:
 
 Step = Callable[[TrainState, Tree, Tree, Any], tuple[TrainState, Metrics]]
 """(state, inputs, targets, indices) -> (state, metrics), see `make_train_step`."""
+Draw = Callable[[Any, jax.Array], Sequence[Any]]
+"""(parameters, key) -> the parameters of further subnetworks that take part in one step, zeros where they are cut."""
 
 
 def make_train_step(
@@ -164,9 +166,13 @@ def make_train_step(
 def step_builder(
     model: Model, optimizer: optax.GradientTransformation, widths: Sequence[Width], *, weights: str | Sequence[float],
     sizes: Sequence[float] | None, distill: float, sandwich: int | None, normalise: Normalisation | None,
-    augment: str | Augmentation, share: bool,
+    augment: str | Augmentation, share: bool, draw: Draw | None = None,
 ) -> Callable[[Objective], Step]:
-    """The options of `make_train_step`, checked; the compiled step without a look at the values, for an objective."""
+    """The options of `make_train_step`, checked; the compiled step without a look at the values, for an objective.
+
+    What ``draw`` makes of the parameters runs as the widest subnetwork does, and its loss counts as much as that of the others
+    on average; its batch statistics are not kept.
+    """
     widths = check_widths(widths)
     order = widest_first(widths)
     pi = subnetwork_weights(weights, len(widths), sizes=sizes)
@@ -186,10 +192,15 @@ def step_builder(
         outputs, updated = [out for out, _ in results], list(stats)
         for i, (_, new) in zip(choice, results, strict=True):
             updated[i] = new
-        teacher = None if average is None else taught(average, stats, x, key)
-        total, plain = nested_loss(outputs, y, factors, objective=objective, distill=distill, taught=teacher)
         metric = jnp.stack([objective.metric(out, y).mean() for out in outputs])
-        return total, (tuple(updated), plain, metric)
+        drawn = [] if draw is None else [
+            run_nested(model, p, [stats[order[0]]], x, [widths[order[0]]], train=True, key=key)[0][0]
+            for p in draw(among(params, [order[0]]), jax.random.fold_in(key, 1))]
+        pi = (*factors, *[sum(factors) / len(factors)] * len(drawn))
+        teacher = None if average is None else taught(average, stats, x, key)
+        total, plain = nested_loss([*outputs, *drawn], y, [p / sum(pi) for p in pi] if drawn else pi, objective=objective,
+                                   distill=distill, taught=teacher)
+        return total, (tuple(updated), plain[: len(outputs)], metric)
 
     def branch(choice: tuple[int, ...], factors: tuple[float, ...], objective: Objective) -> Callable[..., Any]:
         at = jnp.array(choice)
