@@ -117,7 +117,7 @@ def test_the_pipeline_counts_the_epochs_of_the_supernet(case, tmp_path):
     split, variables, _ = case
     data = DataSet("case", split, split.take(slice(50)), split)
     seen = []
-    options = Subnetworks((0.4, 1.0), importance="l1", value="learned", samples=16, supernet_epochs=1)
+    options = Subnetworks((0.4, 1.0), importance="l1", value="learned", samples=16, supernet=0.4)
     network, _ = reds_jax.nest(Net(), variables, data, FitConfig(epochs=3, batch_size=30), options, console=QUIET,
                                folder=tmp_path, observe=lambda stage, found: seen.append(found))
     assert any(isinstance(x, Amplitudes) for x in seen)
@@ -128,9 +128,9 @@ def test_the_pipeline_counts_the_epochs_of_the_supernet(case, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "config", "message"), [
-    ({"supernet_epochs": 2}, {}, "leave none for the subnetworks"),
-    ({"supernet_epochs": 1}, {"norms": "private"}, "one scale and offset for all"),
-    ({"supernet_epochs": -1}, {}, "supernet_epochs"),
+    ({"supernet": 0.8}, {}, "leaves no epoch for the subnetworks"),
+    ({"supernet": 0.5}, {"norms": "private"}, "one scale and offset for all"),
+    ({"supernet": -0.1}, {}, "supernet"),
 ])
 def test_what_cannot_be_is_refused_before_anything_runs(case, options, config, message):
     split, variables, _ = case

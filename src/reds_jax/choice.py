@@ -39,8 +39,9 @@ class Subnetworks:
             product (log_retention), or the sum.
         gamma: of ces: how much dearer; 0 is log_retention.
         samples: widths whose losses are measured for learned, over all budgets below 1.
-        supernet_epochs: for learned, the first epochs of nested training train the full network and random widths near the
-            budgets, so that losses of widths are comparable; see `reds_jax.supernet`. 0: they are measured on the given network.
+        supernet: for learned, this share of the epochs of nested training (rounded) first trains the full network and random
+            widths near the budgets, so that losses of widths are those of trained ones; see `reds_jax.supernet`. 0: the losses
+            are measured on the given network.
         floor: smallest width of a group, as a fraction of it; one unit by default, which ces does not come near.
         step: widths are multiples of this (4, 8 or 16 where kernels want it).
         order: joint, or the paper's bottom_up or top_down.
@@ -60,7 +61,7 @@ class Subnetworks:
     value: Value = "ces"
     gamma: float = 2.0
     samples: int = 200
-    supernet_epochs: int = 0
+    supernet: float = 0.0
     floor: float = 0.0
     step: int = 1
     order: Literal["joint", "bottom_up", "top_down"] = "joint"
@@ -83,7 +84,7 @@ class Subnetworks:
             one_of(name, getattr(self, name), allowed)
         check_gamma(self.gamma)
         integer("samples", self.samples, 8)
-        integer("supernet_epochs", self.supernet_epochs, 0)
+        number("supernet", self.supernet, 0, 1)
         integer("scoring_batches", self.scoring_batches, 1)
         integer("step", self.step, 1)
         number("floor", self.floor, 0, 1)

@@ -118,14 +118,14 @@ def nest(
         observe("scores", scores)
     amplitudes = after = None
     if widths is None and learns(options, method) and isinstance(data, DataSet):
-        if options.supernet_epochs:
-            observe("widths", f"a supernet: the full network and random widths, {options.supernet_epochs} epochs")
+        if epochs := supernet_epochs(options, config):
+            observe("widths", f"a supernet: the full network and random widths, {epochs} of {config.epochs} epochs")
             after = train_supernet(
                 model, variables, graph, near_budgets(graph, options, 1000, config.seed)[0], data.train, data.validation, config,
-                options.supernet_epochs, objective=objective, normalise=data.normalise, console=console,
+                epochs, objective=objective, normalise=data.normalise, console=console,
                 folder=None if folder is None else Path(folder) / "supernet")
             variables = {"params": after.params, **({"batch_stats": s} if (s := after.batch_stats[0]) else {})}
-            config = replace(config, epochs=config.epochs - options.supernet_epochs)
+            config = replace(config, epochs=config.epochs - epochs)
         observe("widths", f"the losses of {options.samples} sampled widths, and amplitudes fitted to them")
         amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed)
         observe("widths", amplitudes)
@@ -174,13 +174,13 @@ def check(
         _check_widths(graph, options, widths)
     if learns(options, method) and isinstance(data, StreamedData):
         raise InvalidArgumentError("the value 'learned' needs examples in memory", got="a stream", allowed="value='ces'")
-    if learns(options, method) and options.supernet_epochs:
-        if options.supernet_epochs >= config.epochs:
-            raise InvalidArgumentError("the epochs of the supernet leave none for the subnetworks", got=options.supernet_epochs,
-                                       allowed=f"less than the {config.epochs} of nested training")
+    if learns(options, method) and (epochs := supernet_epochs(options, config)):
+        if epochs == config.epochs:
+            raise InvalidArgumentError("the supernet leaves no epoch for the subnetworks", got=f"supernet={options.supernet}",
+                                       allowed=f"less than the {config.epochs} epochs of nested training")
         if config.norms != "shared":
             raise InvalidArgumentError("a supernet has one scale and offset for all", got=f"norms={config.norms!r}",
-                                       allowed="norms='shared'", hint="Or supernet_epochs=0.")
+                                       allowed="norms='shared'", hint="Or supernet=0.")
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
             sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
@@ -218,6 +218,11 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
 def learns(options: Subnetworks, method: Method) -> bool:
     """Whether amplitudes are fitted to losses of sampled widths."""
     return options.value == "learned" and not method.startswith("uniform")
+
+
+def supernet_epochs(options: Subnetworks, config: FitConfig) -> int:
+    """Epochs of nested training that train a supernet."""
+    return round(options.supernet * config.epochs)
 
 
 def near_budgets(

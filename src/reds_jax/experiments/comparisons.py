@@ -62,6 +62,7 @@ COMPARISONS: dict[str, tuple[Variant, ...]] = {
         _explained("uniform, dead units first", "uniform_live"), _explained("sum, no floor", value="sum", floor=0.0),
         _explained("learned amplitudes", value="learned", floor=0.0), Variant("uniform, unsorted", "uniform_unsorted"),
         Variant("knapsack, the paper's score and value", "paper"),
+        _explained("learned amplitudes, supernet", value="learned", floor=0.0, supernet=0.25),
     ),
     "orders": (
         UNIFORM, CES, UNIFORM_TAYLOR, Variant("CES, Taylor", "reds", {"importance": "taylor", **_ces(2.0)}),
