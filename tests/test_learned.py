@@ -13,7 +13,7 @@ from reds_jax.cost import width_problem
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import ces, solve
 from reds_jax.knapsack.values import retained_share
-from reds_jax.learned import LEAST, fit_amplitudes, shares_at
+from reds_jax.learned import BETTER, LEAST, fit_amplitudes, shares_at
 from reds_jax.sampled import sample_widths
 from reds_jax.widths import Widths
 
@@ -40,12 +40,28 @@ SHARES = sampled(40)
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.floats(0.1, 1), min_size=4, max_size=4), st.sampled_from([0.5, 1.0, 2.0, 4.0]), st.floats(-1, 3))
+@given(st.permutations([0.05, 0.1, 0.5, 1.0]), st.sampled_from([0.5, 1.0, 2.0, 4.0]), st.floats(-1, 3))
 def test_a_loss_of_this_form_is_found_again(amplitudes, gamma, full):
     fit = fit_amplitudes(SHARES, loss_of(SHARES, amplitudes, gamma, full))
-    assert (fit.gamma, fit.used) == (gamma, True)
-    np.testing.assert_allclose(list(fit.amplitude.values()), amplitudes, rtol=1e-5)
     assert fit.rank_correlation == pytest.approx(1, abs=1e-3)  # widths of one loss, but for its last digit, may swap
+    assert fit.used
+    assert fit.gamma == gamma
+    np.testing.assert_allclose(list(fit.amplitude.values()), amplitudes, rtol=1e-5)
+
+
+def test_a_fit_is_used_where_it_ranks_better_than_equal_amplitudes():
+    """Noise of a third of the spread: unequal amplitudes are worth their errors, equal ones are not."""
+    noise = np.random.default_rng(0).normal(size=120)
+
+    def fit(amplitudes):
+        losses = loss_of(SHARES, amplitudes, 1.0)
+        return fit_amplitudes(SHARES, losses + 0.3 * losses.std() * noise, otherwise=1.0)
+
+    uneven, even = fit([1, 0.02, 0.02, 0.02]), fit([1, 1, 1, 1])
+    assert (uneven.used, even.used) == (True, False)
+    assert min(even.rank_correlation, even.of_equal) > 0.8
+    assert 1 - uneven.rank_correlation < BETTER * (1 - uneven.of_equal)
+    assert even.amplitude == dict.fromkeys(SHARES, 1.0)
 
 
 def test_a_noisy_loss_still_ranks():

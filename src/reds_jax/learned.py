@@ -19,8 +19,10 @@ from reds_jax.knapsack import ces
 from reds_jax.knapsack.values import LEAST_SHARE, check_gamma, retained_share
 
 GAMMAS = (0.5, 1.0, 2.0, 4.0)
-TRUSTED = 0.7
+TRUSTED = 0.5
 """The rank correlation with the losses of widths that a fit has not seen, below which it is not used."""
+BETTER = 0.8
+"""What a fit may leave of that which equal amplitudes lack to a rank correlation of 1."""
 LEAST = 0.05
 """The smallest amplitude as a share of the mean: a group that seems not to matter is not cut to one unit."""
 FOLDS = 5
@@ -35,12 +37,15 @@ class Amplitudes:
         amplitude: A of each group, in units of the loss; all 1 if the fit is not used.
         rank_correlation: Spearman's, of measured losses and those that were fitted to other widths, in cross-validation; the
             mean of those near each budget, since a larger network is better whatever its widths.
-        used: whether that is at least ``TRUSTED``, so that the amplitudes are the fit's.
+        of_equal: the same of amplitudes that are all 1.
+        used: whether the first is at least ``TRUSTED`` and what it lacks to 1 at most ``BETTER`` times what the second lacks, so
+            that the amplitudes are the fit's.
     """
 
     gamma: float
     amplitude: dict[str, float]
     rank_correlation: float
+    of_equal: float
     used: bool
 
     def values(self, scores: Mapping[str, Sequence[float] | np.ndarray]) -> dict[str, Float[np.ndarray, " units"]]:
@@ -109,14 +114,16 @@ def fit_amplitudes(
         return float(min(candidates, key=lambda g: np.square(_foretold(matrix[at], measured[at], lambda _: g)
                                                              - measured[at]).sum()))
 
-    guess = _foretold(matrix, measured, best)
-    correlation = float(np.mean([_rank_correlation(guess[budget == b], measured[budget == b]) for b in np.unique(budget)]))
+    def ranked(guess: np.ndarray) -> float:
+        return float(np.mean([_rank_correlation(guess[budget == b], measured[budget == b]) for b in np.unique(budget)]))
+
+    correlation, of_equal = ranked(_foretold(matrix, measured, best)), ranked(_features(matrix, otherwise).sum(axis=1))
     gamma = best(np.ones(len(measured), bool))
     amplitude = _fit(matrix, measured, gamma)[1]
-    if correlation < TRUSTED or not amplitude.any():
-        return Amplitudes(float(otherwise), dict.fromkeys(names, 1.0), correlation, used=False)
+    if correlation < TRUSTED or 1 - correlation > BETTER * (1 - of_equal) or not amplitude.any():
+        return Amplitudes(float(otherwise), dict.fromkeys(names, 1.0), correlation, of_equal, used=False)
     amplitude = np.maximum(amplitude, LEAST * amplitude.mean())
-    return Amplitudes(gamma, dict(zip(names, amplitude.tolist(), strict=True)), correlation, used=True)
+    return Amplitudes(gamma, dict(zip(names, amplitude.tolist(), strict=True)), correlation, of_equal, used=True)
 
 
 def shares_at(
