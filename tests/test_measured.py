@@ -9,9 +9,8 @@ from rich.console import Console
 import reds_jax
 from reds_jax import Subnetworks, pipeline, repair, trace
 from reds_jax.data import DataSet, Split, Stream, StreamedData
-from reds_jax.errors import InvalidArgumentError
-from reds_jax.learned import Amplitudes
 from reds_jax.graph.mask import masked
+from reds_jax.learned import Amplitudes
 from reds_jax.measured import HELD_OUT, held_out, measured_losses
 from reds_jax.run import run
 from reds_jax.training import FitConfig, evaluate, recalibrate
@@ -50,8 +49,8 @@ def test_zeros_are_the_narrow_network(case, widths):
 def test_a_measured_loss_is_that_of_the_subnetwork_with_the_statistics_of_the_examples(case):
     split, variables, graph = case
     widths = [(2, 5), (6, 2)]
-    found = measured_losses(Net(), variables, graph, widths, split, seed=1)
     judged, rest = held_out(split, 1)
+    found = measured_losses(Net(), variables, graph, widths, judged)
     assert (len(judged), len(rest)) == (30, 60)
     assert HELD_OUT > 30
     for one, loss in zip(widths, found, strict=True):
@@ -62,13 +61,37 @@ def test_a_measured_loss_is_that_of_the_subnetwork_with_the_statistics_of_the_ex
     assert abs(found[0] - found[1]) > 1e-3 * found[0]
 
 
-def test_a_stream_is_refused_before_anything_runs(case):
-    split, variables, _ = case
-    data = StreamedData("stream", Stream(lambda: iter([(split.inputs, split.targets)])), split, split)
-    with pytest.raises(InvalidArgumentError, match="'learned' needs examples in memory"):
-        reds_jax.nest(Net(), variables, data, FitConfig(epochs=1, batch_size=30),
-                      Subnetworks((0.4, 1.0), value="learned", floor=0.0),
-                      console=Console(quiet=True))
+def test_of_a_stream_the_first_examples_are_measured(case):
+    split, _, _ = case
+    many = Split(np.tile(split.inputs, (9, 1, 1, 1)) + np.arange(810, dtype=np.float32)[:, None, None, None], np.arange(810))
+
+    def batches():
+        return ((many.inputs[i : i + 90], many.targets[i : i + 90]) for i in range(0, 810, 90))
+
+    judged, rest = held_out(stream := Stream(batches), 3)
+    assert rest is stream
+    assert len(judged) == HELD_OUT
+    np.testing.assert_array_equal(judged.targets, np.arange(HELD_OUT))
+    np.testing.assert_array_equal(judged.inputs, many.inputs[:HELD_OUT])
+    short, _ = held_out(Stream(lambda: iter([(split.inputs, split.targets)])), 0)
+    assert len(short) == 90
+
+
+def test_a_stream_is_learned_from(case):
+    split, variables, graph = case
+    data = StreamedData("stream", Stream(lambda: iter([(split.inputs, split.targets)] * 2)), split, split)
+    scores = {g.name: np.arange(g.size, 0, -1.0) for g in graph.groups}
+    found = pipeline.learn(Net(), variables, graph, scores, data, Subnetworks((0.4, 1.0), samples=16), seed=0)
+    assert set(found.amplitude) == {"first", "second"}
+
+
+def test_losses_that_are_not_finite_teach_nothing(case, monkeypatch):
+    split, variables, graph = case
+    data = DataSet("case", split, split, split)
+    scores = {g.name: np.arange(g.size, 0, -1.0) for g in graph.groups}
+    monkeypatch.setattr(pipeline, "measured_losses", lambda *a, **k: np.full(len(a[3]), np.nan))
+    found = pipeline.learn(Net(), variables, graph, scores, data, Subnetworks((0.4, 1.0), gamma=3.0), seed=0)
+    assert (found.used, found.gamma, found.amplitude) == (False, 3.0, {"first": 1.0, "second": 1.0})
 
 
 def test_the_pipeline_learns_amplitudes_and_measures_before_the_training(case):

@@ -16,7 +16,7 @@ from reds_jax.graph.mask import masked
 from reds_jax.learned import Amplitudes
 from reds_jax.supernet import Drawn, train_supernet
 from reds_jax.training import FitConfig, TrainState, classification, fit
-from reds_jax.training.step import make_train_step, step_builder
+from reds_jax.training.step import step_builder
 
 QUIET = Console(quiet=True)
 
@@ -102,7 +102,7 @@ def test_it_goes_on_where_it_was_stopped_and_its_table_is_part_of_what_it_is(cas
 
 
 def test_a_run_after_another_goes_on_with_its_optimizer(case):
-    split, variables, graph = case
+    split, variables, _ = case
     config = FitConfig(epochs=1, batch_size=30, recalibrate_batches=0)
     first = fit(Net(), variables, [1.0], split, split, config, console=QUIET).state
     second = fit(Net(), {"params": first.params, "batch_stats": first.batch_stats[0]}, [1.0], split, split, config,
@@ -110,7 +110,7 @@ def test_a_run_after_another_goes_on_with_its_optimizer(case):
     assert int(second.step) == 6
     assert int(second.opt_state.count) == 6
     with pytest.raises(InvalidArgumentError, match="the optimizer of the run to go on from"):
-        fit(Net(), variables, [1.0], split, split, FitConfig(epochs=1, batch_size=30, norms="private"), console=QUIET, after=first)
+        fit(Net(), variables, [1.0], split, split, FitConfig(epochs=1, batch_size=30, norms="private"), after=first)
 
 
 def test_the_pipeline_counts_the_epochs_of_the_supernet(case, tmp_path):
@@ -135,5 +135,5 @@ def test_the_pipeline_counts_the_epochs_of_the_supernet(case, tmp_path):
 def test_what_cannot_be_is_refused_before_anything_runs(case, options, config, message):
     split, variables, _ = case
     with pytest.raises(InvalidArgumentError, match=message):
-        reds_jax.nest(Net(), variables, DataSet("case", split, split, split), FitConfig(**{"epochs": 2, "batch_size": 30, **config}),
-                      Subnetworks((0.4, 1.0), value="learned", **options), console=QUIET)
+        reds_jax.nest(Net(), variables, DataSet("case", split, split, split),
+                      FitConfig(**{"epochs": 2, "batch_size": 30, **config}), Subnetworks((0.4, 1.0), **options), console=QUIET)

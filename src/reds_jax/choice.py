@@ -35,8 +35,8 @@ class Subnetworks:
         importance: how units are scored and sorted, see `reds_jax.importance.score`.
         scoring_batches: mini-batches of training data that the scores are computed on.
         value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
-            ever dearer), learned (the same with an amplitude for each group, fitted to the losses of sampled widths), the
-            product (log_retention), or the sum.
+            ever dearer), learned (the same with an amplitude for each group, fitted to the losses of sampled widths, where that
+            ranks widths better than ces does), the product (log_retention), or the sum.
         gamma: of ces: how much dearer; 0 is log_retention.
         samples: widths whose losses are measured for learned, over all budgets below 1.
         supernet: for learned, this share of the epochs of nested training (rounded) first trains the full network and random
@@ -58,9 +58,9 @@ class Subnetworks:
     base_macs: int | None = None
     importance: importance.Method = "explained"
     scoring_batches: int = 100
-    value: Value = "ces"
+    value: Value = "learned"
     gamma: float = 2.0
-    samples: int = 200
+    samples: int = 120
     supernet: float = 0.0
     floor: float = 0.0
     step: int = 1

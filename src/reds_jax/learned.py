@@ -7,7 +7,7 @@ near the budgets (`reds_jax.sampled`), evaluate them (with one set of trained we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +38,8 @@ class Amplitudes:
         rank_correlation: Spearman's, of measured losses and those that were fitted to other widths, in cross-validation; the
             mean of those near each budget, since a larger network is better whatever its widths.
         of_equal: the same of amplitudes that are all 1.
-        used: whether the first is at least ``TRUSTED`` and what it lacks to 1 at most ``BETTER`` times what the second lacks, so
-            that the amplitudes are the fit's.
+        used: whether the first is at least ``TRUSTED``, and lacks to 1 at most ``BETTER`` times what the second lacks, so that
+            the amplitudes are the fit's.
     """
 
     gamma: float
@@ -100,7 +100,8 @@ def fit_amplitudes(
     names, matrix, measured = _checked(shares, losses)
     budget = np.zeros(len(measured)) if near is None else np.asarray(near)
     if budget.shape != measured.shape:
-        raise InvalidArgumentError("there must be a budget for each sample", got=budget.shape, allowed=measured.shape)
+        raise InvalidArgumentError("there must be a budget for each sample", got=list(budget.shape),
+                                   allowed=f"[{len(measured)}]")
     candidates = tuple(several("gammas", gammas, "numbers above 0"))
     for gamma in (*candidates, otherwise):
         check_gamma(gamma)
@@ -121,9 +122,14 @@ def fit_amplitudes(
     gamma = best(np.ones(len(measured), bool))
     amplitude = _fit(matrix, measured, gamma)[1]
     if correlation < TRUSTED or 1 - correlation > BETTER * (1 - of_equal) or not amplitude.any():
-        return Amplitudes(float(otherwise), dict.fromkeys(names, 1.0), correlation, of_equal, used=False)
+        return equal_amplitudes(names, otherwise, correlation, of_equal)
     amplitude = np.maximum(amplitude, LEAST * amplitude.mean())
     return Amplitudes(gamma, dict(zip(names, amplitude.tolist(), strict=True)), correlation, of_equal, used=True)
+
+
+def equal_amplitudes(groups: Iterable[str], gamma: float, correlation: float = 0.0, of_equal: float = 0.0) -> Amplitudes:
+    """What to go on with where a fit is not used: `ces` with this gamma."""
+    return Amplitudes(float(gamma), dict.fromkeys(groups, 1.0), correlation, of_equal, used=False)
 
 
 def shares_at(

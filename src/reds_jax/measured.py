@@ -1,4 +1,4 @@
-"""Losses of many widths, measured forward only and compiled once: the full program, zeros in place of the units that are cut."""
+"""Losses of many widths, measured forward only and compiled once: the full program, zeros in place of what is cut."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 from reds_jax.adapters import adapt
 from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.array_types import Float64
-from reds_jax.data import Split
+from reds_jax.data import Split, Stream
 from reds_jax.data.normalise import read
+from reds_jax.data.tree import rows
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.mask import masked
 from reds_jax.run import run_nested
 from reds_jax.training import Evaluation, Objective, evaluate, recalibrate
+from reds_jax.training.feed import read_ahead
 from reds_jax.training.inputs import Normalisation, check_examples
 
 HELD_OUT = 500
@@ -24,22 +26,20 @@ HELD_OUT = 500
 
 
 def measured_losses(
-    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Sequence[int]], train: Split, *,
-    objective: Objective | None = None, normalise: Normalisation | None = None, seed: int = 0,
+    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Sequence[int]], judged: Split, *,
+    objective: Objective | None = None, normalise: Normalisation | None = None,
 ) -> Float64[np.ndarray, " samples"]:
-    """The mean loss of every one of the widths on some training examples, with the batch statistics of these examples.
+    """The mean loss of every one of the widths on some examples, with the batch statistics of these examples.
 
     One compiled program for all widths, and one pass for each; dropout is off.
 
     Args:
         model, variables, graph: the network, its units sorted.
         widths: of every sample.
-        train: examples; a random ``HELD_OUT`` of them are measured on (of fewer, a third).
+        judged: the examples, all in one batch; see `held_out`.
         objective, normalise: as in training.
-        seed: draws the examples.
     """
     model, variables = adapt(model, variables)
-    judged, _ = held_out(train, seed)
     objective, inputs = check_examples(objective, model, variables, judged.inputs, judged.targets, normalise, "training {}")
 
     @jax.jit
@@ -51,8 +51,21 @@ def measured_losses(
     return np.array([loss(variables, inputs, judged.targets, np.asarray(row, np.int32)) for row in widths], np.float64)
 
 
-def held_out(train: Split, seed: int) -> tuple[Split, Split]:
-    """A random part of the training examples to measure on, and the rest."""
+def held_out(train: Split | Stream, seed: int) -> tuple[Split, Split | Stream]:
+    """Training examples to measure losses on, and what is left to train a supernet on.
+
+    A random ``HELD_OUT`` of those in memory (of fewer, a third). The first ``HELD_OUT`` of a stream, which cannot leave them
+    out.
+    """
+    if isinstance(train, Stream):
+        batches, count = [], 0
+        for batch in read_ahead(train):
+            batches.append(batch)
+            count += rows(batch[0])
+            if count >= HELD_OUT:
+                break
+        inputs, targets = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:HELD_OUT], *batches)
+        return Split(inputs, targets), train
     order = np.random.default_rng(seed).permutation(len(train))
     held = max(1, min(HELD_OUT, len(train) // 3))
     return train.take(order[:held]), train.take(order[held:])

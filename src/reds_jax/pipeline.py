@@ -36,8 +36,8 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
 from reds_jax.graph.trace import trace
 from reds_jax.layer_rules import check_rules
-from reds_jax.learned import Amplitudes, fit_amplitudes, shares_at
-from reds_jax.measured import measured_losses, untrained
+from reds_jax.learned import Amplitudes, equal_amplitudes, fit_amplitudes, shares_at
+from reds_jax.measured import held_out, measured_losses, untrained
 from reds_jax.network import NestedNetwork, check_nested
 from reds_jax.repaired import repair
 from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
@@ -117,16 +117,16 @@ def nest(
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
     amplitudes = after = None
-    if widths is None and learns(options, method) and isinstance(data, DataSet):
+    if widths is None and learns(options, method):
         if epochs := supernet_epochs(options, config):
             observe("widths", f"a supernet: the full network and random widths, {epochs} of {config.epochs} epochs")
+            near = near_budgets(graph, options, 1000, config.seed)[0]
             after = train_supernet(
-                model, variables, graph, near_budgets(graph, options, 1000, config.seed)[0], data.train, data.validation, config,
-                epochs, objective=objective, normalise=data.normalise, console=console,
-                folder=None if folder is None else Path(folder) / "supernet")
+                model, variables, graph, near, data.train, data.validation, config, epochs, objective=objective,
+                normalise=data.normalise, folder=None if folder is None else Path(folder) / "supernet", console=console)
             variables = {"params": after.params, **({"batch_stats": s} if (s := after.batch_stats[0]) else {})}
             config = replace(config, epochs=config.epochs - epochs)
-        observe("widths", f"the losses of {options.samples} sampled widths, and amplitudes fitted to them")
+        observe("widths", "the losses of sampled widths, and amplitudes fitted to them")
         amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed)
         observe("widths", amplitudes)
     if widths is None:
@@ -172,8 +172,6 @@ def check(
         check_budgets(graph, options, method)
     else:
         _check_widths(graph, options, widths)
-    if learns(options, method) and isinstance(data, StreamedData):
-        raise InvalidArgumentError("the value 'learned' needs examples in memory", got="a stream", allowed="value='ces'")
     if learns(options, method) and (epochs := supernet_epochs(options, config)):
         if epochs == config.epochs:
             raise InvalidArgumentError("the supernet leaves no epoch for the subnetworks", got=f"supernet={options.supernet}",
@@ -216,8 +214,9 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
 
 
 def learns(options: Subnetworks, method: Method) -> bool:
-    """Whether amplitudes are fitted to losses of sampled widths."""
-    return options.value == "learned" and not method.startswith("uniform")
+    """Whether amplitudes are fitted to losses of sampled widths: not where all budgets are the full network."""
+    narrower = options.budgets[0] < 1 or options.base_macs is not None
+    return options.value == "learned" and narrower and not method.startswith("uniform")
 
 
 def supernet_epochs(options: Subnetworks, config: FitConfig) -> int:
@@ -238,22 +237,28 @@ def near_budgets(
 
 
 def learn(
-    model: Any, variables: Any, graph: ChannelGraph, scores: Scores, data: DataSet, options: Subnetworks, *, seed: int,
-    objective: Objective | None = None,
+    model: Any, variables: Any, graph: ChannelGraph, scores: Scores, data: DataSet | StreamedData, options: Subnetworks, *,
+    seed: int, objective: Objective | None = None,
 ) -> Amplitudes:
     """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data.
 
     Half of the widths are spread around uniform ones, the other half around those that the first half's fit makes optimal.
+    Widths whose loss is not finite are left out.
     """
     half = max(-(-options.samples // 2), 4 * (len(graph.groups) + 1))
+    judged, _ = held_out(data.train, seed)
 
     def measured(around: Sequence[Sequence[int]] | None, seed_of_widths: int) -> tuple[Any, np.ndarray, np.ndarray]:
         widths, near = near_budgets(graph, options, half, seed_of_widths, around)
-        return widths, near, measured_losses(model, variables, graph, widths, data.train, objective=objective,
-                                             normalise=data.normalise, seed=seed)
+        return widths, near, measured_losses(model, variables, graph, widths, judged, objective=objective,
+                                             normalise=data.normalise)
 
     def fitted(widths: Sequence[Sequence[int]], near: np.ndarray, losses: np.ndarray) -> Amplitudes:
-        return fit_amplitudes(shares_at(scores, widths), losses, near=near, otherwise=options.gamma, seed=seed)
+        finite = np.isfinite(losses)
+        if finite.sum() < 4 * (len(graph.groups) + 1):
+            return equal_amplitudes(scores, options.gamma)
+        return fit_amplitudes(shares_at(scores, np.array(widths)[finite].tolist()), losses[finite], near=near[finite],
+                              otherwise=options.gamma, seed=seed)
 
     first = measured(None, seed)
     best = choose_widths(graph, scores, options, "reds", fitted(*first)).widths

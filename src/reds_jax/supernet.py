@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from reds_jax.array_types import Int
-from reds_jax.data import Split
+from reds_jax.data import Split, Stream
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.mask import masked
 from reds_jax.measured import held_out
@@ -54,9 +54,9 @@ class Drawn:
 
 
 def train_supernet(
-    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Sequence[int]], train: Split, validation: Split,
-    config: FitConfig, epochs: int, *, objective: Objective | None = None, normalise: Normalisation | None = None,
-    folder: Path | None = None, console: Console | None = None,
+    model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Sequence[int]], train: Split | Stream,
+    validation: Split | Stream, config: FitConfig, epochs: int, *, objective: Objective | None = None,
+    normalise: Normalisation | None = None, folder: Path | None = None, console: Console | None = None,
 ) -> TrainState:
     """The state after some epochs of ``(L(full) + sum_k L(n_k)) / (1 + DRAWN)``, with n_k drawn from ``widths`` in every step.
 

@@ -39,8 +39,8 @@ class Stages:
             self.graph = found
         elif isinstance(found, Amplitudes):
             fitted = ", ".join(f"{name} {a:.3g}" for name, a in found.amplitude.items())
-            self(stage, f"rank correlation {found.rank_correlation:.2f} on widths that the fit has not seen, {found.of_equal:.2f} "
-                 "of equal amplitudes: " + (f"gamma {found.gamma:g}, {fitted}" if found.used else
+            self(stage, f"rank correlation {found.rank_correlation:.2f} on widths that the fit has not seen, "
+                 f"{found.of_equal:.2f} of equal amplitudes: " + (f"gamma {found.gamma:g}, {fitted}" if found.used else
                                             f"not used, gamma {found.gamma:g} and all amplitudes 1"))
         elif isinstance(found, Choice):
             assert self.graph is not None  # the groups come first

@@ -157,8 +157,8 @@ def prepare(
         state = TrainState.create(variables, optimizer, len(widths), key, private=_norms(model, variables, inputs, normalise))
     if after is not None:
         if jax.tree.map(jnp.shape, after.opt_state) != jax.tree.map(jnp.shape, state.opt_state):
-            raise InvalidArgumentError("the optimizer of the run to go on from has another state", hint="Give the same optimizer, "
-                                       "model and norms.")
+            raise InvalidArgumentError("the optimizer of the run to go on from has another state",
+                                       hint="Give the same optimizer, model and norms.")
         state = dataclasses.replace(state, opt_state=after.opt_state, step=after.step)
     return Run(model, widths, config, objective, normalise, build(objective), train, validation), Progress(state)
 
