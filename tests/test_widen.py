@@ -41,26 +41,15 @@ def test_every_layer_of_an_architecture_is_wider_but_the_logits(name):
     assert inspect.signature(NETWORKS[name]).parameters["widen"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
-def test_samples_to_learn_from_are_near_the_budgets_of_the_base(monkeypatch):
+def test_samples_to_learn_from_are_near_the_budgets_of_the_base():
     """Fractions of the base's MACs are other fractions of the wider network's."""
     model, x = models.build("dnn_s"), jnp.zeros((1, 40))
     graph = reds_jax.trace(model, jax.eval_shape(model.init, jax.random.key(0), x), x)
-
-    def sampled(options):
-        class Seen(Exception):
-            pass
-
-        def sample(graph, fractions, count, **more):
-            raise Seen(fractions)
-
-        monkeypatch.setattr(pipeline, "sample_widths", sample)
-        with pytest.raises(Seen) as seen:
-            pipeline.learn(model, {}, graph, {}, None, options, seed=0)
-        return seen.value.args[0]
-
-    assert sampled(Subnetworks(budgets=BUDGETS)) == [0.4]
-    half = sampled(Subnetworks(budgets=BUDGETS, base_macs=graph.macs() // 2))
-    np.testing.assert_allclose(half, [0.2, 0.5], rtol=1e-4)
+    for base, shares in ((None, [0.4]), (graph.macs() // 2, [0.2, 0.5])):
+        widths, near = pipeline.near_budgets(graph, Subnetworks(budgets=BUDGETS, base_macs=base), 6, 0)
+        assert near.tolist() == np.repeat(np.arange(len(shares)), 6 // len(shares)).tolist()
+        for one, budget in zip(widths, near, strict=True):
+            assert 0.98 * shares[budget] < graph.macs(one) / graph.macs() <= shares[budget]
 
 
 def run_dnn(output, budgets):
