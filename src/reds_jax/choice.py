@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -36,7 +37,8 @@ class Subnetworks:
         scoring_batches: mini-batches of training data that the scores are computed on.
         value: what the knapsack maximises, from the importance that every group retains: ces (keeping little of one group is
             ever dearer), learned (the same with an amplitude for each group, fitted to the losses of sampled widths, where that
-            ranks widths better than ces does), the product (log_retention), or the sum.
+            ranks widths better than ces does), the product (log_retention), or the sum. What a group retains counts what goes
+            around it (`reds_jax.run.bypass`), but for the sum.
         gamma: of ces: how much dearer; 0 is log_retention.
         samples: widths whose losses are measured for learned, over all budgets below 1.
         supernet: for learned, this share of the epochs of nested training (rounded) first trains the full network and random
@@ -58,7 +60,7 @@ class Subnetworks:
     base_macs: int | None = None
     importance: importance.Method = "explained"
     scoring_batches: int = 100
-    value: Value = "learned"
+    value: Value = "ces"
     gamma: float = 2.0
     samples: int = 120
     supernet: float = 0.0
@@ -141,7 +143,7 @@ def for_method(method: Method, options: Subnetworks) -> Subnetworks:
 
 def choose_widths(
     graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, method: Method = "reds",
-    amplitudes: Amplitudes | None = None,
+    amplitudes: Amplitudes | None = None, bypass: Mapping[str, float] | None = None,
 ) -> Choice:
     """Widths of nested subnetworks, one for each budget: by the exact knapsack over true costs, or uniform.
 
@@ -151,7 +153,7 @@ def choose_widths(
         problem, limits = _problem(graph, _alike(graph), replace(options, floor=0.0))
         units = {g.name: g.size for g in graph.groups} | (live_units(sorted_scores) if method == "uniform_live" else {})
         return Choice(method, tuple(uniform_widths(problem, limits, units=units)), None, options.whole_macs(graph))
-    problem, limits = _problem(graph, sorted_scores, options, amplitudes)
+    problem, limits = _problem(graph, sorted_scores, options, amplitudes, bypass)
     solution = solve_nested(problem, limits, order=options.order)
     widths = [s.widths for s in solution.solutions]
     full = problem.costs(problem.full_widths)
@@ -166,15 +168,17 @@ def _alike(graph: ChannelGraph) -> Scores:
 
 
 def _problem(
-    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, amplitudes: Amplitudes | None = None
+    graph: ChannelGraph, sorted_scores: Scores, options: Subnetworks, amplitudes: Amplitudes | None = None,
+    bypass: Mapping[str, float] | None = None,
 ) -> tuple[WidthProblem, list[dict[str, float]]]:
     """The width problem, and the capacities of each subnetwork: what bounds the largest bounds those within it."""
     given = {"param_bytes": options.weight_bytes, "peak_memory_bytes": options.peak_memory_bytes}
     bounds = {name: limit for name, limit in given.items() if limit is not None}
     value: Any = "ces" if options.value == "learned" else options.value
-    problem = width_problem(graph, sorted_scores, value=value if amplitudes is None else amplitudes.values(sorted_scores),
-                            gamma=options.gamma, floor=options.floor, step=options.step, cost=options.cost,
-                            resources=("macs", *bounds), rules=options.rules)
+    if amplitudes is not None:
+        value = amplitudes.values(sorted_scores, bypass)
+    problem = width_problem(graph, sorted_scores, value=value, gamma=options.gamma, floor=options.floor, step=options.step,
+                            cost=options.cost, resources=("macs", *bounds), rules=options.rules, bypass=bypass)
     if amplitudes is not None:
         problem = replace(problem, gamma=amplitudes.gamma)
     return problem, [{"macs": int(b * options.whole_macs(graph)), **bounds} for b in options.budgets]

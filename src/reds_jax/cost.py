@@ -48,6 +48,7 @@ def width_problem(
     kernel_score: Literal["first", "best"] = "first",
     extra_resources: Mapping[str, Sequence[Table] | MeasuredCost] | None = None,
     rules: Sequence[LayerRule | str] = (),
+    bypass: Mapping[str, float] | None = None,
 ) -> WidthProblem:
     """The problem of choosing the widths of a network's channel groups.
 
@@ -73,6 +74,7 @@ def width_problem(
         extra_resources: further tables over widths, or what makes them: ``{"latency_us": table}`` with a `LatencyTable` of
             `reds_jax.deploy.latency`.
         rules: for single layers by path pattern, see `reds_jax.layer_rules.LayerRule`.
+        bypass: beta of groups that have one, from `reds_jax.run.bypass`: R is then ``beta + (1 - beta) S(n) / S(U)``.
     """
     resources = several("resources", resources, ", ".join(RESOURCES))
     if unknown := sorted(set(map(str, resources)) - set(RESOURCES)):
@@ -107,7 +109,7 @@ def width_problem(
         peaks["peak_memory_bytes"] = build.peak([s.alive_bytes for s in graph.schedule])
     for name, extra in (extra_resources or {}).items():
         tables[name] = tuple(extra if isinstance(extra, Sequence) else extra.tables(graph, [w.tolist() for w in widths]))
-    values = _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score)
+    values = _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score, bypass or {})
     return WidthProblem(tuple(g.name for g in graph.groups), tuple(tuple(w.tolist()) for w in widths), values, tables, peaks,
                         gamma={"log_retention": 0.0, "ces": gamma}.get(value) if isinstance(value, str) else None)
 
@@ -122,7 +124,7 @@ def _floor(floor: float | int | Mapping[str, int], name: str, size: int) -> int:
     return max(1, math.ceil(floor * size))
 
 
-def _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score) -> tuple[Table, ...]:
+def _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score, bypass) -> tuple[Table, ...]:
     if isinstance(value, Mapping):
         return tuple(Table((g.name,), np.asarray(_of(value, g.name, g.size))[w - 1])
                      for g, w in zip(graph.groups, widths, strict=True))
@@ -137,7 +139,8 @@ def _values(graph, scores, widths, value, gamma, kernel_scores, kernel_score) ->
                                             widths=widths[index[name]]))
              for (before, name), matrix in pairs.items()]
     by_pair = {name for _, name in pairs}
-    found += [Table((g.name,), tables[value](_of(scores, g.name, g.size), w))
+    around = {} if value == "sum" else {name: {"bypass": beta} for name, beta in bypass.items()}
+    found += [Table((g.name,), tables[value](_of(scores, g.name, g.size), w, **around.get(g.name, {})))
               for g, w in zip(graph.groups, widths, strict=True) if g.name not in by_pair]
     return tuple(found)
 

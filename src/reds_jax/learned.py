@@ -48,17 +48,21 @@ class Amplitudes:
     of_equal: float
     used: bool
 
-    def values(self, scores: Mapping[str, Sequence[float] | np.ndarray]) -> dict[str, Float[np.ndarray, " units"]]:
+    def values(
+        self, scores: Mapping[str, Sequence[float] | np.ndarray], bypass: Mapping[str, float] | None = None
+    ) -> dict[str, Float[np.ndarray, " units"]]:
         """Value tables ``a_g (1 - R_g(n)^-gamma) / gamma`` for n = 1 .. U, as ``width_problem(value=...)`` takes them.
 
         a is A divided by its mean over the groups, which changes no optimum: the values are in units of `ces`, and so is the
         certificate of a problem with this gamma, a weighted mean.
 
         Args:
-            scores: of the units of each group, descending: those that the shares of the samples were computed from.
+            scores, bypass: of the units of each group, descending, and of groups that have one: those that the shares of the
+                samples were computed from.
         """
-        mean = float(np.mean(list(self.amplitude.values())))
-        return {name: a / mean * ces(_of(scores, name), gamma=self.gamma) for name, a in self.amplitude.items()}
+        mean, around = float(np.mean(list(self.amplitude.values()))), bypass or {}
+        return {name: a / mean * ces(_of(scores, name), gamma=self.gamma, bypass=around.get(name, 0.0))
+                for name, a in self.amplitude.items()}
 
 
 def fit_amplitudes(
@@ -133,13 +137,15 @@ def equal_amplitudes(groups: Iterable[str], gamma: float, correlation: float = 0
 
 
 def shares_at(
-    scores: Mapping[str, Sequence[float] | np.ndarray], widths: Sequence[Sequence[int]]
+    scores: Mapping[str, Sequence[float] | np.ndarray], widths: Sequence[Sequence[int]],
+    bypass: Mapping[str, float] | None = None,
 ) -> dict[str, Float[np.ndarray, " samples"]]:
     """The retained share R of every group at every sample, as `fit_amplitudes` takes it; at least that which `ces` counts.
 
     Args:
         scores: of the units of each group, descending, in the order of the graph's groups.
         widths: of the samples, an integer for each group.
+        bypass: beta of groups that have one, see `reds_jax.knapsack.retained_share`.
 
     >>> shares_at({"a": [2.0, 1.0, 1.0], "b": [1.0, 1.0]}, [(1, 2), (2, 1)])["a"].tolist()
     [0.5, 0.75]
@@ -148,7 +154,9 @@ def shares_at(
     if columns.ndim != 2 or columns.shape[1] != len(scores):
         raise InvalidArgumentError("the widths of the samples do not fit the groups", got=list(columns.shape),
                                    allowed=f"[samples, {len(scores)}]")
-    return {name: np.maximum(retained_share(s, columns[:, g]), LEAST_SHARE) for g, (name, s) in enumerate(scores.items())}
+    around = bypass or {}
+    return {name: np.maximum(retained_share(s, columns[:, g], bypass=around.get(name, 0.0)), LEAST_SHARE)
+            for g, (name, s) in enumerate(scores.items())}
 
 
 def _features(shares: np.ndarray, gamma: float) -> np.ndarray:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from reds_jax.adapters import adapt
 from reds_jax.checks import several
 from reds_jax.choice import Choice, Method, Scores, Subnetworks, check_budgets, choose_widths, for_method
 from reds_jax.data import DataSet, StreamedData
+from reds_jax.data.normalise import read
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
@@ -41,6 +43,7 @@ from reds_jax.measured import held_out, measured_losses, untrained
 from reds_jax.network import NestedNetwork, check_nested
 from reds_jax.repaired import repair
 from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
+from reds_jax.run.bypass import bypass_shares
 from reds_jax.sampled import sample_widths
 from reds_jax.supernet import train_supernet
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
@@ -117,6 +120,12 @@ def nest(
         variables, scores = sort(variables, graph, scores)
         observe("scores", scores)
     amplitudes = after = None
+    bypass: dict[str, float] = {}
+    if widths is None and options.value != "sum" and not method.startswith("uniform"):
+        bypass = around(model, variables, data, options, batch_size=config.batch_size, seed=config.seed)
+        if bypass:
+            observe("widths", "what goes around a group, as a share of what it is added to: "
+                    + ", ".join(f"{name} {beta:.2f}" for name, beta in bypass.items()))
     if widths is None and learns(options, method):
         if epochs := supernet_epochs(options, config):
             observe("widths", f"a supernet: the full network and random widths, {epochs} of {config.epochs} epochs")
@@ -127,11 +136,12 @@ def nest(
             variables = {"params": after.params, **({"batch_stats": s} if (s := after.batch_stats[0]) else {})}
             config = replace(config, epochs=config.epochs - epochs)
         observe("widths", "the losses of sampled widths, and amplitudes fitted to them")
-        amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed)
+        amplitudes = learn(model, variables, graph, scores, data, options, objective=objective, seed=config.seed,
+                           bypass=bypass)
         observe("widths", amplitudes)
     if widths is None:
         observe("widths", "choosing the widths")
-        choice = choose_widths(graph, scores, options, method, amplitudes)
+        choice = choose_widths(graph, scores, options, method, amplitudes, bypass)
     else:
         choice = Choice(method, tuple(tuple(w) for w in widths), None, options.whole_macs(graph))
     observe("widths", choice)
@@ -213,6 +223,15 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
     return permute(variables, graph, scores), {g.name: np.asarray(scores[g.name])[orders[g.name]] for g in graph.groups}
 
 
+def around(
+    model: Any, variables: Any, data: DataSet | StreamedData, options: Subnetworks, *, batch_size: int, seed: int
+) -> dict[str, float]:
+    """What goes around the groups that have a bypass, on the first ten of the scoring batches; see `reds_jax.run.bypass`."""
+    batches = scoring_batches(data, batches=min(10, options.scoring_batches), batch_size=batch_size, seed=seed)
+    return bypass_shares(*adapt(model, variables), (inputs for inputs, _ in batches), seed=seed,
+                         read=partial(read, normalise=data.normalise))
+
+
 def learns(options: Subnetworks, method: Method) -> bool:
     """Whether amplitudes are fitted to losses of sampled widths: not where all budgets are the full network."""
     narrower = options.budgets[0] < 1 or options.base_macs is not None
@@ -238,7 +257,7 @@ def near_budgets(
 
 def learn(
     model: Any, variables: Any, graph: ChannelGraph, scores: Scores, data: DataSet | StreamedData, options: Subnetworks, *,
-    seed: int, objective: Objective | None = None,
+    seed: int, objective: Objective | None = None, bypass: Mapping[str, float] | None = None,
 ) -> Amplitudes:
     """Amplitudes of the groups, from the losses of sampled widths near the budgets, on training data.
 
@@ -257,11 +276,11 @@ def learn(
         finite = np.isfinite(losses)
         if finite.sum() < 4 * (len(graph.groups) + 1):
             return equal_amplitudes(scores, options.gamma)
-        return fit_amplitudes(shares_at(scores, np.array(widths)[finite].tolist()), losses[finite], near=near[finite],
+        return fit_amplitudes(shares_at(scores, np.array(widths)[finite].tolist(), bypass), losses[finite], near=near[finite],
                               otherwise=options.gamma, seed=seed)
 
     first = measured(None, seed)
-    best = choose_widths(graph, scores, options, "reds", fitted(*first)).widths
+    best = choose_widths(graph, scores, options, "reds", fitted(*first), bypass).widths
     second = measured(best, seed + 1)
     return fitted([*first[0], *second[0]], *(np.concatenate(pair) for pair in zip(first[1:], second[1:], strict=True)))
 

@@ -37,7 +37,7 @@ QUICK = Experiment(
 )
 SMOKE = Experiment(
     preset="smoke", data="synthetic", limit=300, output=Path("runs/cifar10_smoke"), recalibration_batches=4,
-    subnetworks=Subnetworks(scoring_batches=4, value="ces"),
+    subnetworks=Subnetworks(scoring_batches=4),
     pretrain=Training(epochs=1, batch_size=30), nested=Nested(epochs=1, batch_size=30),
 )
 PAPER = Experiment(  # batch 128, 250 epochs, Adam 1e-3 / 2.5e-4 / 1e-5, flip and crop of what is padded by 2

@@ -28,7 +28,7 @@ TASK = Task(
         ),
         "smoke": Experiment(
             preset="smoke", data="synthetic", limit=300, output=Path("runs/fashion_mnist_smoke"), recalibration_batches=4,
-            subnetworks=Subnetworks(scoring_batches=4, value="ces"),
+            subnetworks=Subnetworks(scoring_batches=4),
             pretrain=Training(epochs=1, batch_size=30), nested=Nested(epochs=1, batch_size=30),
         ),
         "paper": Experiment(  # batch 128, 250 epochs, Adam 1e-3 / 2.5e-4 / 1e-5

@@ -24,7 +24,7 @@ PRESETS = {
     ),
     "smoke": Experiment(
         preset="smoke", data="synthetic", limit=120, output=Path("runs/speech_commands_smoke"), recalibration_batches=4,
-        subnetworks=Subnetworks(budgets=(0.5, 1.0), scoring_batches=4, value="ces"),
+        subnetworks=Subnetworks(budgets=(0.5, 1.0), scoring_batches=4),
         pretrain=Training(epochs=1, batch_size=30, augment="shift_noise"),
         nested=Nested(epochs=1, batch_size=30, augment="shift_noise"),
     ),

@@ -28,7 +28,7 @@ TASK = Task(
         ),
         "smoke": Experiment(
             preset="smoke", resolution=32, limit=200, output=Path("runs/vww_smoke"), recalibration_batches=4,
-            subnetworks=Subnetworks(budgets=(0.5, 1.0), scoring_batches=4, value="ces"),  # compiling is most of the time
+            subnetworks=Subnetworks(budgets=(0.5, 1.0), scoring_batches=4),  # compiling is most of the time
             pretrain=Training(epochs=1, batch_size=20), nested=Nested(epochs=1, batch_size=20),
         ),
         "paper": Experiment(  # batch 32, 100 epochs of SGD

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from reds_jax.array_types import Float, Num
+from reds_jax.checks import number
 from reds_jax.errors import InvalidArgumentError
 
 LEAST_SHARE = 1e-4
@@ -36,9 +37,9 @@ def allowed_widths(size: int, step: int = 1, floor: int | None = None) -> tuple[
     """
     if floor is None:
         floor = -(-size // 4)
-    for name, number in (("size", size), ("step", step), ("floor", floor)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
-            raise InvalidArgumentError(f"{name} is not a positive integer", got=number, allowed="1, 2, 3, ...")
+    for name, given in (("size", size), ("step", step), ("floor", floor)):
+        if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < 1:
+            raise InvalidArgumentError(f"{name} is not a positive integer", got=given, allowed="1, 2, 3, ...")
     if floor > size:
         raise InvalidArgumentError("the smallest width is above the full width", got=floor, allowed=f"1 to {size}")
     first = -(-int(floor) // int(step)) * int(step)
@@ -113,9 +114,9 @@ def prefix_sum(
 
 
 def log_retention(
-    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None, *, bypass: float = 0.0
 ) -> Float[np.ndarray, " widths"]:
-    """The logarithm of the importance that a prefix keeps: log(S(n) / S(U)), 0 at full width, negative below.
+    """The logarithm of the share that a prefix keeps, see `retained_share`: 0 at full width, negative below.
 
     It ignores the scale of a group's scores and punishes starving a group. A group whose scores are all zero has
     the value 0 at every width. A prefix that keeps nothing of a positive total (possible only where a score underflows)
@@ -124,6 +125,7 @@ def log_retention(
     Args:
         scores: of the units of one group, descending.
         widths: at which widths; 1 to U by default.
+        bypass: see `retained_share`.
 
     Raises:
         InvalidArgumentError: for a negative score, besides the errors of ``sorted_scores``.
@@ -131,19 +133,22 @@ def log_retention(
     >>> log_retention([2, 1, 1]).round(4).tolist()
     [-0.6931, -0.2877, 0.0]
     """
-    share = retained_share(scores, widths)
+    share = retained_share(scores, widths, bypass=bypass)
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(share), LOG_FLOOR)
 
 
 def retained_share(
-    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None, *, bypass: float = 0.0
 ) -> Float[np.ndarray, " widths"]:
     """The share of the importance that a prefix keeps: R(n) = S(n) / S(U), in [0, 1]; 1 where all scores are zero.
+
+    With a bypass, ``beta + (1 - beta) S(n) / S(U)``.
 
     Args:
         scores: of the units of one group, descending, none negative.
         widths: at which widths; 1 to U by default.
+        bypass: beta in [0, 1), the share that is there without any of the units (`reds_jax.run.bypass`).
 
     Raises:
         InvalidArgumentError: for a negative score, besides the errors of ``sorted_scores``.
@@ -151,17 +156,19 @@ def retained_share(
     >>> retained_share([2, 1, 1]).tolist()
     [0.5, 0.75, 1.0]
     """
+    number("bypass", bypass, 0, 1)
     array = sorted_scores(scores).astype(np.float64)
     if array[-1] < 0:
         raise InvalidArgumentError("a share of negative scores is not defined", got=float(array[-1]), allowed="scores >= 0")
     if array[0] == 0.0:
         return _pick(np.ones_like(array), widths)
     total = np.cumsum(array / array[0])  # divided first: a sum of huge or tiny scores stays finite
-    return _pick(total / total[-1], widths)
+    return _pick(bypass + (1 - bypass) * (total / total[-1]) if bypass else total / total[-1], widths)
 
 
 def ces(
-    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None, *, gamma: float = 2.0
+    scores: Sequence[float] | np.ndarray, widths: Sequence[int] | np.ndarray | None = None, *, gamma: float = 2.0,
+    bypass: float = 0.0,
 ) -> Float[np.ndarray, " widths"]:
     """Constant elasticity of substitution: ``V(n) = (1 - R(n)^-gamma) / gamma`` with the retained share R, 0 at full width.
 
@@ -173,6 +180,7 @@ def ces(
         scores: of the units of one group, descending.
         widths: at which widths; 1 to U by default.
         gamma: from -1 up, finite; the elasticity of substitution between two groups is 1 / (1 + gamma).
+        bypass: see `retained_share`.
 
     Raises:
         InvalidArgumentError: for a gamma out of range, or a negative score, besides the errors of ``sorted_scores``.
@@ -183,7 +191,7 @@ def ces(
     [-1.0, -0.3333, 0.0]
     """
     check_gamma(gamma)
-    share = np.maximum(retained_share(scores, widths), LEAST_SHARE)
+    share = np.maximum(retained_share(scores, widths, bypass=bypass), LEAST_SHARE)
     return np.log(share) if abs(gamma) < NO_GAMMA else -np.expm1(-gamma * np.log(share)) / gamma
 
 
