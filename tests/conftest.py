@@ -1,7 +1,8 @@
 """With REDS_CHECK_TYPES=1 types and shapes are checked at run time, and arrays are not promoted without a word.
 
 The arrays of the tests are tiny, so compiling takes most of their time: they are compiled without the optimisations of the code
-generator unless JAX_DISABLE_MOST_OPTIMIZATIONS=0 says to compile as users do, which `.ci/run` does for the slow tests.
+generator, in one piece and by emitters that do without MLIR, unless JAX_DISABLE_MOST_OPTIMIZATIONS=0 says to compile as users
+do, which `.ci/run` does for the slow tests. Flags of one's own in XLA_FLAGS take the place of these.
 """
 
 import os
@@ -14,6 +15,8 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # and JAX this
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1":  # and XLA this
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
 
 import jax
 import jaxtyping

@@ -37,8 +37,11 @@ TABLE = {
 }
 
 
-def count(model: nn.Module, image: tuple[int, ...]) -> tuple[int, int, int]:
-    """(MACs of one image, parameters without batch norm, all variables): no code of the library counts here."""
+def count(model: nn.Module, image: tuple[int, ...]) -> tuple[int, int, int, tuple[int, ...]]:
+    """(MACs of one image, parameters without batch norm, all variables, the shape of the logits of two images).
+
+    No code of the library counts here.
+    """
     macs = 0
 
     def watch(next_call, args, kwargs, context):
@@ -52,14 +55,15 @@ def count(model: nn.Module, image: tuple[int, ...]) -> tuple[int, int, int]:
 
     def init():
         with nn.intercept_methods(watch):
-            return model.init(jax.random.key(0), jnp.zeros((1, *image)))
+            return model.init_with_output(jax.random.key(0), jnp.zeros((2, *image)))
 
-    variables = jax.eval_shape(init)
+    logits, variables = jax.eval_shape(init)
 
     def size(tree) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
-    return macs, size({name: p for name, p in variables["params"].items() if "norm" not in name}), size(variables)
+    without = {name: p for name, p in variables["params"].items() if "norm" not in name}
+    return macs, size(without), size(variables), logits.shape
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -68,15 +72,17 @@ def test_counts(name: str) -> None:
     found = count(model, image)
     assert found[:2] == (macs, without)
     assert everything is None or found[2] == everything
+    assert found[3] == (2, model.model.classes)
 
 
-def test_logits_of_every_model_have_one_entry_a_class() -> None:
-    for model, image, *_ in TABLE.values():
-        x = jnp.zeros((2, *image))
-        variables = jax.eval_shape(lambda m=model, x=x: m.init(jax.random.key(0), x))
-        for width in (1.0, 0.3):
-            y = jax.eval_shape(lambda v, x, m=model, w=width: m.apply(v, x, w), variables, x)
-            assert y.shape == (2, model.model.classes)
+@pytest.mark.parametrize(
+    "name", ["DNN S", "CNN S", "DS-CNN S", "vision DS-CNN S, CIFAR-10", "MobileNetV1 0.25 at 96", "ResNet-8"])
+def test_narrow_networks_keep_one_logit_a_class(name: str) -> None:
+    """Each architecture in one size."""
+    model, image, *_ = TABLE[name]
+    x = jnp.zeros((2, *image))
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x))
+    assert jax.eval_shape(lambda v, x: model.apply(v, x, 0.3), variables, x).shape == (2, model.model.classes)
 
 
 def test_an_empty_mobilenet_is_an_error() -> None:

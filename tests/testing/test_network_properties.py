@@ -67,9 +67,17 @@ def test_random_networks_have_every_property(data: st.DataObject) -> None:
     check(*built, data.draw(draws.widths(built[-1])), 1e-9)
 
 
-@many(30)
+@many(12)
 @given(st.data())
 def test_integer_networks_have_them_exactly(data: st.DataObject) -> None:
+    built = build(data.draw(draws.networks(integers=True)), integers=True, n=2)
+    check(*built, data.draw(draws.widths(built[-1])), 0)
+
+
+@pytest.mark.slow
+@many(60)
+@given(st.data())
+def test_more_integer_networks_have_them_exactly(data: st.DataObject) -> None:
     built = build(data.draw(draws.networks(integers=True)), integers=True, n=2)
     check(*built, data.draw(draws.widths(built[-1])), 0)
 

@@ -89,7 +89,7 @@ def compile_fast(cache):
 
 @pytest.fixture
 def optimised():
-    """Compile as users do."""
+    """Compile with the optimisations of the code generator, as users do."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
