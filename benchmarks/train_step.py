@@ -115,44 +115,42 @@ def measured(name: str, case: Case, options: argparse.Namespace, rate: dict[str,
     found: dict[str, Any] = {}
     missing: dict[str, str] = {}
     calls: dict[str, Callable[[], tuple[float, float]]] = {}
-    apart = {variant: (variant, options.build_limit, None) for variant in APART}
+    ways: list[tuple[str, str, Path | None]] = [(variant, variant, None) for variant in options.variants]
     if options.against is not None:
-        apart[f"ours at {commit_of(options.against)}"] = (OURS, 600.0, options.against)
-    names = [v for v in (*VARIANTS, *(set(apart) - set(VARIANTS))) if v in options.variants or v not in VARIANTS]
+        ways.append((f"ours at {commit_of(options.against)}", OURS, options.against))
     try:
-        for variant in names:
+        for way, variant, checkout in ways:
             if "torch" in variant and find_spec("torch") is None:
-                missing[variant] = "PyTorch is not installed"
+                missing[way] = "PyTorch is not installed"
                 continue
             begin = time.perf_counter()
-            try:
-                if variant in apart:
-                    of, limit, checkout = apart[variant]
-                    calls[variant] = made = Apart({**order, "variant": of}, limit, checkout)
-                    loss = made.first_loss
-                else:
-                    one, loss = ready(job, variant)
-                    calls[variant] = partial(timed, one)
-            except (TimeoutError, ChildProcessError) as error:
-                missing[variant] = str(error)
-                continue
+            if checkout is None and variant not in APART:
+                made, loss = ready(job, variant)
+                calls[way] = partial(timed, made)
+            else:
+                try:
+                    calls[way] = apart = Apart({**order, "variant": variant}, options.build_limit, checkout)
+                except (TimeoutError, ChildProcessError) as error:
+                    missing[way] = str(error)
+                    continue
+                loss = apart.first_loss
             seconds = time.perf_counter() - begin
-            found[variant] = {"first_loss": loss, "build_seconds": seconds}
-            print(f"  {variant}: built and run once in {seconds:.1f} s, first loss {loss:.5f}", flush=True)
+            found[way] = {"first_loss": loss, "build_seconds": seconds}
+            print(f"  {way}: built and run once in {seconds:.1f} s, first loss {loss:.5f}", flush=True)
         for full in (True, False):
             losses = {v: one["first_loss"] for v, one in found.items() if v.startswith("full") == full}
             if losses:
                 np.testing.assert_allclose(list(losses.values()), next(iter(losses.values())), rtol=1e-3, err_msg=str(losses))
-        for variant, (wall, cpu) in measure(calls, options.rounds, options.seconds).items():
-            found[variant].update(wall_ms=wall, cpu_ms=cpu)
+        for way, (wall, cpu) in measure(calls, options.rounds, options.seconds).items():
+            found[way].update(wall_ms=wall, cpu_ms=cpu)
     finally:
         for call in calls.values():
             if isinstance(call, Apart):
                 call.close()
-    graph = case.graph
+    shares = [case.graph.macs(f) / case.graph.macs() for f in job.fractions]
     return {"network": name, "batch": case.batch, "steps": case.steps, "cores": cores(), "seed": options.seed,
-            "load": os.getloadavg()[0], "fractions": job.fractions, "mac_shares": [graph.macs(f) / graph.macs() for f in job.fractions],
-            "floor": floor(job, rate), "variants": found, "missing": missing}
+            "load": os.getloadavg()[0], "fractions": job.fractions, "mac_shares": shares, "floor": floor(job, rate),
+            "variants": found, "missing": missing}
 
 
 def commit_of(checkout: Path) -> str:
@@ -179,19 +177,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cores", type=int, help="use only this many processor cores")
     parser.add_argument("--rounds", type=int, default=25, help="of every network, at most")
     parser.add_argument("--seconds", type=float, default=60, help="after which no round of a network begins, but the third")
-    parser.add_argument("--build-limit", type=float, default=180, help="seconds in which torch.compile must finish")
+    parser.add_argument("--build-limit", type=float, default=180, help="seconds for torch.compile, and for another checkout")
     parser.add_argument("--total", type=float, default=3600, help="seconds after which no network begins")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("runs/step"), help="where records go, in the commit's folder")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="this library's step in another checkout, in turn")
     parser.add_argument("--compare", metavar="COMMIT", help="with the records of that commit, in --results or experiments/step")
     parser.add_argument("--fail-above", type=float, metavar="RATIO", help="exit with 1 if a network is slower than that")
-    parser.add_argument("--smoke", action="store_true", help="do they agree: two networks, tiny batches, one round; no figures")
+    parser.add_argument("--smoke", action="store_true", help="do they agree: two networks, tiny batches, one round, no record")
     options = parser.parse_args(arguments)
     if options.against is not None and not (options.against / "src" / "reds_jax").is_dir():
         parser.error("--against names another checkout of this repository")
     if options.fail_above is not None and options.compare is None:
         parser.error("--fail-above needs --compare COMMIT")
+    if options.compare is not None and OURS not in options.variants:
+        parser.error(f"--compare needs the variant {OURS!r}")
     return options
 
 
@@ -203,6 +203,9 @@ def main() -> None:
     if options.smoke:
         cases = {name: replace(CASES[name], batch=4, steps=2) for name in ("DS-CNN S", "a user's ResNet")}
         options.rounds, options.variants = 1, [v for v in options.variants if v not in APART]
+    files = {name: step_report.slug(name, options.subnetworks, cores()) for name in cases}
+    folders = (options.results, step_report.RECORDED)
+    before = {name: step_report.recorded(options.compare, files[name], folders) for name in cases} if options.compare else {}
     about, rate, records, slower = machine(), rates(), [], False
     folder = options.results / about["commit"]
     print(json.dumps(about, indent=2))
@@ -213,19 +216,19 @@ def main() -> None:
         print(f"\n{name}", flush=True)
         record = {"command": shlex.join(["python", "benchmarks/train_step.py", *sys.argv[1:]]), "machine": about,
                   **measured(name, case, options, rate)}
-        records.append(record)
         print(f"\n{step_report.table(record)}")
-        file = step_report.slug(name, options.subnetworks, cores())
+        if options.smoke:
+            continue
+        records.append(record)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{file}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (folder / f"{files[name]}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         if options.compare:
-            old = step_report.recorded(options.compare, file, (options.results, step_report.RECORDED))
-            compared = step_report.compare(record, old)
+            compared = step_report.compare(record, before[name])
             print(f"\n{compared}")
             slower = slower or (options.fail_above is not None and compared.ratio.median > options.fail_above)
-    if records and OURS in records[0]["variants"]:
+    if records and OURS in options.variants:
         step_report.plot(folder / f"step_{options.subnetworks}_subnetworks_{cores()}_cores.png", records)
-    print(f"\nRecords and plot: {folder}; {time.monotonic() - begin:.0f} s")
+    print(f"\n{f'Records and plot: {folder}; ' if records else ''}{time.monotonic() - begin:.0f} s")
     if slower:
         sys.exit(1)
 

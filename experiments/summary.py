@@ -114,7 +114,7 @@ def compared(values: dict[str, dict[float, np.ndarray]]) -> list[str]:
     return lines
 
 
-def steps(folder: str = "", subnetworks: int | None = None) -> str:
+def nested_step(folder: str = "", subnetworks: int | None = None) -> str:
     """The nested training step beside its peers, as it was recorded last."""
     found = [(path, record) for path in HERE.glob("step/*/") for record in step_report.read(path)]
     last = max(found, key=lambda one: one[1]["machine"]["date"], default=None)
@@ -179,8 +179,8 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, "steps": steps, **KINDS},
-         HERE.parent / "README.md": {"widths": short, "steps": partial(steps, "experiments/", 4)}}
+                              "wider": wider, "nested_step": nested_step, **KINDS},
+         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)}}
 
 
 def filled(page: Path) -> str:
