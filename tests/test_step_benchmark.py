@@ -2,6 +2,8 @@
 
 import doctest
 import json
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -138,16 +140,18 @@ def test_rounds_run_forwards_and_backwards_and_stop_in_time():
     assert len(train_step.measure(variants, rounds=9, seconds=0)["a"][0]) == 3
 
 
-@pytest.mark.parametrize(("body", "error", "message"), [
-    ("import time; time.sleep(60)", TimeoutError, "did not finish in 2 s"),
-    ("raise SystemExit(3)", ChildProcessError, "exit code 3"),
+@pytest.mark.parametrize(("body", "error", "message", "code"), [
+    ("import time; time.sleep(20)", TimeoutError, "did not finish in 2 s", -signal.SIGKILL),
+    ("raise SystemExit(3)", ChildProcessError, "exit code 3", 3),
 ])
-def test_a_process_that_does_not_answer_is_ended(monkeypatch, tmp_path, body, error, message):
-    script = tmp_path / "other.py"
+def test_a_process_that_does_not_answer_is_ended(monkeypatch, tmp_path, body, error, message, code):
+    script, started, start = tmp_path / "other.py", [], subprocess.Popen
     script.write_text(body, encoding="utf-8")
     monkeypatch.setattr(step_variants, "__file__", str(script))
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **options: started.append(start(*words, **options)) or started[-1])
     with pytest.raises(error, match=message):
         step_variants.Apart({}, limit=2 if error is TimeoutError else 60)
+    assert [process.returncode for process in started] == [code]
 
 
 def test_a_process_is_asked_again_and_again(monkeypatch, tmp_path):
