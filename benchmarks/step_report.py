@@ -56,7 +56,8 @@ def over_floor(record: Record, variant: str = OURS) -> float:
 
 
 def title(record: Record) -> str:
-    return f"{record['network']}, batch {record['batch']}, {len(record['fractions'])} subnetworks, {record['cores']} core(s)"
+    cores = f"{record['cores']} core{'s' if record['cores'] > 1 else ''}"
+    return f"{record['network']}, batch {record['batch']}, {len(record['fractions'])} subnetworks, {cores}"
 
 
 def slug(network: str, subnetworks: int, cores: int) -> str:
@@ -143,7 +144,7 @@ def recorded(commit: str, name: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def plot(path: Path, records: Sequence[Record]) -> None:
-    """Bars of what every variant takes in units of this library's step, with quartiles, and a line at the floor."""
+    """What every variant takes in units of this library's step, with quartiles, on a logarithmic axis; a line at the floor."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -156,11 +157,16 @@ def plot(path: Path, records: Sequence[Record]) -> None:
         names = [name for name in record["variants"] if not name.startswith("full")]
         ratios = [over_ours(record, name) for name in names]
         errors = [[r.median - r.low for r in ratios], [r.high - r.median for r in ratios]]
-        bars = axes.barh(names, [r.median for r in ratios], xerr=errors, color=["C0" if n == OURS else "0.75" for n in names])
-        axes.bar_label(bars, [f"{times(record, n).median:.3g} ms" for n in names], fontsize=7, padding=3)
+        axes.errorbar([r.median for r in ratios], range(len(names)), xerr=errors, fmt="o", markersize=4, capsize=2)
+        for y, (name, ratio) in enumerate(zip(names, ratios, strict=True)):
+            axes.annotate(f"{figures(times(record, name).median)} ms", (ratio.median, y), (0, 5), fontsize=7, ha="center",
+                          textcoords="offset points")
         axes.axvline(1 / over_floor(record), color="C3", linewidth=1, label="floor")
-        axes.set_xscale("log")
-        axes.margins(x=0.15)
+        axes.axvline(1, color="0.8", linewidth=1, zorder=0)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_yticks(range(len(names)), names)
+        axes.margins(x=0.1, y=0.2)
         axes.invert_yaxis()
         axes.set_title(title(record), fontsize=9, parse_math=False)
         axes.set_xlabel("times this library's nested step", fontsize=8)

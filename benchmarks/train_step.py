@@ -227,7 +227,7 @@ def main() -> None:
             print(f"\n{compared}")
             slower = slower or (options.fail_above is not None and compared.ratio.median > options.fail_above)
     if records and OURS in options.variants:
-        step_report.plot(folder / f"step_{options.subnetworks}_subnetworks_{cores()}_cores.png", records)
+        step_report.plot(folder / f"{step_report.slug('step', options.subnetworks, cores())}.png", records)
     print(f"\n{f'Records and plot: {folder}; ' if records else ''}{time.monotonic() - begin:.0f} s")
     if slower:
         sys.exit(1)

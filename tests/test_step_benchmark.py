@@ -70,7 +70,7 @@ def test_a_ratio_is_the_median_over_the_rounds_and_not_of_the_medians():
 
 def test_a_table_has_every_variant_and_what_did_not_finish():
     lines = step_report.table(record()).splitlines()
-    assert lines[0] == ("DS-CNN S, batch 100, 2 subnetworks, 2 core(s); 3 rounds; uniform widths 1.00 (100% of the MACs), "
+    assert lines[0] == ("DS-CNN S, batch 100, 2 subnetworks, 2 cores; 3 rounds; uniform widths 1.00 (100% of the MACs), "
                         "0.50 (27% of the MACs)")
     assert lines[4] == "| ours | 12 (11 to 13) | 24 | 1 (1 to 1) | 2 |"
     assert lines[5] == "| torch | 20 (17 to 28) | 40 | 2 (1.5 to 2.5) | 3.33 |"
@@ -192,6 +192,23 @@ def test_the_variants_start_from_the_same_loss_and_the_floor_counts_what_is_shar
     first = graph.layers[0].macs(graph.integers(job.fractions[1]))  # the second subnetwork has it from the first
     assert floor["macs"] == graph.macs() + graph.macs(job.fractions[1]) - first
     assert floor["products_ms"] == pytest.approx(6 * floor["macs"] * 2 / 1e11 * 1e3)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("as_users_write")
+def test_all_ways_are_trained_and_validated(monkeypatch, tmp_path, capsys):
+    small = step_networks.Case(lambda: step_networks.models.dnn_s(10), (28, 28, 1), 10, 20)
+    monkeypatch.setattr(time_to_accuracy, "CASE", small)
+    options = "--data synthetic --limit 60 --batch 20 --epochs 2 --target 0.01".split()
+    monkeypatch.setattr(sys, "argv", ["time_to_accuracy.py", *options, "--json", str(tmp_path / "a" / "times.json")])
+    time_to_accuracy.main()
+    ways = json.loads((tmp_path / "a" / "times.json").read_text(encoding="utf-8"))["ways"]
+    trainings = {"nested, ours": 1, "separate, ours": 4, **({"nested, torch": 1} if find_spec("torch") else {})}
+    assert {name: len(runs) for name, runs in ways.items()} == trainings
+    if find_spec("torch"):  # the same parameters, examples and order
+        ours, torch = (ways[name][0]["epochs"][0]["accuracy"] for name in ("nested, ours", "nested, torch"))
+        assert ours == torch
+    assert "| separate, ours | " in capsys.readouterr().out
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
