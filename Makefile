@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Exact versions are tested on Python 3.11; other Pythons take what the ranges of pyproject.toml allow.
 PINS   := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
 
-.PHONY: vww test install lint proofs device notebooks docs clean
+.PHONY: vww test install lint proofs device bench notebooks docs clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,14 @@ proofs:  ## check the Coq development (Debian: apt-get install coq)
 
 device: install  ## networks of the literature on emulated Cortex-M (Debian: apt-get install qemu-system-arm gcc-arm-none-eabi)
 	$(BIN)/python benchmarks/device.py
+
+bench: $(VENV)/.benchmarks  ## the nested training step beside its peers, into runs/step; no network begins after an hour
+	$(BIN)/python benchmarks/train_step.py --results runs/step --total 3600
+
+$(VENV)/.benchmarks: $(VENV)/.installed
+	@echo "Installing PyTorch into $(VENV): about 5 GB with what its Linux wheels bring"
+	$(BIN)/python -m pip install $(PINS) --editable '.[benchmarks]'
+	touch $@
 
 notebooks: install  ## the notebooks with their outputs, in build/notebooks
 	$(BIN)/python docs/notebooks/execute.py --to build/notebooks

@@ -1,105 +1,248 @@
-"""The nested training step in PyTorch, the peer of `train_step.py`: sliced weights, eager, one optimiser step.
+"""The nested training step in PyTorch, the peer of `train_step.py`: sliced weights, channels last, one optimiser step.
 
-The parameters are those of the JAX model, so both start from the same loss; the architectures are written out again.
+The parameters are those of the JAX model, so both start from the same loss; the architectures are written out again. What
+subnetworks share is computed once, by the widest, if asked for: in training batch norm is per channel, so all in front of the
+first product that sums over another number of channels is a prefix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
 import torch
 import torch.nn.functional as F
+from step_networks import USERS_EPSILON, ResidualNet
 
+from reds_jax.models.cnn import CNN
+from reds_jax.models.dnn import DNN
+from reds_jax.models.ds_cnn import DSCNN
+from reds_jax.models.layers import EPSILON, leaky_relu
+from reds_jax.models.mobilenet import MobileNetV1
+from reds_jax.models.resnet import ResNet
 from reds_jax.widths import fraction_of
 
-Forward = Callable[["Net", torch.Tensor, float], torch.Tensor]
+ACTIVATIONS = {nn.relu: partial(F.relu, inplace=True), leaky_relu: partial(F.leaky_relu, negative_slope=0.3, inplace=True)}
+relu = ACTIVATIONS[nn.relu]
+
+
+class Held(NamedTuple):
+    """An activation [N, C, ...], and the widths that were summed over on the way: with equal ones the narrower is a prefix."""
+
+    value: torch.Tensor
+    sums: frozenset[tuple[str, int]] = frozenset()
+
+
+Forward = Callable[["Net", Held, float], Held]
 
 
 class Net:
-    """Parameters by the names of the JAX model, kernels as torch wants them, and the layers on their prefixes."""
+    """Parameters by the names of the JAX model, kernels as torch wants them, and the layers on their prefixes.
 
-    def __init__(self, params: dict[str, dict[str, Any]], memory_format: torch.memory_format) -> None:
-        self.p = {}
+    Args:
+        params: of the JAX model.
+        flattened: {dense layer behind a flatten: channels of what is flattened}; PyTorch flattens C, H, W, so its rows turn.
+    """
+
+    def __init__(self, params: dict[str, dict[str, Any]], flattened: dict[str, int]) -> None:
+        self.flattened, self.p = flattened, {}
+        self.known: dict[tuple[str, frozenset[tuple[str, int]]], torch.Tensor] | None = None  # results that are shared
         for layer, arrays in params.items():
             for name, value in arrays.items():
                 t = torch.from_numpy(np.array(value))
+                if layer in flattened and name == "kernel":
+                    t = t.reshape(-1, flattened[layer], t.shape[1]).transpose(0, 1).reshape(t.shape)
                 t = t.permute(3, 2, 0, 1) if t.ndim == 4 else t.T if t.ndim == 2 else t
-                t = t.contiguous(memory_format=memory_format) if t.ndim == 4 else t.contiguous()
+                t = t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.contiguous()
                 self.p[f"{layer}/{name}"] = t.requires_grad_()
 
-    def conv(self, x: torch.Tensor, name: str, f: float, stride: tuple[int, int], same: bool = True) -> torch.Tensor:
+    def params(self) -> dict[str, dict[str, np.ndarray]]:
+        """The parameters as the JAX model has them."""
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for path, parameter in self.p.items():
+            layer, name = path.split("/")
+            t = parameter.detach()
+            t = t.permute(2, 3, 1, 0) if t.ndim == 4 else t.T if t.ndim == 2 else t
+            if layer in self.flattened and name == "kernel":
+                t = t.reshape(self.flattened[layer], -1, t.shape[1]).transpose(0, 1).reshape(t.shape)
+            found.setdefault(layer, {})[name] = t.contiguous().numpy().copy()
+        return found
+
+    def once(self, name: str, channels: int, sums: frozenset[tuple[str, int]], compute: Callable[[], torch.Tensor]) -> Held:
+        """What ``compute`` returns, or the prefix of what a wider subnetwork computed there."""
+        if self.known is None:
+            return Held(compute(), sums)
+        if (name, sums) not in self.known:
+            self.known[name, sums] = compute()
+        wide = self.known[name, sums]
+        return Held(wide if wide.shape[1] == channels else wide[:, :channels], sums)
+
+    def conv(self, x: Held, name: str, f: float, stride: tuple[int, int] = (1, 1), *, same: bool = True) -> Held:
         kernel, bias = self.p[f"{name}/kernel"], self.p.get(f"{name}/bias")
-        depthwise = name.startswith("depthwise")
-        n = x.shape[1] if depthwise else fraction_of(f, kernel.shape[0])
-        pads = [0, 0, 0, 0]
-        if same:
-            for i in (0, 1):
-                total = max((-(-x.shape[2 + i] // stride[i]) - 1) * stride[i] + kernel.shape[2 + i] - x.shape[2 + i], 0)
-                pads[2 * (1 - i)], pads[2 * (1 - i) + 1] = total // 2, total - total // 2
-        symmetric = (pads[2], pads[0]) if pads[0] == pads[1] and pads[2] == pads[3] else None
-        return F.conv2d(x if symmetric else F.pad(x, pads), kernel[:n, : kernel.shape[1] if depthwise else x.shape[1]],
-                        None if bias is None else bias[:n], stride, symmetric or 0, groups=n if depthwise else 1)
+        depthwise, given = name.startswith("depthwise"), x.value.shape[1]
+        n = given if depthwise else fraction_of(f, kernel.shape[0])
 
-    def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        n = x.shape[1]
-        return F.batch_norm(x, None, None, self.p[f"{name}/scale"][:n], self.p[f"{name}/bias"][:n], training=True, eps=1e-3)
+        def compute() -> torch.Tensor:
+            pads = [0, 0, 0, 0]
+            if same:
+                for i in (0, 1):
+                    size, taps = x.value.shape[2 + i], kernel.shape[2 + i]
+                    total = max((-(-size // stride[i]) - 1) * stride[i] + taps - size, 0)
+                    pads[2 * (1 - i)], pads[2 * (1 - i) + 1] = total // 2, total - total // 2
+            symmetric = (pads[2], pads[0]) if pads[0] == pads[1] and pads[2] == pads[3] else None
+            return F.conv2d(x.value if symmetric else F.pad(x.value, pads), kernel[:n, : 1 if depthwise else given],
+                            None if bias is None else bias[:n], stride, symmetric or 0, groups=n if depthwise else 1)
 
-    def dense(self, x: torch.Tensor, name: str, f: float = 1.0) -> torch.Tensor:
-        kernel = self.p[f"{name}/kernel"]
+        return self.once(name, n, x.sums if depthwise else x.sums | {(name, given)}, compute)
+
+    def norm(
+        self, x: Held, name: str, activation: Callable[[torch.Tensor], torch.Tensor] | None = None, eps: float = EPSILON
+    ) -> Held:
+        n = x.value.shape[1]
+
+        def compute() -> torch.Tensor:
+            scale, bias = self.p[f"{name}/scale"][:n], self.p[f"{name}/bias"][:n]
+            y = F.batch_norm(x.value, None, None, scale, bias, training=True, eps=eps)
+            return y if activation is None else activation(y)
+
+        return self.once(name, n, x.sums, compute)
+
+    def dense(
+        self, x: Held, name: str, f: float = 1.0, activation: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> Held:
+        kernel, given = self.p[f"{name}/kernel"], x.value.shape[1]
         n = fraction_of(f, kernel.shape[0])
-        return F.linear(x, kernel[:n, : x.shape[1]], self.p[f"{name}/bias"][:n])
+
+        def compute() -> torch.Tensor:
+            y = F.linear(x.value, kernel[:n, :given], self.p[f"{name}/bias"][:n])
+            return y if activation is None else activation(y)
+
+        return self.once(name, n, x.sums | {(name, given)}, compute)
+
+    def add(self, x: Held, y: Held, name: str, activation: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Held:
+        def compute() -> torch.Tensor:
+            total = x.value + y.value
+            return total if activation is None else activation(total)
+
+        return self.once(name, x.value.shape[1], x.sums | y.sums, compute)
 
 
-def dnn(net: Net, x: torch.Tensor, f: float) -> torch.Tensor:
-    x = x.flatten(1)
-    for i in range(3):
-        x = F.relu(net.dense(x, f"dense_{i}", f))
+def dnn(net: Net, x: Held, f: float, *, layers: int) -> Held:
+    x = Held(x.value.flatten(1))
+    for i in range(layers):
+        x = net.dense(x, f"dense_{i}", f, relu)
     return net.dense(x, "logits")
 
 
-def cnn(net: Net, x: torch.Tensor, f: float) -> torch.Tensor:
+def cnn(net: Net, x: Held, f: float) -> Held:
     for i, stride in enumerate(((1, 1), (2, 1))):
-        x = F.relu(net.norm(net.conv(x, f"conv_{i}", f, stride, same=False), f"conv_{i}_norm"))
-    x = net.dense(net.dense(x.flatten(1), "linear", f), "hidden", f)
-    return net.dense(F.relu(net.norm(x, "hidden_norm")), "logits")
+        x = net.norm(net.conv(x, f"conv_{i}", f, stride, same=False), f"conv_{i}_norm", relu)
+    x = net.dense(net.dense(Held(x.value.flatten(1), x.sums), "linear", f), "hidden", f)
+    return net.dense(net.norm(x, "hidden_norm", relu), "logits")
 
 
-def separable(strides: Sequence[int], activation: Callable[[torch.Tensor], torch.Tensor]) -> Forward:
-    """DS-CNN and MobileNetV1: a convolution with stride 2 and blocks with the given strides."""
+def separable(
+    net: Net, x: Held, f: float, *, first: tuple[int, int], strides: Sequence[tuple[int, int]], pool: tuple[int, int] | None,
+    activation: Callable[[torch.Tensor], torch.Tensor],
+) -> Held:
+    """DS-CNN and MobileNetV1."""
+    x = net.norm(net.conv(x, "conv", f, first), "conv_norm", activation)
+    for i, stride in enumerate(strides):
+        x = net.norm(net.conv(x, f"depthwise_{i}", f, stride), f"depthwise_{i}_norm", activation)
+        x = net.norm(net.conv(x, f"pointwise_{i}", f), f"pointwise_{i}_norm", activation)
+    pooled = x.value.mean((2, 3)) if pool is None else F.avg_pool2d(x.value, pool, 1).flatten(1)
+    return net.dense(Held(pooled, x.sums), "logits")
 
-    def forward(net: Net, x: torch.Tensor, f: float) -> torch.Tensor:
-        x = activation(net.norm(net.conv(x, "conv", f, (2, 2)), "conv_norm"))
-        for i, stride in enumerate(strides):
-            x = activation(net.norm(net.conv(x, f"depthwise_{i}", f, (stride, stride)), f"depthwise_{i}_norm"))
-            x = activation(net.norm(net.conv(x, f"pointwise_{i}", f, (1, 1)), f"pointwise_{i}_norm"))
-        return net.dense(x.mean((2, 3)), "logits")
 
-    return forward
+def resnet(net: Net, x: Held, f: float, *, stages: int) -> Held:
+    x = net.norm(net.conv(x, "conv", f), "conv_norm", relu)
+    for i in range(stages):
+        strides = (1, 1) if i == 0 else (2, 2)
+        y = net.norm(net.conv(x, f"block_{i}_conv_0", f, strides), f"block_{i}_norm_0", relu)
+        y = net.norm(net.conv(y, f"block_{i}_conv_1", f), f"block_{i}_norm_1")
+        x = net.add(x if i == 0 else net.conv(x, f"block_{i}_shortcut", f, strides), y, f"add_{i}", relu)
+    return net.dense(Held(x.value.mean((2, 3)), x.sums), "logits")
 
 
-def make_steps(
-    forward: Forward, params: dict[str, dict[str, Any]], images: np.ndarray, labels: np.ndarray, fractions: Sequence[float],
-    learning_rate: float, channels_last: bool = True, threads: int = 2,
-) -> Callable[[], float]:
-    """A function that takes one Adam step for every batch in images [steps, N, H, W, C]; returns the first loss."""
-    torch.set_num_threads(threads)
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    net = Net(params, memory_format)
-    optimiser = torch.optim.Adam(list(net.p.values()), lr=learning_rate)
-    xs = [torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).contiguous(memory_format=memory_format) for x in images]
-    ys = [torch.from_numpy(y.astype(np.int64)) for y in labels]
+def users_resnet(net: Net, x: Held, f: float, *, stages: int) -> Held:
+    norm = partial(net.norm, activation=relu, eps=USERS_EPSILON)
+    x = net.conv(x, "Conv_0", f)
+    for i in range(stages):
+        strides = (1, 1) if i == 0 else (2, 2)
+        y = norm(x, f"BatchNorm_{2 * i}")
+        if i > 0:
+            x = net.conv(y, f"shortcut_{i}", f, strides)
+        y = net.conv(y, f"Conv_{2 * i + 1}", f, strides)
+        y = net.conv(norm(y, f"BatchNorm_{2 * i + 1}"), f"Conv_{2 * i + 2}", f)
+        x = net.add(x, y, f"add_{i}")
+    x = norm(x, f"BatchNorm_{2 * stages}")
+    return net.dense(Held(x.value.mean((2, 3)), x.sums), "Dense_0")
 
-    def steps() -> float:
-        first = None
-        for x, y in zip(xs, ys, strict=True):
-            optimiser.zero_grad(set_to_none=True)
-            losses = [F.cross_entropy(forward(net, x, f), y) for f in fractions]
-            loss = torch.stack(losses).mean()
-            loss.backward()
-            optimiser.step()
-            first = float(loss.detach()) if first is None else first
-        return first or 0.0
 
-    return steps
+def twin(module: nn.Module, params: dict[str, dict[str, Any]]) -> tuple[Net, Forward]:
+    """The same network in PyTorch, with the same parameters."""
+    flattened: dict[str, int] = {}
+    match module:
+        case DNN():
+            forward = partial(dnn, layers=len(module.features))
+        case CNN():
+            forward, flattened = cnn, {"linear": module.convolutions[1]}
+        case DSCNN():
+            forward = partial(separable, first=module.strides, strides=module.depthwise_strides, pool=module.pool,
+                              activation=ACTIVATIONS[module.activation])
+            flattened = {} if module.pool is None else {"logits": module.features}
+        case MobileNetV1():
+            forward = partial(separable, first=(2, 2), strides=[(s, s) for _, s in module.blocks], pool=None,
+                              activation=ACTIVATIONS[module.activation])
+        case ResNet():
+            forward = partial(resnet, stages=len(module.features))
+        case ResidualNet():
+            forward = partial(users_resnet, stages=len(module.features))
+        case _:
+            raise TypeError(f"there is no twin of {type(module).__name__}")
+    return Net(params, flattened), forward
+
+
+class Trainer:
+    """Adam on the mean loss of the subnetworks.
+
+    Args:
+        module, params: the JAX model.
+        fractions: uniform widths, the widest first.
+        shared: compute what subnetworks share once.
+        compiled: by ``torch.compile``.
+        threads: of PyTorch.
+    """
+
+    def __init__(
+        self, module: nn.Module, params: dict[str, dict[str, Any]], fractions: Sequence[float], learning_rate: float, *,
+        shared: bool = True, compiled: bool = False, threads: int,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self.net, self.forward = twin(module, params)
+        self.fractions, self.shared = fractions, shared
+        self.loss = torch.compile(self._loss, dynamic=False) if compiled else self._loss
+        self.optimiser = torch.optim.Adam(list(self.net.p.values()), lr=learning_rate, fused=True)
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        self.net.known = {} if self.shared else None
+        losses = [F.cross_entropy(self.forward(self.net, Held(x), f).value, y) for f in self.fractions]
+        self.net.known = None
+        return torch.stack(losses).mean()
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """One update; the loss before it."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.loss(x, y)
+        loss.backward()
+        self.optimiser.step()
+        return loss.detach()
+
+
+def tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images [N, H, W, C] and labels [N] as PyTorch wants them, channels last."""
+    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).contiguous(memory_format=torch.channels_last)
+    return x, torch.from_numpy(labels.astype(np.int64))

@@ -1,237 +1,236 @@
-"""How long a nested training step takes: ``python benchmarks/train_step.py --help``.
+"""How long a nested training step takes, beside its peers and its floor: ``python benchmarks/train_step.py --help``.
 
-For every network: one full-width step, and the step over four nested subnetworks (uniform widths with 100, 75, 50 and 25 %
-of the MACs; loss and gradient of each, one Adam step) without and with sharing, in the form that is slower on a CPU, and
-in PyTorch; the full step also by the plain flax module. A call runs several steps over data on the device. All variants run
-in turn, round after round, in one process; what counts are the ratios of one round, and their median.
+For every network the step over four nested subnetworks (uniform widths with at most 100, 75, 50 and 25 % of the MACs; loss and
+gradient of each, one Adam step) by this library as `fit` runs it, in a compiled loop over steps; by plain JAX with `lax.conv`,
+a call for each step; in PyTorch. All start from the same parameters and batches, and the same first loss is asserted. They run
+in turn, round after round, warm; what counts are the ratios of one round. What compiles for long, and another checkout, runs in
+a process of its own, in the same turns.
+
+    python benchmarks/train_step.py --networks "DS-CNN S" --cores 1 --results runs/step
+    python benchmarks/train_step.py --compare COMMIT --fail-above 1.05      # against a record of that commit
+    git worktree add ../before COMMIT && python benchmarks/train_step.py --against ../before --variants ours
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import platform
-import statistics
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import step_report
+from step_networks import CASES, Case
+from step_variants import APART, OURS, VARIANTS, Apart, Job, cores, ready, timed
 
-from reds_jax import Slimmable, trace
-from reds_jax.graph import ChannelGraph
-from reds_jax.lowering import lowering
-from reds_jax.models import cnn_s, dnn_l, ds_cnn_s, mobilenet_v1
 from reds_jax.run import run_nested
 
-RATE = 1e-3
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+PASSES = 5  # an activation is written and read once forwards, read once backwards; its gradient is written and read once
 
 
-@dataclass(frozen=True)
-class Case:
-    """A network, its images and batch size, the name of its PyTorch twin, how often a call steps, and the target."""
+def rates() -> dict[str, float]:
+    """The peak of this machine: float32 products, and the bytes that copies of 4 MiB read and write, one on each core."""
+    a = jnp.ones((2048, 2048), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    sources = [np.ones(2**20, np.float32) for _ in range(cores())]
+    copies = [np.empty_like(source) for source in sources]
 
-    model: Slimmable
-    image: tuple[int, int, int]
-    batch: int
-    twin: str
-    steps: int
-    target: float | None  # nested over full
+    def copy(k: int) -> None:
+        for _ in range(50):
+            np.copyto(copies[k], sources[k])
 
+    def best(call: Callable[[], Any]) -> float:
+        seconds = []
+        for _ in range(8):
+            begin = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - begin)
+        return min(seconds)
 
-CASES = {
-    "DNN L": Case(dnn_l(), (25, 10, 1), 100, "dnn", 40, 1.9),
-    "CNN S": Case(cnn_s(), (49, 10, 1), 100, "cnn", 10, None),
-    "DS-CNN S": Case(ds_cnn_s(), (49, 10, 1), 100, "ds_cnn", 5, 2.3),
-    "MobileNetV1 0.25": Case(mobilenet_v1(2, 0.25), (96, 96, 3), 32, "mobilenet", 2, 2.2),
-}
-VARIANTS = ("full", "full, plain flax", "nested, naive", "nested, shared", "nested, lax", "torch", "torch, full")
-
-
-@cache
-def graph_of(case: Case) -> ChannelGraph:
-    x = jax.ShapeDtypeStruct((1, *case.image), jnp.float32)
-    return trace(case.model, jax.eval_shape(case.model.init, jax.random.key(0), x), x)
+    with ThreadPoolExecutor(cores()) as pool:
+        moving = best(lambda: list(pool.map(copy, range(cores()))))
+    multiplying = best(lambda: product(a, a).block_until_ready())
+    return {"gflops": 2 * 2048**3 / multiplying / 1e9, "gigabytes_per_second": 2 * 4 * 2**20 * 50 * cores() / moving / 1e9}
 
 
-def macs(case: Case, fraction: float) -> int:
-    """Multiply-accumulates of one image at a uniform width."""
-    return graph_of(case).macs(fraction)
+def floor(job: Job, rate: dict[str, float]) -> dict[str, Any]:
+    """What the step cannot beat: its products at the peak, then its activations at the rate of copies.
 
+    The MACs and the outputs of all convolutions and matrix products are counted in the program of the nested step, so what
+    subnetworks share counts once; ``3 macs`` for forwards and backwards.
+    """
+    from reds_jax.testing import counting
 
-def fraction_for(case: Case, share: float) -> float:
-    """The largest uniform width, in hundredths, with at most this share of the MACs."""
-    full = macs(case, 1.0)
-    return max(f / 100 for f in range(1, 101) if macs(case, f / 100) <= share * full)
+    statistics = [job.variables.get("batch_stats", {})] * len(job.fractions)
 
+    def outputs(variables: Any, x: jax.Array) -> list[jax.Array]:
+        results = run_nested(job.case.model, variables["params"], statistics, x, job.fractions, train=True)
+        return [z for z, _ in results]
 
-def make_steps(case: Case, variables: Any, images: np.ndarray, labels: np.ndarray, fractions: Sequence[float], *,
-               share: bool = False, form: str = "auto", plain: bool = False) -> Callable[[], float]:
-    """A function that takes one Adam step for every batch in images [steps, N, H, W, C]; returns the first loss."""
-    optimiser = optax.adam(RATE)
-    stats = [variables.get("batch_stats", {})] * len(fractions)
-
-    def alone(params: Any, x: jax.Array) -> list[tuple[Any, Any]]:
-        """The module by itself, as flax runs it."""
-        given = {**variables, "params": params}
-        mode = {"train": True} if "batch_stats" in variables else {}
-        return [case.model.model.apply(given, x, **mode, mutable=["batch_stats"])]
-
-    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        results = alone(params, x) if plain else run_nested(case.model, params, stats, x, fractions, train=True, share=share)
-        losses = [optax.softmax_cross_entropy_with_integer_labels(z, y).mean() for z, _ in results]  # statistics are dropped
-        return jnp.stack(losses).mean()
-
-    def step(carry: Any, batch: Any) -> tuple[Any, jax.Array]:
-        params, state = carry
-        value, gradient = jax.value_and_grad(loss)(params, *batch)
-        updates, state = optimiser.update(gradient, state)
-        return (optax.apply_updates(params, updates), state), value
-
-    @jax.jit
-    def scan(carry: Any, batches: Any) -> tuple[Any, jax.Array]:
-        return jax.lax.scan(step, carry, batches)
-
-    carry = (variables["params"], optimiser.init(variables["params"]))
-    batches = (jnp.asarray(images), jnp.asarray(labels))
-    with lowering(form):
-        compiled = scan.lower(carry, batches).compile()
-
-    def steps() -> float:
-        nonlocal carry
-        carry, values = compiled(carry, batches)
-        return float(values[0])
-
-    return steps
-
-
-def channel_first_rows(params: Any, layer: str, channels: int) -> Any:
-    """PyTorch flattens C, H, W, so its kernel has the rows in that order."""
-    kernel = np.asarray(params[layer]["kernel"])
-    turned = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
-    return {**params, layer: {**params[layer], "kernel": turned}}
-
-
-def torch_steps(case: Case, params: Any, *arguments: Any) -> Callable[[], float]:
-    import torch_step as peer
-    from torch.nn.functional import leaky_relu, relu
-
-    strides = [s for _, s in getattr(case.model.model, "blocks", ())]
-    forward = {"dnn": peer.dnn, "cnn": peer.cnn, "ds_cnn": peer.separable((1,) * 4, relu),
-               "mobilenet": peer.separable(strides, lambda x: leaky_relu(x, 0.3))}[case.twin]
-    if case.twin == "cnn":
-        params = channel_first_rows(params, "linear", case.model.model.convolutions[1])  # type: ignore[attr-defined]
-    return peer.make_steps(forward, params, *arguments, RATE, threads=len(os.sched_getaffinity(0)))
-
-
-def build(case: Case, variants: Sequence[str], seed: int) -> tuple[dict[str, Callable[[], float]], list[float]]:
-    """The variants, compiled and run once; each starts from the same loss, which is asserted."""
-    rng = np.random.default_rng(seed)
-    images = rng.normal(size=(case.steps, case.batch, *case.image)).astype(np.float32)
-    labels = rng.integers(0, case.model.model.classes, (case.steps, case.batch))  # type: ignore[attr-defined]
-    variables = jax.jit(case.model.init)(jax.random.key(seed), images[0])
-    fractions = [fraction_for(case, share) for share in (1.0, 0.75, 0.5, 0.25)]
-    made: dict[str, Callable[[], float]] = {}
-    losses: dict[str, float] = {}
-    for name in variants:
-        widths = [1.0] if "full" in name else fractions
-        start = time.perf_counter()
-        if name.startswith("torch"):
-            made[name] = torch_steps(case, variables["params"], images, labels, widths)
-        else:
-            made[name] = make_steps(case, variables, images, labels, widths, share="shared" in name,
-                                    form="lax" if "lax" in name else "auto", plain="plain" in name)
-        losses[name] = made[name]()
-        print(f"  {name}: built and run once in {time.perf_counter() - start:.1f} s, first loss {losses[name]:.5f}", flush=True)
-    for kind in (True, False):
-        same = [v for k, v in losses.items() if ("full" in k) == kind]
-        if same:
-            np.testing.assert_allclose(same, same[0], rtol=1e-3)
-    return made, fractions
+    program = counting.straight(outputs, job.variables, job.images[0])
+    macs = counting.macs(program)
+    moved = sum(program.bytes_of[e.outputs[0]] for e in program.equations if e.name in ("dot_general", "conv_general_dilated"))
+    batch = job.labels.shape[1]
+    products = 1e3 * 3 * 2 * macs * batch / (1e9 * rate["gflops"])
+    activations = 1e3 * PASSES * moved * batch / (1e9 * rate["gigabytes_per_second"])
+    return {"macs": macs, "activation_bytes": moved, "passes": PASSES, **rate, "products_ms": products,
+            "activations_ms": activations, "ms": products + activations}
 
 
 def measure(
-    made: dict[str, Callable[[], float]], steps: int, rounds: int, seconds: float, clock: str
-) -> dict[str, list[float]]:
-    """Milliseconds a step of every variant, a list over the rounds; stops after ``seconds``, with at least 3 rounds."""
-    now = CLOCKS[clock]
-    times: dict[str, list[float]] = {name: [] for name in made}
+    variants: dict[str, Callable[[], tuple[float, float]]], rounds: int, seconds: float
+) -> dict[str, tuple[list[float], list[float]]]:
+    """Milliseconds a step of every variant by both clocks, a list over the rounds, which run forwards and backwards in turn.
+
+    Stops after ``seconds``, with at least 3 rounds, or as many as are asked for.
+    """
+    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in variants}
     begin = time.perf_counter()
     for i in range(rounds):
-        for name, run in made.items():
-            start = now()
-            run()
-            times[name].append(1e3 * (now() - start) / steps)
+        for name in list(variants)[:: -1 if i % 2 else 1]:
+            for values, value in zip(found[name], variants[name](), strict=True):
+                values.append(value)
         if i >= 2 and time.perf_counter() - begin > seconds:
             break
-    return times
+    return found
 
 
-def report(name: str, case: Case, times: dict[str, list[float]], fractions: list[float]) -> dict[str, Any]:
-    shares = [macs(case, f) / macs(case, 1.0) for f in fractions]
-    base, reference = times.get("full"), times.get("torch")
-    widths = ", ".join(f"{f:.2f} ({s:.0%})" for f, s in zip(fractions, shares, strict=True))
-    print(f"\n{name}: batch {case.batch}, {len(next(iter(times.values())))} rounds of {case.steps} steps, widths {widths}"
-          + (f", target {case.target} x full" if case.target else ""))
-    print(f"  {'variant':16} {'ms a step':>10} {'lowest':>8} {'x full':>8} {'torch is slower by':>19}")
-    rows = {}
-    for variant, ms in times.items():
-        over = statistics.median(a / b for a, b in zip(ms, base, strict=True)) if base else math.nan
-        peer = statistics.median(b / a for a, b in zip(ms, reference, strict=True)) if reference else math.nan
-        print(f"  {variant:16} {statistics.median(ms):10.2f} {min(ms):8.2f} {over:8.2f} {peer:19.2f}")
-        rows[variant] = {"median_ms": statistics.median(ms), "min_ms": min(ms), "over_full": over, "torch_over_this": peer}
-    return {"network": name, "batch": case.batch, "fractions": fractions, "mac_shares": shares, "target": case.target,
-            "variants": rows}
+def measured(name: str, case: Case, options: argparse.Namespace, rate: dict[str, float]) -> dict[str, Any]:
+    """All variants of a network, built and timed: its record, but for the machine."""
+    job = Job.of(case, options.subnetworks, options.seed)
+    order = {"network": name, "batch": case.batch, "steps": case.steps, "seed": options.seed, "fractions": job.fractions}
+    found: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    calls: dict[str, Callable[[], tuple[float, float]]] = {}
+    ways: list[tuple[str, str, Path | None]] = [(variant, variant, None) for variant in options.variants]
+    if options.against is not None:
+        ways.append((f"ours at {commit_of(options.against)}", OURS, options.against))
+    try:
+        for way, variant, checkout in ways:
+            if "torch" in variant and find_spec("torch") is None:
+                missing[way] = "PyTorch is not installed"
+                continue
+            begin = time.perf_counter()
+            if checkout is None and variant not in APART:
+                made, loss = ready(job, variant)
+                calls[way] = partial(timed, made)
+            else:
+                try:
+                    calls[way] = apart = Apart({**order, "variant": variant}, options.build_limit, checkout)
+                except (TimeoutError, ChildProcessError) as error:
+                    missing[way] = str(error)
+                    continue
+                loss = apart.first_loss
+            seconds = time.perf_counter() - begin
+            found[way] = {"first_loss": loss, "build_seconds": seconds}
+            print(f"  {way}: built and run once in {seconds:.1f} s, first loss {loss:.5f}", flush=True)
+        for full in (True, False):
+            losses = {v: one["first_loss"] for v, one in found.items() if v.startswith("full") == full}
+            if losses:
+                np.testing.assert_allclose(list(losses.values()), next(iter(losses.values())), rtol=1e-3, err_msg=str(losses))
+        for way, (wall, cpu) in measure(calls, options.rounds, options.seconds).items():
+            found[way].update(wall_ms=wall, cpu_ms=cpu)
+    finally:
+        for call in calls.values():
+            if isinstance(call, Apart):
+                call.close()
+    shares = [case.graph.macs(f) / case.graph.macs() for f in job.fractions]
+    return {"network": name, "batch": case.batch, "steps": case.steps, "cores": cores(), "seed": options.seed,
+            "load": os.getloadavg()[0], "fractions": job.fractions, "mac_shares": shares, "floor": floor(job, rate),
+            "variants": found, "missing": missing}
 
 
-def machine(torch_version: str | None) -> dict[str, Any]:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else ""
-    return {"processor": model, "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0],
-            "backend": jax.default_backend(), "jax": jax.__version__, "torch": torch_version,
-            "python": platform.python_version()}
+def commit_of(checkout: Path) -> str:
+    return subprocess.run(["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"], check=True,
+                          stdout=subprocess.PIPE, encoding="utf-8").stdout.strip()
+
+
+def machine() -> dict[str, Any]:
+    """Processor, versions, commit, form, load, and what the environment says of threads, processors' code and memory."""
+    from reds_jax.report import environment
+
+    told = {k: v for k, v in os.environ.items()
+            if k.startswith(("MALLOC_", "OMP_", "MKL_", "ONEDNN_", "XLA_", "JAX_", "GLIBC_TUNABLES", "LD_PRELOAD"))}
+    return {**environment(), "torch": version("torch") if find_spec("torch") else None, "threads": cores(),
+            "load": os.getloadavg()[0], "environment": told, "date": time.strftime("%Y-%m-%d %H:%M")}
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES), metavar="NETWORK", help=", ".join(CASES))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT",
+                        help=", ".join(VARIANTS))
+    parser.add_argument("--subnetworks", type=int, choices=(4, 10), default=4)
+    parser.add_argument("--cores", type=int, help="use only this many processor cores")
+    parser.add_argument("--rounds", type=int, default=25, help="of every network, at most")
+    parser.add_argument("--seconds", type=float, default=60, help="after which no round of a network begins, but the third")
+    parser.add_argument("--build-limit", type=float, default=180, help="seconds for torch.compile, and for another checkout")
+    parser.add_argument("--total", type=float, default=3600, help="seconds after which no network begins")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=Path("runs/step"), help="where records go, in the commit's folder")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="this library's step in another checkout, in turn")
+    parser.add_argument("--compare", metavar="COMMIT", help="with the records of that commit, in --results or experiments/step")
+    parser.add_argument("--fail-above", type=float, metavar="RATIO", help="exit with 1 if a network is slower than that")
+    parser.add_argument("--smoke", action="store_true", help="do they agree: two networks, tiny batches, one round, no record")
+    options = parser.parse_args(arguments)
+    if options.against is not None and not (options.against / "src" / "reds_jax").is_dir():
+        parser.error("--against names another checkout of this repository")
+    if options.fail_above is not None and options.compare is None:
+        parser.error("--fail-above needs --compare COMMIT")
+    if options.compare is not None and OURS not in options.variants:
+        parser.error(f"--compare needs the variant {OURS!r}")
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--seconds", type=float, default=60, help="time limit for the rounds of one network")
-    parser.add_argument("--cores", type=int, help="use only this many processor cores")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="cpu: processor time, with --cores 1 for a machine that others use too")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the results here")
-    options = parser.parse_args()
+    options, begin = parse(), time.monotonic()
     if options.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-    try:
-        import torch
-        version = torch.__version__
-    except ImportError:
-        version = None
-        print("PyTorch is not installed, so its column is left out; `pip install torch` brings it.")
-    variants = [v for v in options.variants if version or not v.startswith("torch")]
-    about = {**machine(version), "clock": options.clock, "seed": options.seed}
-    print(about)
-    results = []
-    for name in options.networks:
+    cases = {name: CASES[name] for name in options.networks}
+    if options.smoke:
+        cases = {name: replace(CASES[name], batch=4, steps=2) for name in ("DS-CNN S", "a user's ResNet")}
+        options.rounds, options.variants = 1, [v for v in options.variants if v not in APART]
+    files = {name: step_report.slug(name, options.subnetworks, cores()) for name in cases}
+    folders = (options.results, step_report.RECORDED)
+    before = {name: step_report.recorded(options.compare, files[name], folders) for name in cases} if options.compare else {}
+    about, rate, records, slower = machine(), rates(), [], False
+    folder = options.results / about["commit"]
+    print(json.dumps(about, indent=2))
+    for name, case in cases.items():
+        if time.monotonic() - begin > options.total:
+            print(f"\n{name}: not begun, {options.total:.0f} s are over")
+            continue
         print(f"\n{name}", flush=True)
-        made, fractions = build(CASES[name], variants, options.seed)
-        times = measure(made, CASES[name].steps, options.rounds, options.seconds, options.clock)
-        results.append(report(name, CASES[name], times, fractions))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "results": results}, indent=2) + "\n")
+        record = {"command": shlex.join(["python", "benchmarks/train_step.py", *sys.argv[1:]]), "machine": about,
+                  **measured(name, case, options, rate)}
+        print(f"\n{step_report.table(record)}")
+        if options.smoke:
+            continue
+        records.append(record)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{files[name]}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        if options.compare:
+            compared = step_report.compare(record, before[name])
+            print(f"\n{compared}")
+            slower = slower or (options.fail_above is not None and compared.ratio.median > options.fail_above)
+    if records and OURS in options.variants:
+        step_report.plot(folder / f"{step_report.slug('step', options.subnetworks, cores())}.png", records)
+    print(f"\n{f'Records and plot: {folder}; ' if records else ''}{time.monotonic() - begin:.0f} s")
+    if slower:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

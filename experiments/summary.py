@@ -1,9 +1,10 @@
-"""The tables of both READMEs, made from the recorded comparisons: `python experiments/summary.py`."""
+"""The tables of both READMEs, made from the recorded comparisons and steps: `python experiments/summary.py`."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,10 @@ from reds_jax.experiments.published import PUBLISHED, Published
 from reds_jax.training.arrays import write_text
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "benchmarks"))
+
+import step_report
+
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
 HEADER = ("| network, data | uniform, Taylor's order | uniform | default | default - uniform | default - uniform, Taylor |",
           "|---|---:|---:|---:|---:|---:|")
@@ -110,6 +115,16 @@ def compared(values: dict[str, dict[float, np.ndarray]]) -> list[str]:
     return lines
 
 
+def nested_step(folder: str = "", subnetworks: int | None = None) -> str:
+    """The nested training step beside its peers, as it was recorded last."""
+    found = [(path, record) for path in HERE.glob("step/*/") for record in step_report.read(path)]
+    last = max(found, key=lambda one: one[1]["machine"]["date"], default=None)
+    if last is None:
+        return "Not recorded yet."
+    chosen = [record for at, record in found if at == last[0] and subnetworks in (None, len(record["fractions"]))]
+    return step_report.summary(chosen, f"{folder}step/{last[0].name}")
+
+
 def published() -> str:
     """What the paper reports beside what was measured here, from the comparisons of widths."""
     here = {key(record["command"]): (name, record) for name, record in records()}
@@ -165,8 +180,8 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, **KINDS},
-         HERE.parent / "README.md": {"widths": short}}
+                              "wider": wider, "nested_step": nested_step, **KINDS},
+         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)}}
 
 
 def filled(page: Path) -> str:

@@ -9,13 +9,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from importlib.metadata import version
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # and JAX this
-if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1":  # and XLA this
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith(("0.9.", "0.10.")):
+    # and XLA this; flags that it does not know, as another version may not, end it
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
 
 import jax

@@ -1,0 +1,93 @@
+"""The networks whose nested training step is timed, with the images and the batch that each is trained on."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reds_jax import models, trace
+from reds_jax.graph import ChannelGraph
+
+USERS_EPSILON = 1e-5
+
+
+class ResidualNet(nn.Module):
+    """What a user of flax.linen writes, with nothing of this library in it: residual blocks, norm and activation first."""
+
+    classes: int = 10
+    features: tuple[int, ...] = (24, 48, 96)
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=USERS_EPSILON)
+        x = nn.Conv(self.features[0], (3, 3), use_bias=False)(x)
+        for i, features in enumerate(self.features):
+            strides = (1, 1) if i == 0 else (2, 2)
+            y = nn.relu(norm()(x))
+            if i > 0:
+                x = nn.Conv(features, (1, 1), strides, use_bias=False, name=f"shortcut_{i}")(y)
+            y = nn.Conv(features, (3, 3), strides, use_bias=False)(y)
+            y = nn.Conv(features, (3, 3), use_bias=False)(nn.relu(norm()(y)))
+            x = x + y
+        return nn.Dense(self.classes)(nn.relu(norm()(x)).mean((1, 2)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network as `reds_jax.models` or a user builds it, its images [H, W, C], classes, batch, and the steps of a dispatch."""
+
+    build: Callable[[], nn.Module]
+    image: tuple[int, int, int]
+    classes: int
+    batch: int
+    steps: int = 10
+
+    @cached_property
+    def model(self) -> nn.Module:
+        return self.build()
+
+    @cached_property
+    def graph(self) -> ChannelGraph:
+        """Traced once."""
+        x = jax.ShapeDtypeStruct((1, *self.image), jnp.float32)
+        return trace(self.model, jax.eval_shape(self.model.init, jax.random.key(0), x), x)
+
+    def fractions(self, subnetworks: int) -> list[float]:
+        """Uniform widths with at most 1, (n - 1) / n .. 1 / n of the MACs, the widest first."""
+        return [fraction_for(self.graph, 1 - i / subnetworks) for i in range(subnetworks)]
+
+    def examples(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batches of noise: images float32 [steps, N, H, W, C] and labels [steps, N]."""
+        rng = np.random.default_rng(seed)
+        images = rng.normal(size=(self.steps, self.batch, *self.image)).astype(np.float32)
+        return images, rng.integers(0, self.classes, (self.steps, self.batch)).astype(np.int32)
+
+    def variables(self, seed: int) -> Any:
+        """What every variant starts from."""
+        return jax.jit(self.model.init)(jax.random.key(seed), np.zeros((1, *self.image), np.float32))
+
+
+def fraction_for(graph: ChannelGraph, share: float) -> float:
+    """The largest uniform width, in hundredths, with at most this share of the MACs; at least one hundredth."""
+    found = bisect_right(range(1, 101), share * graph.macs(), key=lambda hundredths: graph.macs(hundredths / 100))
+    return max(found, 1) / 100
+
+
+CASES = {
+    "DNN L": Case(models.dnn_l, (25, 10, 1), 12, 100),
+    "CNN S": Case(models.cnn_s, (49, 10, 1), 12, 100),
+    "DS-CNN S": Case(models.ds_cnn_s, (49, 10, 1), 12, 100),
+    "vision DS-CNN S": Case(models.vision_ds_cnn_s, (28, 28, 1), 10, 100),
+    "DS-CNN L": Case(models.ds_cnn_l, (49, 10, 1), 12, 100, 5),
+    "MobileNetV1 0.25": Case(models.mobilenet_v1, (96, 96, 3), 2, 32),
+    "ResNet-8": Case(models.resnet8, (32, 32, 3), 10, 32),
+    "a user's ResNet": Case(ResidualNet, (32, 32, 3), 10, 32),
+}
