@@ -6,6 +6,6 @@ choices above a value, and ``feasible`` says what cannot be met.
 """
 
 from reds_jax.knapsack.exact.feasible import explain, smallest_cost
-from reds_jax.knapsack.exact.solver import solve_exact
+from reds_jax.knapsack.exact.wide import solve_exact
 
 __all__ = ["explain", "smallest_cost", "solve_exact"]
