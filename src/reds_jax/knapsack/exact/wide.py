@@ -97,12 +97,12 @@ def narrow(
         deadline: ``time.monotonic()`` after which it gives up.
 
     Returns:
-        the positions, or None if time or memory ended before or nothing is worth more; and an upper bound on the value.
+        the positions, or None if time or memory ended before, or nothing is worth more; and an upper bound on the value.
     """
     kept = [np.arange(len(w)) for w in problem.widths]
     sizes = _first_sizes(problem)
     bound = np.inf
-    while not _late(deadline):
+    while True:
         starts = [_starts(k, size) for k, size in zip(kept, sizes, strict=True)]
         graph = DenseGraph(problem.only(kept).relaxed(starts), capacities)
         dual = solve_dual(graph)
@@ -118,10 +118,9 @@ def narrow(
         if max(sizes) == 1:
             return kept, bound
         smaller = _halved(problem, kept, sizes)
-        if smaller == sizes:
-            break
+        if smaller == sizes or _late(deadline):
+            return None, bound
         sizes = smaller
-    return None, bound
 
 
 def _starts(kept: np.ndarray, size: int) -> np.ndarray:
