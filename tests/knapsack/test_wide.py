@@ -69,14 +69,13 @@ def test_random_tables_have_the_optimum_of_the_dense_solver(residual, floats):
     """Values and costs that rise and fall, peaks, three groups in a table, up to three resources."""
     rng = np.random.default_rng([residual, floats])
     taken = 0
-    for number in range(24):
+    for number in range(18):
         problem = random_problem(rng, resources=number % 4, peaks=number % 3 == 0, residual=residual, floats=floats)
         taken += agree(problem, random_capacities(rng, problem))
-    assert taken > 8
+    assert taken > 6
 
 
-@pytest.mark.parametrize("value", ["ces", "sum"])
-@pytest.mark.parametrize("percent", [25, 75])
+@pytest.mark.parametrize(("value", "percent"), [("ces", 25), ("sum", 75)])
 def test_two_groups_of_4096_units_against_every_pair_of_widths(monkeypatch, value, percent):
     for name, number in {"COARSE": 32, "REACH": 6, "FIRST_ARCS": 20_000}.items():
         monkeypatch.setattr(wide, name, number)
@@ -92,25 +91,39 @@ def test_two_groups_of_4096_units_against_every_pair_of_widths(monkeypatch, valu
     assert answer.costs["macs"] <= limit
 
 
-def test_narrowing_keeps_every_choice_worth_the_least():
-    """Blocks are dropped for what no choice in them can reach, never for a choice that reaches it exactly."""
-    rng = np.random.default_rng(5)
-    for seed in range(8):
+@pytest.mark.parametrize("percent", [35, 60, 100])
+def test_narrowing_keeps_every_choice_worth_the_least(percent):
+    """Blocks are dropped for what no choice in them can reach, never for a choice that reaches it exactly.
+
+    At 100 % the bounds of single widths are exact, so one unit more would drop a choice, and one less in the bound be wrong.
+    """
+    for seed in range(3):
         problem = wide_chain([6, 7, 5], "sum", seed)
-        capacity = {"macs": int(problem.cost("macs", problem.full_widths) * rng.uniform(0.3, 0.9))}
+        capacity = {"macs": problem.cost("macs", problem.full_widths) * percent // 100}
         choices = [tuple(i + 1 for i in index) for index in np.ndindex(6, 7, 5)]
         values = {w: problem.evaluate(w) for w in choices if problem.cost("macs", w) <= capacity["macs"]}
-        least = sorted(values.values())[-4]
-        kept, bound = wide.narrow(problem, capacity, least, None)
-        assert kept is not None
-        assert bound >= max(values.values())
-        for widths, value in values.items():
-            assert value < least or all(w - 1 in k for w, k in zip(widths, kept, strict=True))
+        for rank in (2, 4, 7):
+            least = sorted(values.values())[-rank]
+            kept, bound = wide.narrow(problem, capacity, least, None)
+            assert kept is not None
+            assert bound >= max(values.values())
+            for widths, value in values.items():
+                assert value < least or all(w - 1 in k for w, k in zip(widths, kept, strict=True))
+
+
+def test_narrowing_leaves_few_widths():
+    problem = wide_chain([300] * 4, "ces")
+    capacity = {"macs": problem.cost("macs", problem.full_widths) // 2}
+    best = solve_dense(problem, capacity).widths
+    assert best is not None
+    kept, _ = wide.narrow(problem, capacity, problem.evaluate(best), None)
+    assert kept is not None
+    assert max(map(len, kept)) <= 12
 
 
 def test_nested_widths_of_wide_groups():
     """Every order, and the joint optimum: as for small problems."""
-    for seed in range(2):
+    for seed in (10, 18):
         problem = wide_chain([9, 8, 9], "sum", seed)
         capacities = [problem.cost("macs", problem.full_widths) * k // 4 for k in (1, 2, 3)]
         for order, exact_joint in (("bottom_up", False), ("top_down", False), ("joint", True)):
@@ -124,6 +137,23 @@ def test_nested_widths_of_wide_groups():
             assert all(a <= b for s, t in zip(found.widths, found.widths[1:], strict=False) for a, b in zip(s, t, strict=True))
             if exact_joint:
                 assert (sum(found.values), found.proven_optimal) == (sum(expected.values), True)
+
+
+@pytest.mark.parametrize("seed", [11, 18, 23])
+def test_the_joint_optimum_of_wide_groups_beats_bottom_up(seed):
+    """Each subnetwork is narrowed under its own capacity, as far as the loss of a better choice allows."""
+    problem = wide_chain([9, 8, 9], "sum", seed)
+    limits = [{"macs": problem.cost("macs", problem.full_widths) * k // 4} for k in (1, 2, 3)]
+    tops = [solve(problem, limit).value for limit in limits]
+    start = solve_nested(problem, limits, order="bottom_up").widths
+    found, _, proven = joint.improve_joint(problem, limits, tops, start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joint, "WIDE", 10**6)
+        expected, _, _ = joint.improve_joint(problem, limits, tops, start)
+    assert found is not None
+    assert expected is not None
+    assert proven
+    assert sum(map(problem.evaluate, start)) < sum(map(problem.evaluate, found)) == sum(map(problem.evaluate, expected))
 
 
 def test_without_the_memory_for_a_proof_the_bound_is_honest(monkeypatch):
