@@ -117,4 +117,4 @@ def _above(problem: WidthProblem, name: str, widths: Sequence[int], limit: float
     """The groups of the tables of a peak that are above the limit."""
     index = problem.index(widths)
     return {axis for t in problem.peaks.get(name, ()) for axis in t.groups  # type: ignore[union-attr]
-            if t.array[tuple(index[a] for a in t.groups)] > limit}  # type: ignore[index]
+            if t.entry([index[a] for a in t.groups]) > limit}  # type: ignore[index]

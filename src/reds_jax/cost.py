@@ -153,12 +153,12 @@ def _of(by_group: Mapping[str, Sequence[float] | np.ndarray], name: str, size: i
 
 
 class _Tables:
-    """Integer tables by groups, summed as they come."""
+    """Integer tables by groups, summed as they come: as monomials in the widths, of one or more groups each."""
 
     def __init__(self, graph: ChannelGraph, widths: list[np.ndarray]) -> None:
         self._names = [g.name for g in graph.groups]
         self._widths = widths
-        self._sums: dict[tuple[int, ...], np.ndarray] = {}
+        self._sums: dict[tuple[int, ...], int] = {}
 
     def add(self, factor: int, sizes: Sequence[Size]) -> None:
         """Add ``factor * product of sizes``, expanded into monomials in the widths."""
@@ -172,29 +172,33 @@ class _Tables:
                     product[key] = product.get(key, 0) + a * b
             monomials = {key: a for key, a in product.items() if a}
         for groups, coefficient in monomials.items():
-            over = tuple(dict.fromkeys(groups)) or (0,)  # a constant cost goes to the first group
-            axes = np.ix_(*(self._widths[g] for g in over))
-            table = np.full([len(self._widths[g]) for g in over], coefficient, np.int64)
-            for g in groups:
-                table = table * axes[over.index(g)]
-            self._sums[over] = self._sums.get(over, 0) + table
+            self._sums[groups] = self._sums.get(groups, 0) + coefficient
 
     def take(self) -> tuple[Table, ...]:
         """The tables so far; start again."""
         sums, self._sums = self._sums, {}
-        return tuple(Table(tuple(self._names[g] for g in over), table) for over, table in sums.items())
+        by_groups: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+        for groups, coefficient in sums.items():
+            over = tuple(dict.fromkeys(groups)) or (0,)  # a constant cost goes to the first group
+            by_groups.setdefault(over, []).append((coefficient, tuple(groups.count(g) for g in over)))
+        return tuple(self._table(over, monomials) for over, monomials in by_groups.items())
 
     def peak(self, steps: Sequence[Size]) -> tuple[Table, ...]:
         """One table per step that no other step dominates."""
         found = []
         for size in dict.fromkeys(s for s in steps if not any(_dominates(t, s) for t in steps)):
             over = tuple(g for g, _ in size.terms) or (0,)
-            axes = np.ix_(*(self._widths[g] for g in over))
-            table = np.full([len(self._widths[g]) for g in over], size.constant, np.int64)
-            for (_, k), axis in zip(size.terms, axes, strict=False):
-                table = table + k * axis
-            found.append(Table(tuple(self._names[g] for g in over), table))
+            one = tuple(0 for _ in over)
+            linear = [(k, tuple(int(g == h) for h in over)) for g, k in size.terms]
+            found.append(self._table(over, [(size.constant, one), *linear]))
         return tuple(found)
+
+    def _table(self, over: tuple[int, ...], monomials: Sequence[tuple[int, tuple[int, ...]]]) -> Table:
+        """The sum of ``coefficient * product of width ** power`` over some groups."""
+        products = [[self._widths[g] ** power for g, power in zip(over, powers, strict=True)] for _, powers in monomials]
+        for product, (coefficient, _) in zip(products, monomials, strict=True):
+            product[0] = product[0] * coefficient
+        return Table.of_products([self._names[g] for g in over], products)
 
 
 def _dominates(a: Size, b: Size) -> bool:

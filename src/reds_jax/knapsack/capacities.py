@@ -69,7 +69,7 @@ def tightened(problem: WidthProblem, limits: list[dict[str, float]]) -> list[dic
     tight = [dict(limit) for limit in limits]
     for name in (*problem.resources, *problem.peaks):
         tables = problem.resources.get(name, problem.peaks.get(name, ()))
-        if all((np.diff(t.array, axis=a) >= 0).all() for t in tables for a in range(t.array.ndim)):
+        if all(t.grows() for t in tables):
             least = math.inf
             for limit in reversed(tight):
                 least = min(least, limit.get(name, math.inf))

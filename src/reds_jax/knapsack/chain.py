@@ -155,7 +155,7 @@ def _pair_table(i: int, widths: list[tuple[int, ...]], pair: float, unit: float)
     _fits((abs(pair) * int(before[-1]) + abs(unit)) * int(here[-1]), "a cost of the chain")
     if i == 0 or pair == 0:
         return Table((i,), here * (pair * (1 if i == 0 else 0) + unit))
-    return Table((i - 1, i), np.multiply.outer(before * pair, here) + here * unit)
+    return Table.of_products((i - 1, i), [(before * pair, here), (np.ones_like(before), here * unit)])
 
 
 def _sum_table(i: int, widths: list[tuple[int, ...]], before: float, unit: float) -> Table:
@@ -163,4 +163,5 @@ def _sum_table(i: int, widths: list[tuple[int, ...]], before: float, unit: float
     _fits(abs(before) * (widths[i - 1][-1] if i else 1) + abs(unit) * int(here[-1]), "a peak of the chain")
     if i == 0:
         return Table((i,), here * unit + before)
-    return Table((i - 1, i), np.add.outer(np.asarray(widths[i - 1], dtype=np.int64) * before, here * unit))
+    earlier = np.asarray(widths[i - 1], dtype=np.int64)
+    return Table.of_products((i - 1, i), [(earlier * before, np.ones_like(here)), (np.ones_like(earlier), here * unit)])

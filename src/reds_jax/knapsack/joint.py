@@ -18,6 +18,8 @@ import numpy as np
 from reds_jax.knapsack.exact.dense import DenseGraph
 from reds_jax.knapsack.exact.hopeful import hopeful
 from reds_jax.knapsack.exact.remainder import Remainder, remainder
+from reds_jax.knapsack.exact.wide import WIDE, narrow
+from reds_jax.knapsack.layered import MAX_ARCS
 from reds_jax.knapsack.milp.flow import FlowModel
 from reds_jax.knapsack.milp.highs import import_cvxpy, run_highs
 from reds_jax.knapsack.milp.solver import MAX_CUTS, over_budget, value_gap
@@ -55,6 +57,13 @@ def improve_joint(
         return _milp(problem, limits, None, None, deadline)
     spare = exact_sum(bounds) - exact_sum([problem.evaluate(w) for w in best])  # a better choice loses less in each subnetwork
     problem = hopeful(problem, float(min(bounds) - spare)) or problem
+    if problem.arcs() > WIDE:
+        kept = [narrow(problem, limit, bound - spare, deadline)[0] for limit, bound in zip(limits, bounds, strict=True)]
+        left = [k for k in kept if k is not None]
+        if len(left) == len(kept):
+            problem = problem.only([np.unique(np.concatenate(parts)) for parts in zip(*left, strict=True)])
+        if problem.arcs() > MAX_ARCS:
+            return best, None, False
     graphs = [DenseGraph(problem, limit) for limit in limits]
     unit, layers = graphs[0].value_unit, len(graphs[0].layers)
     slack = 0 if graphs[0].exact_values else 2 * layers

@@ -86,11 +86,15 @@ class Layered:
         resources: Mapping[str, Sequence[Table]],
         peaks: Mapping[str, Sequence[Table]],
     ) -> None:
-        tables = [t.groups for t in values]
-        tables += [t.groups for kind in (resources, peaks) for ts in kind.values() for t in ts]
         self.sizes = list(sizes)
-        spans = sorted({tuple(sorted(int(g) for g in span)) for span in tables})
-        self.order = _best_order(self.sizes, spans)
+        spans = _spans(values, resources, peaks)
+        self.order, largest = _best_order(self.sizes, spans)
+        if largest > MAX_ARCS:
+            raise InvalidArgumentError(
+                "the widths that must be remembered together are too many for the exact solver",
+                got=f"{largest} arcs in a layer", allowed=f"at most {MAX_ARCS}",
+                hint='Use a larger step between the allowed widths, or method="milp".',
+            )  # fmt: skip
         position = {g: t for t, g in enumerate(self.order)}
         until = _until(self.order, spans)
         states = [[g for g in self.order[:t] if until[g] >= t] for t in range(len(self.order) + 1)]
@@ -184,8 +188,26 @@ def _arc_counts(order: Sequence[int], sizes: Sequence[int], spans: Sequence[tupl
     ]  # fmt: skip
 
 
-def _best_order(sizes: Sequence[int], spans: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The given order of the groups, or a greedy one if that has fewer arcs."""
+def largest_layer(
+    sizes: Sequence[int],
+    values: Sequence[Table],
+    resources: Mapping[str, Sequence[Table]],
+    peaks: Mapping[str, Sequence[Table]],
+) -> int:
+    """Number of arcs of the largest layer of the layered graph, which is not built."""
+    return _best_order(sizes, _spans(values, resources, peaks))[1]
+
+
+def _spans(
+    values: Sequence[Table], resources: Mapping[str, Sequence[Table]], peaks: Mapping[str, Sequence[Table]]
+) -> list[tuple[int, ...]]:
+    """The sets of groups that share a table."""
+    tables = [*values, *(t for kind in (resources, peaks) for ts in kind.values() for t in ts)]
+    return sorted({tuple(sorted(int(g) for g in t.groups)) for t in tables})
+
+
+def _best_order(sizes: Sequence[int], spans: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], int]:
+    """The given order of the groups, or a greedy one if that has fewer arcs; and the arcs of its largest layer."""
     order = tuple(range(len(sizes)))
     counts = _arc_counts(order, sizes, spans)
     floor = max([math.prod(sizes[g] for g in span) for span in spans] + [max(sizes)])
@@ -195,13 +217,7 @@ def _best_order(sizes: Sequence[int], spans: Sequence[tuple[int, ...]]) -> tuple
             found = _arc_counts(other, sizes, spans)
             if (max(found), sum(found)) < (max(counts), sum(counts)):
                 order, counts = other, found
-    if max(counts) > MAX_ARCS:
-        raise InvalidArgumentError(
-            "the widths that must be remembered together are too many for the exact solver",
-            got=f"{max(counts)} arcs in a layer", allowed=f"at most {MAX_ARCS}",
-            hint='Use a larger step between the allowed widths, or method="milp".',
-        )  # fmt: skip
-    return order
+    return order, max(counts)
 
 
 def _greedy(start: int, sizes: Sequence[int], spans: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

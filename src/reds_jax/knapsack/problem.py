@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import numpy as np
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.chain import chain_tables
-from reds_jax.knapsack.layered import Layered
+from reds_jax.knapsack.layered import Layered, largest_layer
 from reds_jax.knapsack.table import Table, exact_sum
 
 LARGEST_SUM = 2**61
@@ -82,14 +82,14 @@ class WidthProblem:
                 raise InvalidArgumentError(f"{owner} must be a sequence of Table", got=type(table).__name__)
             axes = tuple(self._axis(owner, group) for group in table.groups)
             shape = tuple(len(self.widths[axis]) for axis in axes)
-            if len(set(axes)) != len(axes) or table.array.shape != shape:
+            if len(set(axes)) != len(axes) or table.shape != shape:
                 raise InvalidArgumentError(
                     f"a table of {owner} over {table.groups!r} does not match the allowed widths",
-                    got=table.array.shape, allowed=f"shape {shape}",
+                    got=table.shape, allowed=f"shape {shape}",
                 )  # fmt: skip
-            checked.append(table if axes == table.groups else Table(axes, table.array))
-        if all(t.array.dtype.kind == "i" for t in checked):
-            total = sum(max(abs(int(t.array.max())), abs(int(t.array.min()))) for t in checked)
+            checked.append(table.over(axes))
+        if all(t.whole for t in checked):
+            total = sum(max(map(abs, t.extent())) for t in checked)
             if total >= LARGEST_SUM:
                 raise InvalidArgumentError(
                     f"the sum over the tables of {owner} may leave the 64-bit integers", got=total,
@@ -119,10 +119,17 @@ class WidthProblem:
         """The problem as a layered graph of states, built once."""
         return Layered([len(w) for w in self.widths], self.values, self.resources, self.peaks)
 
+    def arcs(self, sizes: Sequence[int] | None = None) -> int:
+        """Arcs in the largest layer of ``layered``, which is not built; with other numbers of widths of the groups if given."""
+        sizes = [len(w) for w in self.widths] if sizes is None else sizes
+        return largest_layer(sizes, self.values, self.resources, self.peaks)
+
     def smallest_costs(self) -> dict[str, int | float]:
         """The smallest possible cost of each resource and peak, each on its own."""
 
         def least(name: str) -> int | float:
+            if all(t.grows() for t in self.resources.get(name, self.peaks.get(name, ()))):
+                return self.cost(name, self.smallest_widths)
             widths = tuple(w[i] for w, i in zip(self.widths, self.layered.cheapest(name), strict=True))
             return self.cost(name, widths)
 
@@ -149,7 +156,7 @@ class WidthProblem:
     def evaluate(self, widths: Sequence[int]) -> int | float:
         """The value of a choice of widths: exact for integers, correctly rounded for floats."""
         index = self.index(widths)
-        return exact_sum(t.array[tuple(index[axis] for axis in t.groups)].item() for t in self.values)  # type: ignore[index]
+        return exact_sum(t.entry([index[axis] for axis in t.groups]) for t in self.values)  # type: ignore[index]
 
     def cost(self, resource: str, widths: Sequence[int]) -> int | float:
         """The cost of a choice of widths, from the tables: the sum for a resource, the maximum for a peak."""
@@ -157,7 +164,7 @@ class WidthProblem:
             raise unknown_resource(self, resource)
         index = self.index(widths)
         tables = self.resources.get(resource, self.peaks.get(resource, ()))
-        entries = [t.array[tuple(index[axis] for axis in t.groups)].item() for t in tables]  # type: ignore[index]
+        entries = [t.entry([index[axis] for axis in t.groups]) for t in tables]  # type: ignore[index]
         return exact_sum(entries) if resource in self.resources else max(entries)
 
     def costs(self, widths: Sequence[int]) -> dict[str, int | float]:
@@ -174,23 +181,42 @@ class WidthProblem:
         high = self.full_widths if upper is None else tuple(upper)
         if len(low) != len(self.groups) or len(high) != len(self.groups):
             raise InvalidArgumentError("one bound for each group is needed", got=(low, high), allowed=f"{self.groups}")
-        slices, widths = [], []
+        kept = []
         for name, allowed, a, b in zip(self.groups, self.widths, low, high, strict=True):
-            inside = [i for i, w in enumerate(allowed) if a <= w <= b]
-            if not inside:
+            inside = np.flatnonzero((np.array(allowed) >= a) & (np.array(allowed) <= b))
+            if not len(inside):
                 raise InvalidArgumentError(
                     f"no width of group {name!r} lies between the bounds", got=(a, b), allowed=_show_widths(allowed)
                 )
-            slices.append(slice(inside[0], inside[-1] + 1))
-            widths.append(allowed[slices[-1]])
+            kept.append(inside)
+        return self.only(kept)
 
-        def cut(tables: Sequence[Table]) -> tuple[Table, ...]:
-            return tuple(Table(t.groups, t.array[tuple(slices[a] for a in t.groups)]) for t in tables)  # type: ignore[index]
+    def only(self, kept: Sequence[np.ndarray]) -> WidthProblem:
+        """The same problem with some of its widths: for each group their positions, ascending."""
+        widths = tuple(tuple(np.array(w)[k].tolist()) for w, k in zip(self.widths, kept, strict=True))
+        return self._each_table(widths, lambda table, _: table.at([kept[g] for g in table.groups]))  # type: ignore[index]
 
-        return WidthProblem(
-            self.groups, tuple(widths), cut(self.values), {k: cut(v) for k, v in self.resources.items()},
-            {k: cut(v) for k, v in self.peaks.items()}, self.gamma,
-        )  # fmt: skip
+    def relaxed(self, starts: Sequence[np.ndarray]) -> WidthProblem:
+        """A smaller problem over blocks of neighbouring widths, each named by its largest; its optimum is an upper bound.
+
+        A block has the largest value and the smallest cost of its widths, in every table. So the blocks of any widths within
+        the capacities cost at most as much as these, and are worth at least as much.
+
+        Args:
+            starts: for each group the position of the first width of every block, ascending from 0.
+        """
+        last = [np.append(at[1:], len(w)) - 1 for at, w in zip(starts, self.widths, strict=True)]
+        widths = tuple(tuple(np.array(w)[k].tolist()) for w, k in zip(self.widths, last, strict=True))
+        return self._each_table(widths, lambda table, value: table.blocks([starts[g] for g in table.groups], largest=value))  # type: ignore[index]
+
+    def _each_table(self, widths: tuple[tuple[int, ...], ...], change: Callable[[Table, bool], Table]) -> WidthProblem:
+        """The problem over other widths, with every table changed; ``change`` is told whether it is one of the values."""
+
+        def costs(kind: Mapping[str, tuple[Table, ...]]) -> dict[str, tuple[Table, ...]]:
+            return {name: tuple(change(t, False) for t in tables) for name, tables in kind.items()}
+
+        values = tuple(change(t, True) for t in self.values)
+        return WidthProblem(self.groups, widths, values, costs(self.resources), costs(self.peaks), self.gamma)
 
     @staticmethod
     def chain(
@@ -198,7 +224,7 @@ class WidthProblem:
         scores: Sequence[Sequence[float] | np.ndarray],
         pair_macs: Sequence[float],
         unit_macs: Sequence[float],
-        value: Literal["sum", "log_retention"] = "sum",
+        value: Literal["sum", "log_retention", "ces"] = "sum",
         cost: Literal["true", "full_fan_in"] = "true",
         min_width: int | Sequence[int] = 1,
         step: int | Sequence[int] = 1,

@@ -37,6 +37,10 @@ def solve(
         constraints: only with "milp": receives a dict group name -> cvxpy expression of its width, and the expression of the
             value; returns a list of cvxpy constraints, linear in these.
 
+    With "exact" groups of thousands of widths are narrowed first, with the same proof. Only where very many choices are nearly
+    as good as the best, as with the plain sum over nearly equal scores, may memory end before: then the widths are the best
+    found, ``proven_optimal`` is False, and ``bound`` says what a better choice could be worth at most.
+
     Raises:
         InfeasibleError: no widths meet the capacities; it names the resource and the smallest capacity that could be met.
         InvalidArgumentError: for unknown names, wrong types, or a problem that is too large for the method.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from reds_jax.errors import InfeasibleError
-from reds_jax.knapsack.exact.solver import solve_exact
+from reds_jax.knapsack.exact.wide import solve_exact
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.table import Table
 
@@ -20,6 +20,8 @@ def smallest_cost(problem: WidthProblem, name: str, capacities: Mapping[str, flo
         name: of a resource or peak.
         capacities: name -> limit; that of ``name`` is not looked at.
     """
+    if all(t.grows() for kind in (problem.resources, problem.peaks) for tables in kind.values() for t in tables):
+        problem = problem.restrict(upper=problem.smallest_widths)  # which cost least in everything
     others = {other: limit for other, limit in capacities.items() if other != name}
     if name in problem.resources:
         cheap = _with_values(problem, tuple(Table(t.groups, -t.array) for t in problem.resources[name]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reds_jax.knapsack.exact.dense import DenseGraph
-from reds_jax.knapsack.exact.dual import multiplier_set, solve_dual
+from reds_jax.knapsack.exact.dual import Dual, multiplier_set, solve_dual
 from reds_jax.knapsack.exact.fixing import Arcs, Bounds, fix_dense, fix_sparse
 from reds_jax.knapsack.exact.labels import all_paths
 
@@ -53,9 +53,9 @@ class Remainder:
         return masks
 
 
-def remainder(graph: DenseGraph, need: int) -> Remainder:
+def remainder(graph: DenseGraph, need: int, dual: Dual | None = None) -> Remainder:
     """Fix the arcs of a feasible graph that are not part of any choice of value >= need (in its integer units)."""
-    dual = solve_dual(graph)
+    dual = dual or solve_dual(graph)
     many = multiplier_set(dual.multipliers)
     arcs = fix_dense(graph, many[0], graph.forward(many[0]), graph.backward(many[0]), need)
     return Remainder(graph, *fix_sparse(graph, arcs, many, need, rounds=2))

@@ -20,8 +20,10 @@ BEAMS = (20, 400)
 MAX_EFFORT = 4_000_000
 
 
-def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_limit: float | None = None) -> Outcome:
-    """The best widths under the capacities, proven, unless the time limit ends the search.
+def solve_dense(
+    problem: WidthProblem, capacities: Mapping[str, float], *, time_limit: float | None = None, proof: bool = True
+) -> Outcome:
+    """The best widths of a problem whose arcs fit into memory, proven, unless the time limit ends the search.
 
     1. ``solve_dual``: multipliers whose Lagrangian bound is (nearly) the smallest. Values of very different sizes are cut
        down by ``hopeful`` to those that matter beside the widths found, and solved anew.
@@ -36,6 +38,10 @@ def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_
         problem: the width problem.
         capacities: name -> limit.
         time_limit: seconds; None for as long as it takes.
+        proof: False leaves out the last pass: good widths, in a fraction of the time.
+
+    Raises:
+        InvalidArgumentError: if a layer has more than ``layered.MAX_ARCS`` arcs.
     """
     deadline = None if time_limit is None else time.monotonic() + time_limit
     graph = DenseGraph(problem, capacities)
@@ -47,12 +53,12 @@ def solve_exact(problem: WidthProblem, capacities: Mapping[str, float], *, time_
         narrower = hopeful(problem, float(problem.evaluate(graph.widths(best[2]))))
         if narrower is not None:
             left = None if deadline is None else max(deadline - time.monotonic(), 1e-3)
-            return solve_exact(narrower, capacities, time_limit=left)
+            return solve_dense(narrower, capacities, time_limit=left, proof=proof)
     gap = 1 if graph.exact_values else 4 * len(graph.layers)
     top = int(np.floor(dual.bound))
     bottom = best[0] if best is not None else -int(graph.value_scale) - 1 - gap
     if top >= bottom + gap:
-        best, top = _slices(graph, dual, best, bottom, top, gap, deadline)
+        best, top = _slices(graph, dual, best, bottom, top, gap, deadline, proof)
     return _outcome(problem, graph, best, top, gap)
 
 
@@ -60,9 +66,9 @@ Path = tuple[int, np.ndarray, list[int]]
 
 
 def _slices(
-    graph: DenseGraph, dual: Dual, best: Path | None, bottom: int, top: int, gap: int, deadline: float | None
+    graph: DenseGraph, dual: Dual, best: Path | None, bottom: int, top: int, gap: int, deadline: float | None, proof: bool
 ) -> tuple[Path | None, int]:
-    """Slices below the upper bound, searched by beams until one holds a path; then the exact pass above that path.
+    """Slices below the upper bound, searched by beams until one holds a path; then (``proof``) the exact pass above that path.
 
     Returns the best path, and the largest value that is not excluded.
     """
@@ -90,7 +96,7 @@ def _slices(
         if low > bottom or late:
             break
     need = low + gap
-    if top >= need and (deadline is None or time.monotonic() < deadline):
+    if proof and top >= need and (deadline is None or time.monotonic() < deadline):
         arcs = fix_dense(graph, many[0], reach, ahead, need)
         arcs, bounds = fix_sparse(graph, arcs, many, need, rounds=2)
         result = search(graph, arcs, bounds, deadline=deadline)
