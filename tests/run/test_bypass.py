@@ -43,6 +43,10 @@ class Block(nn.Module):
             return nn.Dense(3, name="head")(nn.relu(b))
         elif self.between == "less":
             return nn.Dense(3, name="head")(nn.relu(s - b))
+        elif self.between == "partly":
+            return nn.Dense(3, name="head")(nn.relu(b + s)) + nn.relu(nn.Dense(3, name="second")(hidden))
+        elif self.between == "result":
+            return nn.Dense(3, name="head")(nn.relu(b + s)), b
         elif self.between == "elsewhere":
             return nn.Dense(3, name="head")(nn.relu(b + s)) + nn.Dense(3, name="second")(hidden)
         return nn.Dense(3, name="head")(nn.relu(b + s))
@@ -81,7 +85,7 @@ def test_it_is_what_a_regression_of_the_sum_on_the_way_around_explains(between):
     assert found["inside"] == pytest.approx(regression(s, t), abs=2e-3)
 
 
-@pytest.mark.parametrize("between", ["relu", "gate", "twice", "chain"])
+@pytest.mark.parametrize("between", ["relu", "gate", "twice", "chain", "result", "partly"])
 def test_where_another_layer_reads_it_first_nothing_goes_around(between):
     model = Block(between)
     assert bypass_shares(*adapt(model, variables_of(model, X)), [X]) == {}

@@ -58,6 +58,8 @@ def bypass_shares(
                      variables, x, _pooled)
 
     for i, inputs in enumerate(batches):
+        if i == 0 and not sums_behind(traced(model, variables, read(inputs))):
+            return {}
         new = [Moments(*(np.asarray(a, np.float64) for a in one))
                for one in look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i))]
         sums = [joined(a, b) for a, b in zip(sums, new, strict=True)] if sums else new
@@ -80,11 +82,13 @@ def explained_share(moments: Moments) -> float:
 
 def sums_behind(network: Traced) -> list[Consumer]:
     """The sum behind every reader, of the groups whose readers all end in one; ``active`` is the side of the reader."""
-    users: dict[int, list[Operation]] = {}
-    for op in _everywhere(network.programs[INFERENCE].operations):
-        for x in op.inputs:
+    program, users = network.programs[INFERENCE], dict[int, list[Operation | None]]()
+    operations = list(_everywhere(program.operations))
+    results = [*program.outputs, *(x for op in operations if op.body is not None for x in op.body.outputs)]
+    for user, inputs in [*((op, op.inputs) for op in operations), (None, results)]:
+        for x in inputs:
             if isinstance(x, Value):
-                users.setdefault(x.number, []).append(op)
+                users.setdefault(x.number, []).append(user)
     found: dict[str, list[Consumer | None]] = {}
     for reader in consumers(network):
         end = _sum_behind(reader.operation, users, network)
@@ -92,14 +96,18 @@ def sums_behind(network: Traced) -> list[Consumer]:
     return [end for ends in found.values() if all(ends) for end in ends if end]
 
 
-def _sum_behind(op: Operation, users: dict[int, list[Operation]], network: Traced) -> tuple[Operation, int] | None:
-    """The sum with another activation that the output of an operation ends in, and its side there; None if in none."""
+def _sum_behind(op: Operation, users: dict[int, list[Operation | None]], network: Traced) -> tuple[Operation, int] | None:
+    """The sum with another activation that the output of an operation ends in, and its side there; None if in none.
+
+    ``users`` are the operations that read a value, and None where it is a result.
+    """
     while True:
         (output,) = op.outputs
         using = users.get(output.number, [])
-        if len(using) != 1 or using[0].primitive.name not in AFFINE:
+        user = using[0] if len(using) == 1 else None
+        if user is None or user.primitive.name not in AFFINE:
             return None
-        op = using[0]
+        op = user
         active = [i for i, x in enumerate(op.inputs) if network.state.is_active(x)]
         if len(active) > 1:
             sides = [i for i in active if op.inputs[i] is output]
