@@ -26,7 +26,7 @@ import step_report
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
 HEADER = ("| network, data | uniform, Taylor's order | uniform | default | default - uniform | default - uniform, Taylor |",
           "|---|---:|---:|---:|---:|---:|")
-TAYLOR, UNIFORM, CES, LEARNED = "uniform, Taylor", "uniform", "CES, gamma 2", "learned amplitudes"
+TAYLOR, UNIFORM, CES = "uniform, Taylor", "uniform", "CES, gamma 2"
 
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:
@@ -43,17 +43,16 @@ def records() -> list[tuple[str, dict[str, Any]]]:
 
 
 def at(record: dict[str, Any], budget: float) -> dict[str, np.ndarray]:
-    """The test metric in percent of each variant that was run, and of the default, at a budget: an entry for every round."""
-    there = record["rounds"][0]["cells"]
-    names = {TAYLOR: TAYLOR, UNIFORM: UNIFORM, CES: CES, "default": LEARNED if LEARNED in there else CES}
-    return {name: by_budget(record["rounds"], v, "test_metric")[budget] for name, v in names.items() if v in there}
+    """The test metric in percent of each variant that was run at a budget, an entry for every round."""
+    return {v: by_budget(record["rounds"], v, "test_metric")[budget]
+            for v in (TAYLOR, UNIFORM, CES) if v in record["rounds"][0]["cells"]}
 
 
 def row(name: str, record: dict[str, Any], budget: float, folder: str) -> str:
     """One line of a table: the means, the differences of the default to uniform widths in its own and in Taylor's order."""
     values, title = at(record, budget), record["title"].rsplit(":", 1)[0]
-    means = " | ".join(f"{values[v].mean():.2f}" if v in values else "not run" for v in (TAYLOR, UNIFORM, "default"))
-    apart = " | ".join(difference(values["default"] - values[v]) if v in values else "" for v in (UNIFORM, TAYLOR))
+    means = " | ".join(f"{values[v].mean():.2f}" if v in values else "not run" for v in (TAYLOR, UNIFORM, CES))
+    apart = " | ".join(difference(values[CES] - values[v]) if v in values else "" for v in (UNIFORM, TAYLOR))
     return f"| [{title}]({folder}compare/{name}/table.md), {len(record['rounds'])} rounds | {means} | {apart} |"
 
 
@@ -137,7 +136,7 @@ def published() -> str:
         if of in here:
             name, record = here[of]
             rounds = record["rounds"]
-            nested = [at(record, budget)["default"].mean() for budget in (1.0, 0.75, 0.5, 0.25)]
+            nested = [at(record, budget)[CES].mean() for budget in (1.0, 0.75, 0.5, 0.25)]
             examples = sorted({one["examples"][0] for one in rounds})
             cells[0] = f"[{cells[0]}](compare/{name}/table.md)"
             cells += [f"{np.mean([100 * one['test_metric'] for one in rounds]):.2f}", slashes(nested),
