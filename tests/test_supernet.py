@@ -136,4 +136,5 @@ def test_what_cannot_be_is_refused_before_anything_runs(case, options, config, m
     split, variables, _ = case
     with pytest.raises(InvalidArgumentError, match=message):
         reds_jax.nest(Net(), variables, DataSet("case", split, split, split),
-                      FitConfig(**{"epochs": 2, "batch_size": 30, **config}), Subnetworks((0.4, 1.0), **options), console=QUIET)
+                      FitConfig(**{"epochs": 2, "batch_size": 30, **config}),
+                      Subnetworks((0.4, 1.0), value="learned", **options), console=QUIET)

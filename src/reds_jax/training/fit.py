@@ -202,7 +202,7 @@ def _checked(
 
 
 def _description(
-    run: Run, state: TrainState, sizes: Sequence[float] | None, draw: Draw | None, after: TrainState | None,
+    run: Run, state: TrainState, sizes: Sequence[float] | None, draw: Draw | None = None, after: TrainState | None = None,
 ) -> dict[str, Any]:
     """All that the result depends on, as JSON: options in words, arrays as digests, streams by what they are."""
     data = {name: f"{split.describe()}, {split.steps} steps" if isinstance(split, Stream)
