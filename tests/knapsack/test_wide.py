@@ -195,7 +195,7 @@ def test_costs_that_fall_may_be_refused():
     cost = np.full(40, 10)
     cost[13] = 0
     widths = tuple(range(1, 41))
-    problem = WidthProblem(("a", "b"), (widths, widths), (Table("a", widths), Table("b", widths)),
+    problem = WidthProblem(("a", "b"), (widths, widths), (Table("a", list(widths)), Table("b", list(widths))),
                            {"time": (Table("a", cost), Table(("a", "b"), np.add.outer(cost, cost)))})  # fmt: skip
     with pytest.raises(InvalidArgumentError, match="too many for the exact solver where costs fall.*larger step"):
         solve(problem, {"time": 5})
