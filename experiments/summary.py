@@ -180,7 +180,7 @@ SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
                               "wider": wider, "nested_step": nested_step, **KINDS},
-         HERE.parent / "README.md": {"widths": short}}
+         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)}}
 
 
 def filled(page: Path) -> str:
