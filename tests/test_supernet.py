@@ -130,6 +130,7 @@ def test_the_pipeline_counts_the_epochs_of_the_supernet(case, tmp_path):
 @pytest.mark.parametrize(("options", "config", "message"), [
     ({"supernet": 0.8}, {}, "leaves no epoch for the subnetworks"),
     ({"supernet": 0.5}, {"norms": "private"}, "one scale and offset for all"),
+    ({"supernet": 0.5}, {"batch_size": 70}, "less than one batch: a part of the training split is held out; got 60"),
     ({"supernet": -0.1}, {}, "supernet"),
 ])
 def test_what_cannot_be_is_refused_before_anything_runs(case, options, config, message):
@@ -138,3 +139,12 @@ def test_what_cannot_be_is_refused_before_anything_runs(case, options, config, m
         reds_jax.nest(Net(), variables, DataSet("case", split, split, split),
                       FitConfig(**{"epochs": 2, "batch_size": 30, **config}),
                       Subnetworks((0.4, 1.0), value="learned", **options), console=QUIET)
+
+
+def test_given_widths_need_no_supernet(case):
+    split, variables, graph = case
+    network, _ = reds_jax.nest(Net(), variables, DataSet("case", split, split, split),
+                               FitConfig(epochs=1, batch_size=30, recalibrate_batches=0),
+                               Subnetworks((0.4, 1.0), importance="l1", value="learned", supernet=0.9),
+                               widths=[(2, 2), (6, 5)], console=QUIET)
+    assert network.widths[0] == graph.widths((2, 2))

@@ -19,7 +19,7 @@ from reds_jax.knapsack import ces
 from reds_jax.knapsack.values import LEAST_SHARE, check_gamma, retained_share
 
 GAMMAS = (0.5, 1.0, 2.0, 4.0)
-TRUSTED = 0.5
+TRUSTED = 0.7
 """The rank correlation with the losses of widths that a fit has not seen, below which it is not used."""
 BETTER = 0.8
 """What a fit may leave of that which equal amplitudes lack to a rank correlation of 1."""

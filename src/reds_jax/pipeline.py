@@ -5,6 +5,7 @@
       -> importance       a score for every unit of every group, on training batches           scores
       -> permute          every group in descending order; the function is unchanged           variables
       -> width problem    true costs as tables; the value of keeping n units of a group        WidthProblem
+                          (what goes around a group counts, see `reds_jax.run.bypass`)
       -> solve_nested     widths of N nested subnetworks, with a certificate                    NestedSolution
       -> train            the objective averaged over every subnetwork, one optax step          params
       -> recalibrate      batch statistics of each subnetwork                                   NestedNetwork
@@ -45,7 +46,7 @@ from reds_jax.repaired import repair
 from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
 from reds_jax.run.bypass import bypass_shares
 from reds_jax.sampled import sample_widths
-from reds_jax.supernet import train_supernet
+from reds_jax.supernet import WIDTHS, train_supernet
 from reds_jax.training import FitConfig, Objective, evaluate, fit, recalibrate
 from reds_jax.training.fit import prepare
 
@@ -122,14 +123,14 @@ def nest(
     amplitudes = after = None
     bypass: dict[str, float] = {}
     if widths is None and options.value != "sum" and not method.startswith("uniform"):
-        bypass = around(model, variables, data, options, batch_size=config.batch_size, seed=config.seed)
+        bypass = bypass_of(model, variables, data, options, batch_size=config.batch_size, seed=config.seed)
         if bypass:
             observe("widths", "what goes around a group, as a share of what it is added to: "
                     + ", ".join(f"{name} {beta:.2f}" for name, beta in bypass.items()))
     if widths is None and learns(options, method):
         if epochs := supernet_epochs(options, config):
             observe("widths", f"a supernet: the full network and random widths, {epochs} of {config.epochs} epochs")
-            near = near_budgets(graph, options, 1000, config.seed)[0]
+            near = near_budgets(graph, options, WIDTHS, config.seed)[0]
             after = train_supernet(
                 model, variables, graph, near, data.train, data.validation, config, epochs, objective=objective,
                 normalise=data.normalise, folder=None if folder is None else Path(folder) / "supernet", console=console)
@@ -182,13 +183,18 @@ def check(
         check_budgets(graph, options, method)
     else:
         _check_widths(graph, options, widths)
-    if learns(options, method) and (epochs := supernet_epochs(options, config)):
+    if widths is None and learns(options, method) and (epochs := supernet_epochs(options, config)):
         if epochs == config.epochs:
             raise InvalidArgumentError("the supernet leaves no epoch for the subnetworks", got=f"supernet={options.supernet}",
                                        allowed=f"less than the {config.epochs} epochs of nested training")
         if config.norms != "shared":
             raise InvalidArgumentError("a supernet has one scale and offset for all", got=f"norms={config.norms!r}",
                                        allowed="norms='shared'", hint="Or supernet=0.")
+        whole = isinstance(data, DataSet)  # of a stream nothing is left out
+        if whole and (rest := len(data.train) - len(held_out(data.train, config.seed)[0])) < config.batch_size:
+            raise InvalidArgumentError("the supernet has less than one batch: a part of the training split is held out",
+                                       got=rest, allowed=f"{config.batch_size} examples or more",
+                                       hint="Take a smaller batch_size, or supernet=0.")
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
             sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
@@ -223,7 +229,7 @@ def sort(variables: Any, graph: ChannelGraph, scores: Mapping[str, np.ndarray]) 
     return permute(variables, graph, scores), {g.name: np.asarray(scores[g.name])[orders[g.name]] for g in graph.groups}
 
 
-def around(
+def bypass_of(
     model: Any, variables: Any, data: DataSet | StreamedData, options: Subnetworks, *, batch_size: int, seed: int
 ) -> dict[str, float]:
     """What goes around the groups that have a bypass, on the first ten of the scoring batches; see `reds_jax.run.bypass`."""

@@ -28,6 +28,8 @@ from reds_jax.training.inputs import Normalisation
 
 DRAWN = 2
 """Random widths in every step, beside the full network."""
+WIDTHS = 1000
+"""Widths that they are drawn from."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ class Block(nn.Module):
             b = b.reshape(-1, 5, 1).transpose(0, 2, 1).reshape(-1, 5) * 0.5
         elif self.between == "relu":
             b = nn.relu(b)
+        elif self.between == "inverse":
+            b = 1 / (1 + b)
         elif self.between == "gate":
             return nn.Dense(3, name="head")(nn.relu(b * s))
         elif self.between == "twice":
@@ -85,7 +87,7 @@ def test_it_is_what_a_regression_of_the_sum_on_the_way_around_explains(between):
     assert found["inside"] == pytest.approx(regression(s, t), abs=2e-3)
 
 
-@pytest.mark.parametrize("between", ["relu", "gate", "twice", "chain", "result", "partly"])
+@pytest.mark.parametrize("between", ["relu", "inverse", "gate", "twice", "chain", "result", "partly"])
 def test_where_another_layer_reads_it_first_nothing_goes_around(between):
     model = Block(between)
     assert bypass_shares(*adapt(model, variables_of(model, X)), [X]) == {}
@@ -195,7 +197,7 @@ def test_a_group_with_a_bypass_is_cut_first_and_the_pipeline_knows_it():
 
     y = np.random.default_rng(1).integers(0, 3, len(X)).astype(np.int32)
     data, options = DataSet("case", *[Split(X, y)] * 3), Subnetworks((0.5, 1.0), importance="l1", scoring_batches=3)
-    found = pipeline.around(model, variables, data, options, batch_size=100, seed=0)
+    found = pipeline.bypass_of(model, variables, data, options, batch_size=100, seed=0)
     assert 0.2 < found["inside"] < 0.99
     scores = pipeline.score(model, variables, graph, data, options, batch_size=100, seed=0)
     _, in_order = pipeline.sort(variables, graph, scores)

@@ -114,6 +114,8 @@ def _sum_behind(op: Operation, users: dict[int, list[Operation | None]], network
             whole = len(sides) == 1 and op.inputs[0].shape == op.inputs[1].shape
             narrow = np.prod(_channels(network, op)[1]) <= CHANNELS
             return (op, sides[0]) if op.primitive.name in ("add", "sub") and whole and narrow else None
+        if op.primitive.name == "div" and active != [0]:  # one over it
+            return None
 
 
 def _channels(network: Traced, op: Operation) -> tuple[list[int], list[int]]:
