@@ -98,11 +98,14 @@ def read(folder: Path) -> list[dict[str, Any]]:
 PEERS = ("ours, no kernel", "torch, shared", "torch", "torch, compiled", "flax, lax.conv")
 
 
-def summary(records: Sequence[Record], folder: str) -> str:
-    """The records of one commit, in Markdown: this library's step, how many times as long its peers take, and the floor."""
+def summary(records: Sequence[Record], link: str) -> str:
+    """The records of one commit, in Markdown: this library's step, how many times as long its peers take, and the floor.
+
+    ``link`` is the file that the commit leads to.
+    """
     about = records[0]["machine"]
     given = "".join(f", {name}={value}" for name, value in about["environment"].items())
-    lines = [f"Commit [{about['commit']}]({folder}), {about['date']}, {about['machine']}; jax {about['versions']['jax']}, "
+    lines = [f"Commit [{about['commit']}]({link}), {about['date']}, {about['machine']}; jax {about['versions']['jax']}, "
              f"torch {about['torch']}; form {about['form']}{given}. Medians; ratios in one round, with quartiles.", "",
              f"| network, batch | subnetworks | cores | ours, ms | times ours: {' | '.join(PEERS)} | ours, times the floor |",
              "|---|---:|---:|---:|" + "---:|" * (len(PEERS) + 1)]

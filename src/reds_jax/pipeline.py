@@ -5,13 +5,13 @@
       -> importance       a score for every unit of every group, on training batches           scores
       -> permute          every group in descending order; the function is unchanged           variables
       -> width problem    true costs as tables; the value of keeping n units of a group        WidthProblem
-                          (what goes around a group counts, see `reds_jax.run.bypass`)
       -> solve_nested     widths of N nested subnetworks, with a certificate                    NestedSolution
       -> train            the objective averaged over every subnetwork, one optax step          params
       -> recalibrate      batch statistics of each subnetwork                                   NestedNetwork
       -> evaluate         the metric of every subnetwork                                        MethodResult
 
-Each stage is a function of the results before it; nothing is kept elsewhere. `nest` runs them all.
+Each stage is a function of the results before it; nothing is kept elsewhere. `nest` runs them all. The value of a group
+counts what goes around it (`reds_jax.run.bypass`).
 """
 
 from __future__ import annotations
