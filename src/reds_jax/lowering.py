@@ -3,9 +3,9 @@
 ``"lax"`` is the primitives as the model has them: right for a GPU. ``"dot"`` computes convolutions and pools in the layout
 [C, H, W, N] (channel first, batch last) with sums of shifted products and matrix products: on a CPU it is many times faster,
 because XLA's CPU convolution is slow where it is grouped or in a loop, a prefix of the channels is contiguous, and SIMD runs
-over the batch. ``"fused"`` is ``"dot"`` with batch norms, activations and depthwise convolutions in one C++ kernel for each
-stretch between two products (`reds_jax.native`). ``"auto"`` takes ``"fused"`` on a CPU where a C++ compiler built it, else
-``"dot"``, and ``"lax"`` on other devices. The user's arrays keep their layout in every form.
+over the batch. ``"fused"`` is ``"dot"`` with C++ kernels (`reds_jax.native`): one for each stretch between two products (batch
+norm, activation, depthwise convolution), one for convolutions of more than one tap. ``"auto"`` takes ``"fused"`` on a CPU where
+a C++ compiler built them, else ``"dot"``, and ``"lax"`` on other devices. The user's arrays keep their layout in every form.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The compiled kernels: built by the C++ compiler of this machine, kept in a cache, loaded once.
 
-The name of a cached library is a digest of its source, of the compiler, its version and its flags, of the headers and of the
+The name of a cached library is a digest of its sources, of the compiler, its version and its flags, of the headers and of the
 processor: another machine that sees the same folder builds its own, and never runs an instruction that it does not have.
 """
 
@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -23,10 +24,11 @@ import jax
 
 from reds_jax.whole_file import write_bytes
 
-SOURCE = Path(__file__).with_name("segment.cc")
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC")
+SOURCES = tuple(sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cc", ".h")))
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
-TARGETS = tuple(f"segment_{way}_{bits}" for way in ("forward", "backward") for bits in ("f32", "f64"))
+TARGETS = tuple(f"{function}_{bits}" for bits in ("f32", "f64") for function in (
+    "segment_forward", "segment_backward", "conv_forward", "conv_inputs", "conv_kernel"))
 SECONDS = 300
 """What a compiler may take."""
 
@@ -62,16 +64,23 @@ def _compiler() -> str | None:
 
 
 def _built(compiler: str) -> Path:
-    """The library of this source, compiler and processor."""
+    """The library of these sources, this compiler and processor."""
     flags = (*FLAGS, "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native")
     told = _run(compiler, "--version")
-    parts = (SOURCE.read_text(encoding="utf-8"), compiler, told, *flags, version("jaxlib"), *_processor())
-    path = _folder() / f"segment_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
+    texts = (source.read_text(encoding="utf-8") for source in SOURCES)
+    parts = (*texts, compiler, told, *flags, version("jaxlib"), *_processor())
+    path = _folder() / f"kernels_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
     if not path.exists():
-        with tempfile.TemporaryDirectory(prefix="reds_jax_") as scratch:
-            made = Path(scratch) / path.name
-            _run(compiler, *flags, f"-isystem{jax.ffi.include_dir()}", str(SOURCE), "-o", str(made))
-            write_bytes(path, made.read_bytes())
+        with tempfile.TemporaryDirectory(prefix="reds_jax_") as scratch, ThreadPoolExecutor() as pool:
+            def compiled(source: Path) -> str:
+                made = str(Path(scratch) / f"{source.stem}.o")
+                _run(compiler, *flags, f"-isystem{jax.ffi.include_dir()}", "-c", str(source), "-o", made)
+                return made
+
+            library = Path(scratch) / path.name
+            objects = list(pool.map(compiled, (source for source in SOURCES if source.suffix == ".cc")))
+            _run(compiler, *flags, "-shared", *objects, "-o", str(library))
+            write_bytes(path, library.read_bytes())
     return path
 
 

@@ -7,60 +7,14 @@
 // saved moments. A channel is the unit of parallel work and is summed in one order: results do not depend on the threads.
 // NaN stays NaN: compile without -ffast-math.
 
-#include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <functional>
 #include <iterator>
-#include <memory>
-#include <thread>
-#include <vector>
 
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
+#include "common.h"
 
 namespace {
 
-constexpr int kBytes = 64;       // of a vector; wider than the processor's is split by the compiler
 constexpr int64_t kBlock = 4096; // elements that are summed in the element type; blocks are summed in double
-
-template <class T> struct Vector { typedef T type __attribute__((vector_size(kBytes))); };
-template <class T> using V = typename Vector<T>::type;
-template <class T> constexpr int64_t kLanes = kBytes / sizeof(T);
-
-template <class T> inline V<T> load(const T* p) { V<T> v; std::memcpy(&v, p, kBytes); return v; }
-template <class T> inline void store(T* p, V<T> v) { std::memcpy(p, &v, kBytes); }
-template <class T> inline double total(V<T> v) { double s = 0; for (int i = 0; i < kLanes<T>; i++) s += v[i]; return s; }
-
-// Memory of a thread for one channel, kept from call to call.
-template <class T> T* scratch(int which, int64_t count) {
-  static thread_local std::vector<T> memory[4];
-  auto& mine = memory[which];
-  if (int64_t(mine.size()) < count + kLanes<T>) mine.resize(count + kLanes<T>);
-  return mine.data();
-}
-
-template <class Work> void channels(ffi::ThreadPool& pool, int64_t count, const Work& work) {
-  const int64_t threads = std::min<int64_t>(pool.num_threads(), count);
-  if (threads <= 1) {
-    for (int64_t c = 0; c < count; c++) work(c);
-    return;
-  }
-  struct State { std::atomic<int64_t> next{0}, done{0}; };
-  auto state = std::make_shared<State>();  // a helper that comes late finds nothing to do, and the state still there
-  auto take = [state, count, &work] {
-    for (int64_t c; (c = state->next.fetch_add(1)) < count;) {
-      work(c);
-      state->done.fetch_add(1, std::memory_order_release);
-    }
-  };
-  for (int64_t t = 1; t < threads; t++) pool.Schedule(std::function<void()>(take));
-  take();
-  while (state->done.load(std::memory_order_acquire) < count) std::this_thread::yield();
-}
 
 // f(t) = slope t below 0, upper above upper, t between; the derivative at a kink is what the framework says.
 template <class T> struct Activation {
@@ -282,10 +236,7 @@ void norm_back(const T* x, T* g, int64_t n, const Affine<T>& z, const Activation
 
 template <class T> T inverse_root(T var, double epsilon) { return 1 / std::sqrt(var + T(epsilon)); }
 
-template <ffi::DataType D> using In = ffi::Buffer<D>;
-template <ffi::DataType D> using Out = ffi::Result<ffi::Buffer<D>>;
-using Numbers = ffi::Span<const double>;   // slope, at_zero, upper, at_upper for each activation
-using Integers = ffi::Span<const int64_t>; // strides, top, left, kernel, dilation, padded size: two each
+using Numbers = ffi::Span<const double>;  // slope, at_zero, upper, at_upper for each activation
 
 template <class T> Activation<T> activation(Numbers of, int which) {
   return {T(of[4 * which]), T(of[4 * which + 1]), T(of[4 * which + 2]), T(of[4 * which + 3])};
@@ -297,6 +248,7 @@ template <class T> Affine<T> affine(bool batch, const T* vectors, const T* momen
                : Affine<T>{vectors[0], vectors[2], vectors[1]};
 }
 
+// ``w``: strides, top, left, kernel, dilation, padded size, two each.
 Window window(ffi::Span<const int64_t> in, ffi::Span<const int64_t> out, Integers w) {
   return {in[1], in[2], in[3], out[1], out[2], w[4], w[5], w[0], w[1], w[2], w[3], w[6], w[7], w[8], w[9]};
 }
@@ -309,7 +261,7 @@ ffi::Error Forward(ffi::ThreadPool pool, In<D> x, In<D> vectors, In<D> kernel, O
   const Window win = window(x.dimensions(), y->dimensions(), w);
   const auto offset = offsets(win);
   const auto f1 = activation<T>(f, 0), f2 = activation<T>(f, 1);
-  channels(pool, x.dimensions()[0], [&](int64_t c) {
+  shared(pool, x.dimensions()[0], [&](int64_t c) {
     const T *in = x.typed_data() + c * win.in(), *v = vectors.typed_data() + 7 * c;
     T *out = y->typed_data() + c * win.out(), *padded = scratch<T>(0, win.padded()), *m = found->typed_data() + 4 * c;
     m[0] = m[1] = m[2] = m[3] = 0;
@@ -334,7 +286,7 @@ ffi::Error Backward(ffi::ThreadPool pool, In<D> x, In<D> vectors, In<D> kernel, 
   const auto offset = offsets(win);
   const auto f1 = activation<T>(f, 0), f2 = activation<T>(f, 1);
   const int64_t taps = win.taps(), n = win.out();
-  channels(pool, x.dimensions()[0], [&](int64_t c) {
+  shared(pool, x.dimensions()[0], [&](int64_t c) {
     const T *in = x.typed_data() + c * win.in(), *weight = kernel.typed_data() + c * taps, *v = vectors.typed_data() + 7 * c;
     const T *m = found.typed_data() + 4 * c, *d_m = d_found.typed_data() + 4 * c;
     T *back = d_x->typed_data() + c * win.in(), *d_v = d_vectors->typed_data() + 7 * c;

@@ -1,7 +1,8 @@
-"""The C++ kernel as a JAX function with gradients, on arrays [C, *positions, N]: one channel after the other.
+"""The C++ kernels as JAX functions with gradients, on arrays [C, *positions, N].
 
-With the statistics of the batch ``z(x) = scale (x - mean) / sqrt(var + epsilon) + bias``, mean and
-(biased) variance over all that belongs to the channel; with given ones ``z(x) = scale (x - centre) + bias``.
+`conv` is a convolution. `segment` is what lies between two products, one channel after the other: with the statistics of the
+batch ``z(x) = scale (x - mean) / sqrt(var + epsilon) + bias``, mean and (biased) variance over all that belongs to the channel;
+with given ones ``z(x) = scale (x - centre) + bias``.
 """
 
 from __future__ import annotations
@@ -80,12 +81,13 @@ def segment(
     return y, (m[:, 0], m[:, 1]), (m[:, 2], m[:, 3])
 
 
-def _call(way: str, x: jax.Array, results: Sequence[tuple[int, ...]], arrays: Sequence[jax.Array], how: _How) -> Any:
+def _call(name: str, results: Sequence[tuple[int, ...]], arrays: Sequence[jax.Array], attributes: dict[str, Any]) -> Any:
     if not (kernels := built()).ready:
         raise InvalidArgumentError("the kernel is not there", got=kernels.text, hint="Use the form 'dot'.")
-    bits = {"float32": "f32", "float64": "f64"}[np.dtype(x.dtype).name]
-    shapes = [jax.ShapeDtypeStruct(shape, x.dtype) for shape in results]
-    return jax.ffi.ffi_call(f"reds_jax_segment_{way}_{bits}", shapes, vmap_method="sequential")(*arrays, **how.attributes(x))
+    dtype = arrays[0].dtype
+    bits = {"float32": "f32", "float64": "f64"}[np.dtype(dtype).name]
+    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape in results]
+    return jax.ffi.ffi_call(f"reds_jax_{name}_{bits}", shapes, vmap_method="sequential")(*arrays, **attributes)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -95,13 +97,56 @@ def _segment(x: jax.Array, vectors: jax.Array, taps: jax.Array, how: _How) -> An
 
 def _forward(x: jax.Array, vectors: jax.Array, taps: jax.Array, how: _How) -> Any:
     out = (x.shape[0], *how.window.out(x.shape[1:-1], how.kernel), x.shape[-1])
-    y, moments = _call("forward", x, (out, (x.shape[0], 4)), (x, vectors, taps), how)
+    y, moments = _call("segment_forward", (out, (x.shape[0], 4)), (x, vectors, taps), how.attributes(x))
     return (y, moments), (x, vectors, taps, moments)
 
 
 def _backward(how: _How, saved: Any, cotangents: Any) -> Any:
     x, vectors, taps, _ = saved
-    return tuple(_call("backward", x, (x.shape, vectors.shape, taps.shape), (*saved, *cotangents), how))
+    results = x.shape, vectors.shape, taps.shape
+    return tuple(_call("segment_backward", results, (*saved, *cotangents), how.attributes(x)))
 
 
 _segment.defvjp(_forward, _backward)
+
+
+def conv(
+    x: Float[Array, "inputs *positions batch"], kernel: Float[Array, "*taps inputs outputs"], window: Window
+) -> Float[Array, "outputs *out batch"]:
+    """A convolution over one or two axes of positions, all inputs for every output; the padding is not negative."""
+    if x.ndim == 3:
+        one = Window((1, *window.strides), ((0, 0), *window.pads), (1, *window.dilation))
+        return _conv(x[:, None], kernel[None], one)[:, 0]
+    return _conv(x, kernel, window)
+
+
+def takes(x: jax.Array, kernel: jax.Array, window: Window) -> bool:
+    """Whether `conv` does this; a kernel of one tap is a product, which XLA does as well."""
+    taps, types = kernel.shape[:-2], {np.dtype(x.dtype), np.dtype(kernel.dtype)}
+    floats = types in ({np.dtype(np.float32)}, {np.dtype(np.float64)})
+    return floats and len(taps) in (1, 2) and max(taps) > 1 and min(map(min, window.pads)) >= 0
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv(x: jax.Array, kernel: jax.Array, window: Window) -> Any:
+    return _conv_forward(x, kernel, window)[0]
+
+
+def _conv_forward(x: jax.Array, kernel: jax.Array, window: Window) -> Any:
+    shape = (kernel.shape[-1], *window.out(x.shape[1:-1], kernel.shape[:-2]), x.shape[-1])
+    return _call("conv_forward", (shape,), (x, kernel), _moves(window))[0], (x, kernel)
+
+
+def _conv_backward(window: Window, saved: Any, g: Any) -> Any:
+    x, kernel = saved
+    (d_x,) = _call("conv_inputs", (x.shape,), (g, kernel), _moves(window))
+    (d_kernel,) = _call("conv_kernel", (kernel.shape,), (x, g), _moves(window))
+    return d_x, d_kernel
+
+
+_conv.defvjp(_conv_forward, _conv_backward)
+
+
+def _moves(w: Window) -> dict[str, Any]:
+    """The attributes of the convolution's kernels."""
+    return {"window": np.array([*w.strides, *(before for before, _ in w.pads), *w.dilation], np.int64)}

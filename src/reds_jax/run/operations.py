@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from reds_jax.lowering import uses_dot
+from reds_jax.lowering import form, uses_dot
 from reds_jax.program.flat import Atom, Operation
 from reds_jax.program.rules.elementwise import ELEMENTWISE
 from reds_jax.run import channel_first as cf
@@ -210,6 +210,8 @@ def conv(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
     window = cf.Window(tuple(p["window_strides"]), tuple(map(tuple, p["padding"])), tuple(p["rhs_dilation"]))
     if groups > 1 and kernel.shape[-2] == 1 and kernel.shape[-1] == groups:
         y: Any = cf.depthwise(array, kernel[..., 0, :], window)
+    elif form() == "fused" and groups == 1 and kernels.takes(array, kernel, window):
+        y = kernels.conv(array, kernel, window)
     else:
         y = cf.conv(array, kernel, window, groups)
     return [held(y, (out[1], *out[2:], out[0]))]
