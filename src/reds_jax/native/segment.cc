@@ -202,10 +202,10 @@ void depthwise_back(const T* gradient, T* back, T* memory, const Window& w, cons
     std::memcpy(back + h * w.width * w.batch, memory + w.row(h), w.width * w.batch * sizeof(T));
 }
 
-// The gradient of f(z(x)): ``g`` becomes that of z, then that of x; ``d_vectors`` what scale, bias and centre get.
+// From the gradient of f(z(x)): ``g`` becomes that of z, then that of x; ``d_vectors`` what scale, bias and centre get.
 template <class T>
-void norm_back(const T* x, T* g, int64_t n, const Affine<T>& z, const Activation<T>& f, bool batch, T inverse, const T* d_moments,
-               T* d_vectors) {
+void norm_back(const T* x, const T* from, T* g, int64_t n, const Affine<T>& z, const Activation<T>& f, bool batch, T inverse,
+               const T* d_moments, T* d_vectors) {
   constexpr int64_t L = kLanes<T>;
   double sum = 0, product = 0;
   for (int64_t at = 0; at < n; at += kBlock) {
@@ -214,13 +214,13 @@ void norm_back(const T* x, T* g, int64_t n, const Affine<T>& z, const Activation
     int64_t i = at;
     for (; i + L <= end; i += L) {
       const V<T> centred = load(x + i) - z.centre, t = centred * z.factor + z.offset;
-      const V<T> v = load(g + i) * f.derivative(t);
+      const V<T> v = load(from + i) * f.derivative(t);
       store(g + i, v);
       a += v, b += v * centred;
     }
     for (; i < end; i++) {
       const T centred = x[i] - z.centre, t = centred * z.factor + z.offset;
-      g[i] *= f.derivative(t);
+      g[i] = from[i] * f.derivative(t);
       sum += g[i], product += double(g[i]) * centred;
     }
     sum += total<T>(a), product += total<T>(b);
@@ -294,8 +294,7 @@ ffi::Error Backward(ffi::ThreadPool pool, In<D> x, In<D> vectors, In<D> kernel, 
     const auto z1 = affine(batch, v, m, epsilon1), z2 = affine(batch, v + 3, m + 2, epsilon2);
     activated(in, padded, win, z1, f1);
     depthwise(padded, between, win, weight, v[6], offset.data());
-    std::memcpy(gradient, g.typed_data() + c * n, n * sizeof(T));
-    norm_back(between, gradient, n, z2, f2, batch, inverse_root(m[3], epsilon2), d_m + 2, d_v + 3);
+    norm_back(between, g.typed_data() + c * n, gradient, n, z2, f2, batch, inverse_root(m[3], epsilon2), d_m + 2, d_v + 3);
     d_v[6] = T(summed(gradient, n));
     std::vector<double> sums(taps, 0.0);
     runs(win, [&](int64_t from, int64_t at, int64_t count) {
@@ -303,7 +302,7 @@ ffi::Error Backward(ffi::ThreadPool pool, In<D> x, In<D> vectors, In<D> kernel, 
     });
     for (int64_t t = 0; t < taps; t++) d_kernel->typed_data()[c * taps + t] = T(sums[t]);
     depthwise_back(gradient, back, padded, win, weight, offset.data());
-    norm_back(in, back, win.in(), z1, f1, batch, inverse_root(m[1], epsilon1), d_m, d_v);
+    norm_back(in, back, back, win.in(), z1, f1, batch, inverse_root(m[1], epsilon1), d_m, d_v);
   });
   return ffi::Error::Success();
 }
