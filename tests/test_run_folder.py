@@ -36,7 +36,7 @@ def test_the_folder_is_made_when_everything_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"}, {"compilation_cache": None},
+    {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"},
     {"subnetworks": Subnetworks(before_training=True)}])
 def test_the_same_run_goes_on_and_rivals_may_be_added(there, changes):
     enter(replace(there, **changes))

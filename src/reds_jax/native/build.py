@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import jax
 
+from reds_jax.user_cache import cache_folder, processor
 from reds_jax.whole_file import write_bytes
 
 SOURCE = Path(__file__).with_name("segment.cc")
@@ -65,7 +66,7 @@ def _built(compiler: str) -> Path:
     """The library of this source, compiler and processor."""
     flags = (*FLAGS, "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native")
     told = _run(compiler, "--version")
-    parts = (SOURCE.read_text(encoding="utf-8"), compiler, told, *flags, version("jaxlib"), *_processor())
+    parts = (SOURCE.read_text(encoding="utf-8"), compiler, told, *flags, version("jaxlib"), *processor())
     path = _folder() / f"segment_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="reds_jax_") as scratch:
@@ -81,23 +82,12 @@ def _run(*command: str) -> str:
 
 def _folder() -> Path:
     """Where libraries are kept: the user's cache, or a folder for this process where that cannot be written."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(home) if home else Path.home() / ".cache") / "reds_jax"
     with suppress(OSError):
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
     return Path(tempfile.mkdtemp(prefix="reds_jax_"))
-
-
-def _processor() -> tuple[str, ...]:
-    """What tells the instruction set of this machine from others'."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    told = ("flags", "Features", "model name", "CPU part", "CPU implementer")
-    return platform.machine(), platform.system(), *sorted({line for line in lines if line.partition("\t")[0].strip() in told})
 
 
 def _first_error(text: str) -> str:
