@@ -21,13 +21,11 @@ import numpy as np
 import optax
 from step_networks import CASES, Case
 
-from reds_jax import keep_memory
 from reds_jax.lowering import lowering
 from reds_jax.run import run_nested
 from reds_jax.training import TrainState, make_train_step
 
 OURS = "ours"
-KEPT = "ours, memory kept"
 RATE = 1e-3
 
 
@@ -125,7 +123,6 @@ def pytorch(job: Job, *, shared: bool = True, compiled: bool = False) -> Ready:
 
 VARIANTS: dict[str, Callable[[Job], Ready]] = {
     OURS: library,
-    KEPT: library,
     "ours, no kernel": partial(library, form="dot"),
     "flax, lax.conv": flax,
     "torch, shared": pytorch,
@@ -135,7 +132,7 @@ VARIANTS: dict[str, Callable[[Job], Ready]] = {
     "full, flax": flax,
     "full, torch": pytorch,
 }
-APART = ("torch, compiled", KEPT)  # the one may not finish, the other is a setting of its process, as the commands have it
+APART = ("torch, compiled",)  # may not finish
 
 
 def ready(job: Job, variant: str) -> tuple[Ready, float]:
@@ -198,8 +195,6 @@ class Apart:
 def serve(order: dict[str, Any]) -> None:
     """Be the other process."""
     answers, sys.stdout = sys.stdout, sys.stderr
-    if order["variant"] == KEPT:
-        keep_memory()
     case = replace(CASES[order["network"]], batch=order["batch"], steps=order["steps"])
     job = Job(case, case.variables(order["seed"]), *case.examples(order["seed"]), order["fractions"])
     made, loss = ready(job, order["variant"])

@@ -3,8 +3,8 @@
 For every network the step over four nested subnetworks (uniform widths with at most 100, 75, 50 and 25 % of the MACs; loss and
 gradient of each, one Adam step) by this library as `fit` runs it, in a compiled loop over steps; by plain JAX with `lax.conv`,
 a call for each step; in PyTorch. All start from the same parameters and batches, and the same first loss is asserted. They run
-in turn, round after round, warm; what counts are the ratios of one round. What compiles for long, what keeps its memory, and
-another checkout run in a process of their own, in the same turns.
+in turn, round after round, warm; what counts are the ratios of one round. What compiles for long, and another checkout, runs in
+a process of its own, in the same turns.
 
     python benchmarks/train_step.py --networks "DS-CNN S" --cores 1 --results runs/step
     python benchmarks/train_step.py --compare COMMIT --fail-above 1.05      # against a record of that commit

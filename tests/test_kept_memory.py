@@ -13,13 +13,18 @@ from reds_jax.lowering import describe_backend
 
 CHILD = """
 import resource
+from concurrent.futures import ThreadPoolExecutor
 import jax, jax.numpy as jnp
 import reds_jax, reds_jax.experiments.vww
 from reds_jax.compiled import compiled_state
 from reds_jax.console import guard
 from reds_jax.memory import memory_state
 
-def count(calls=8):
+def count():
+    with ThreadPoolExecutor(1) as pool:  # as the threads of JAX, it would have a pool of memory of its own
+        pool.submit(step).result()
+
+def step(calls=8):
     product = jax.jit(lambda a: ((a @ a.T) @ a).sum())
     a = jnp.ones((3500, 2))  # 49 MB between the two products
     product(a).block_until_ready()
