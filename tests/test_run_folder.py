@@ -54,6 +54,14 @@ def test_a_run_from_before_norms_could_be_private_goes_on_with_shared_ones(there
     assert config(there)["options"]["nested"]["norms"] == "shared"
 
 
+def test_a_run_from_before_every_command_kept_compiled_programs_goes_on(there):
+    record = config(there)
+    record["options"]["compilation_cache"] = "runs/.compilation_cache"
+    (there.output / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    enter(there)
+    assert "compilation_cache" not in config(there)["options"]
+
+
 def test_a_folder_may_be_moved(there):
     moved = there.output.rename(there.output.with_name("moved"))
     enter(replace(there, output=moved))
