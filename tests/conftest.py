@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it when it is imported
+os.environ["REDS_KEEP_MEMORY"] = os.environ["REDS_KEEP_COMPILED"] = "0"  # commands that are called leave this process as it is
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # and JAX this
 if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith(("0.9.", "0.10.")):
     # and XLA this; flags that it does not know, as another version may not, end it

@@ -30,7 +30,7 @@ from reds_jax.training.owner import LOCK
 
 
 def tiny(output, **changes) -> Experiment:
-    options = {"data": "synthetic", "limit": 120, "output": output, "recalibration_batches": 2, "compilation_cache": None,
+    options = {"data": "synthetic", "limit": 120, "output": output, "recalibration_batches": 2,
                "subnetworks": Subnetworks(budgets=(0.3, 1.0), scoring_batches=2),
                "pretrain": Training(epochs=1, batch_size=30), "nested": Nested(epochs=1, batch_size=30)}
     return Experiment(**{**options, **changes})

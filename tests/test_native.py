@@ -50,7 +50,7 @@ def test_another_processor_builds_its_own(fresh, monkeypatch):
     assert native._built(str(script)) == first
     calls = log.read_text(encoding="utf-8")
     assert first.read_bytes() == script.read_bytes()
-    monkeypatch.setattr(native, "_processor", lambda: ("another",))
+    monkeypatch.setattr(native, "processor", lambda: ("another",))
     assert native._built(str(script)) != first
     assert log.read_text(encoding="utf-8") == 2 * calls
 

@@ -36,7 +36,7 @@ def test_the_folder_is_made_when_everything_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"}, {"compilation_cache": None},
+    {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"},
     {"subnetworks": Subnetworks(before_training=True)}])
 def test_the_same_run_goes_on_and_rivals_may_be_added(there, changes):
     enter(replace(there, **changes))
@@ -52,6 +52,14 @@ def test_a_run_from_before_norms_could_be_private_goes_on_with_shared_ones(there
     assert refused.value.got == "--nested.norms private (there shared)"
     enter(there)
     assert config(there)["options"]["nested"]["norms"] == "shared"
+
+
+def test_a_run_from_before_every_command_kept_compiled_programs_goes_on(there):
+    record = config(there)
+    record["options"]["compilation_cache"] = "runs/.compilation_cache"
+    (there.output / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    enter(there)
+    assert "compilation_cache" not in config(there)["options"]
 
 
 def test_a_folder_may_be_moved(there):

@@ -54,7 +54,7 @@ def test_samples_to_learn_from_are_near_the_budgets_of_the_base():
 
 def run_dnn(output, budgets):
     experiment = Experiment(
-        data="synthetic", limit=120, output=output, recalibration_batches=2, compilation_cache=None, widen=1.5,
+        data="synthetic", limit=120, output=output, recalibration_batches=2, widen=1.5,
         subnetworks=Subnetworks(budgets=budgets, importance="l1", scoring_batches=1),
         pretrain=Training(epochs=1, batch_size=30), nested=Nested(epochs=1, batch_size=30))
     task = Task("fashion_mnist", "a tiny run", {"dnn": Network("DNN", "dnn_s", {"classes": 10})}, {})

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from reds_jax import adapters, data, importance, knapsack, models, run, theory, training
     from reds_jax.adapters import adapt
     from reds_jax.choice import Subnetworks
+    from reds_jax.compiled import keep_compiled
     from reds_jax.cost import width_problem
     from reds_jax.graph import ChannelGraph
     from reds_jax.graph.permute import permute
     from reds_jax.graph.trace import trace
     from reds_jax.lowering import describe_backend
+    from reds_jax.memory import keep_memory
     from reds_jax.network import NestedNetwork
     from reds_jax.pipeline import nest
     from reds_jax.private import Private
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChannelGraph", "NestedNetwork", "Private", "Slimmable", "Subnetwork", "Subnetworks", "Width", "Widths", "adapt",
-    "adapters", "data", "describe_backend", "extract", "importance", "knapsack", "models", "nest", "permute", "repair", "run",
-    "theory", "trace", "training", "width_problem",
+    "adapters", "data", "describe_backend", "extract", "importance", "keep_compiled", "keep_memory", "knapsack", "models",
+    "nest", "permute", "repair", "run", "theory", "trace", "training", "width_problem",
 ]
 
 __getattr__ = exports(__name__, {
@@ -33,7 +35,7 @@ __getattr__ = exports(__name__, {
     **dict.fromkeys(["Subnetwork", "extract"], "reds_jax.run.extract"),
     **dict.fromkeys(["Width", "Widths"], "reds_jax.widths"), "describe_backend": "reds_jax.lowering",
     "Subnetworks": "reds_jax.choice", "nest": "reds_jax.pipeline", "Private": "reds_jax.private",
-    "repair": "reds_jax.repaired",
+    "repair": "reds_jax.repaired", "keep_compiled": "reds_jax.compiled", "keep_memory": "reds_jax.memory",
     **{module: f"reds_jax.{module}" for module in (
         "adapters", "data", "importance", "knapsack", "models", "run", "theory", "training")},
     "NestedNetwork": "reds_jax.network", "Slimmable": "reds_jax.slimmable", "adapt": "reds_jax.adapters",

@@ -18,8 +18,10 @@ from typing import ParamSpec
 from rich import markup
 from rich.console import Console
 
+from reds_jax.compiled import keep_compiled
 from reds_jax.errors import InfeasibleError, InvalidArgumentError, RedsError
 from reds_jax.interrupt import Interrupted, signals_interrupt
+from reds_jax.memory import keep_memory
 
 P = ParamSpec("P")
 
@@ -59,6 +61,7 @@ def console() -> Console:
 def guard(main: Callable[P, None]) -> Callable[P, None]:
     """The ``main`` of a command, with every expected failure as one line on stderr, and the exit codes above.
 
+    Before it runs, the process is set to keep memory (`reds_jax.keep_memory`) and compiled programs (`reds_jax.keep_compiled`).
     Expected are the errors of the library, those of the operating system, and being stopped by Ctrl-C, SIGTERM or SIGHUP;
     their notes (`BaseException.add_note`) are shown. Anything else is a fault of the library and keeps its traceback.
     """
@@ -67,6 +70,8 @@ def guard(main: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             with signals_interrupt():
+                keep_memory()
+                keep_compiled()
                 main(*args, **kwargs)
         except RedsError as error:
             _end(2 if isinstance(error, (InvalidArgumentError, InfeasibleError)) else 1, f"error: {error}", error)

@@ -16,7 +16,9 @@ from contextvars import ContextVar
 
 import jax
 
+from reds_jax.compiled import compiled_state
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.memory import memory_state
 from reds_jax.native.build import built
 
 FORMS = ("auto", "fused", "dot", "lax")
@@ -62,5 +64,7 @@ def readable() -> Iterator[None]:
 
 
 def describe_backend() -> str:
-    """One line: the device, the form that operations take on it, and how the kernels came about or why they are not there."""
-    return f"{jax.default_backend()}, {jax.device_count()} device(s); form {form()!r}; kernels: {built().text}"
+    """One line: the device, the form that operations take on it, how the kernels came about or why they are not there, and
+    whether memory and compiled programs are kept."""
+    return (f"{jax.default_backend()}, {jax.device_count()} device(s); form {form()!r}; kernels: {built().text}; "
+            f"memory: {memory_state()}; compiled programs: {compiled_state()}")

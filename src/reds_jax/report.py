@@ -18,6 +18,7 @@ from rich.table import Table
 from reds_jax.console import escape
 from reds_jax.errors import MetricError
 from reds_jax.lowering import form
+from reds_jax.memory import memory_state
 from reds_jax.optional import needs
 from reds_jax.training.metric import Metric
 from reds_jax.version import __version__
@@ -103,6 +104,7 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
         "device": str(jax.devices()[0].device_kind),
         "form": form(),
+        "memory": memory_state(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES} | {"reds_jax": __version__},
         "commit": _commit(),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from reds_jax.data import photographs, progress, vww_data
-from reds_jax.data.photo_cache import cache_folder
+from reds_jax.data.photo_cache import photograph_folder
 from reds_jax.data.photographs import LabelledFile, read_images
 
 COUNT = 60
@@ -151,7 +151,7 @@ def test_a_large_folder_is_cached_and_says_how_far_it_is(
     """The same data come from the cache, for another seed too; a small folder leaves none."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     small = vww_data(f"folder:{coco}", resolution=8)
-    assert not cache_folder().exists()
+    assert not photograph_folder().exists()
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(photographs, "CACHED_FROM", 20)
     monkeypatch.setattr(progress, "EVERY", 0.0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..user_cache import cache_folder
 from ..whole_file import write_bytes
 from .npz import read_npz
 
@@ -29,9 +29,9 @@ Stamped = dict[str, tuple[tuple[int, int], np.ndarray]]
 """{name: ((bytes of the file, its time in ns), image)}."""
 
 
-def cache_folder() -> Path:
-    """``reds_jax/photographs`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "reds_jax" / "photographs"
+def photograph_folder() -> Path:
+    """``photographs`` in the folder of `reds_jax.user_cache`."""
+    return cache_folder() / "photographs"
 
 
 def through_cache(cache: Path, place: Path, names: Sequence[str], resolution: int, read: Callable[[int], np.ndarray | None],

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, InvalidArgumentError
 from ..optional import needs
-from .photo_cache import cache_folder, through_cache
+from .photo_cache import photograph_folder, through_cache
 from .progress import Progress
 from .split import Split
 
@@ -125,7 +125,7 @@ def read_parts(parts: Parts, resolution: int, *, seed: int, limit: int | None, v
     """The images of `train_validation_test`, at most ``limit`` of each, and what a report says of those that were skipped."""
     groups = train_validation_test(parts, validation, seed)
     taken = [chosen(group, limit, seed) for group in groups]
-    cache = cache_folder() if sum(map(len, taken)) >= CACHED_FROM else None
+    cache = photograph_folder() if sum(map(len, taken)) >= CACHED_FROM else None
     read = [read_images(files, resolution, cache=cache) for files in taken]
     skipped = [line for _, lines in read for line in lines]
     train, held, test = (split for split, _ in read)

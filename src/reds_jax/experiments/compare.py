@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 
@@ -114,8 +113,6 @@ def compare(
     say = Stages(console)
     say("compare", f"{comparison.name} on {task.title}, {network.title}: {len(comparison.chosen)} variants, "
                    f"{comparison.rounds} rounds, into {output}")
-    if experiment.compilation_cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
     output.mkdir(parents=True, exist_ok=True)
     rounds = []
     with owned(output):
@@ -135,7 +132,9 @@ def _same_options(path: Path, comparison: Comparison, experiment: Experiment) ->
     """Refuse cells that were measured with other options."""
     mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
     if path.exists():
-        if differs := differing(json.loads(path.read_text(encoding="utf-8")), mine):
+        there = json.loads(path.read_text(encoding="utf-8"))
+        there["experiment"].pop("compilation_cache", None)  # an option before every command kept compiled programs
+        if differs := differing(there, mine):
             raise CheckpointError(f"the folder {path.parent} holds a comparison with other options",
                                   got=[name.removeprefix("experiment.") for name in differs], hint="Give another --output.")
         return

@@ -125,7 +125,6 @@ class Experiment:
         rivals: other ways to choose the widths, trained with the same steps from the same network; each leaves its network in
             model_<rival>/ beside model/.
         recalibration_batches: mini-batches of training inputs for the batch statistics of each subnetwork.
-        compilation_cache: folder of compiled programs, so that a run that goes on or is repeated need not compile again.
     """
 
     preset: Preset = "quick"
@@ -144,7 +143,6 @@ class Experiment:
     nested: Nested = field(default_factory=Nested)
     rivals: tuple[Rival, ...] = ()
     recalibration_batches: int = 50
-    compilation_cache: Path | None = Path("runs/.compilation_cache")
 
     def __post_init__(self) -> None:
         for name in ("resolution", "limit"):

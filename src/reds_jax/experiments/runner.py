@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from reds_jax import report
@@ -75,8 +74,6 @@ def _run(
 ) -> dict[str, Any]:
     begin, environment, output = time.monotonic(), report.environment(), folder.path
     title = f"{task.title}, {chosen.title}"
-    if experiment.compilation_cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(experiment.compilation_cache.absolute()))
     say("data", f"reading {task.name} ({experiment.data or 'from its default place'})")
     data = load_data(task, chosen, experiment)
     say("data", f"{data.source}; {len(data.train)} / {len(data.validation)} / {len(data.test)} examples, "

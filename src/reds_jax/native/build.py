@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import jax
 
+from reds_jax.user_cache import cache_folder, processor
 from reds_jax.whole_file import write_bytes
 
 SOURCES = tuple(sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cc", ".h")))
@@ -68,7 +69,7 @@ def _built(compiler: str) -> Path:
     flags = (*FLAGS, "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native")
     told = _run(compiler, "--version")
     texts = (source.read_text(encoding="utf-8") for source in SOURCES)
-    parts = (*texts, compiler, told, *flags, version("jaxlib"), *_processor())
+    parts = (*texts, compiler, told, *flags, version("jaxlib"), *processor())
     path = _folder() / f"kernels_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="reds_jax_") as scratch, ThreadPoolExecutor() as pool:
@@ -90,23 +91,12 @@ def _run(*command: str) -> str:
 
 def _folder() -> Path:
     """Where libraries are kept: the user's cache, or a folder for this process where that cannot be written."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(home) if home else Path.home() / ".cache") / "reds_jax"
     with suppress(OSError):
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
     return Path(tempfile.mkdtemp(prefix="reds_jax_"))
-
-
-def _processor() -> tuple[str, ...]:
-    """What tells the instruction set of this machine from others'."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    told = ("flags", "Features", "model name", "CPU part", "CPU implementer")
-    return platform.machine(), platform.system(), *sorted({line for line in lines if line.partition("\t")[0].strip() in told})
 
 
 def _first_error(text: str) -> str:
