@@ -106,6 +106,15 @@ def test_a_padded_position_is_zero_however_large_its_neighbours():
     assert (np.asarray(one[:, :, :3]) == 0).all()
 
 
+def test_what_no_window_reads_reaches_no_gradient():
+    """Vectors read beyond the end of a run; here that is the column between two windows."""
+    window = Window((1, 3), ((0, 0), (0, 0)), (1, 1))
+    x, kernel = arrays((2, 2, 5, 3), (1, 2, 2, 3), dtype=np.float32)
+    found, expected = (all_of(lambda x, k: kernels.conv(x, k, window), x.at[:, :, 2].set(between), kernel)
+                       for between in (jnp.nan, 0.0))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 def test_repeated_runs_are_equal_bit_for_bit():
     """Strips are dealt out to threads as they come; each number is summed in one order."""
     x, kernel = arrays((24, 13, 6, 33), (3, 3, 24, 20), dtype=np.float32)

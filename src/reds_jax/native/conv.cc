@@ -51,7 +51,7 @@ struct Packed {
 // ``plane``: an odd number of cache lines, so that channels do not fall on each other in the first-level cache.
 Packed packed(int64_t parts, int64_t columns, int64_t batch, int64_t rows, int64_t bytes) {
   Packed p{parts, columns, batch, rows, 0};
-  p.plane = (blocks((rows * p.line() + 64) * bytes, 64) | 1) * 64 / bytes;
+  p.plane = (blocks(rows * p.line() * bytes, 64) | 1) * 64 / bytes;
   return p;
 }
 
@@ -78,7 +78,6 @@ void pack(const T* x, int64_t height, int64_t width, int64_t first, int64_t befo
         }
     }
   }
-  std::memset(to + p.rows * p.line(), 0, (p.plane - p.rows * p.line()) * sizeof(T));
 }
 
 // The weights in the order in which blocks of results read them: [block][source][tap][result of the block].
@@ -107,7 +106,8 @@ struct Tap {
   int64_t offset, number;
 };
 
-// out[m][j] = sum over sources and taps of weight[tap][m] in[j + offset of the tap], for ``count`` elements of M results.
+// out[m][j] = sum over sources and taps of weight[tap][m] in[j + offset of the tap], for ``count`` elements of M results; what a last
+// vector reads beyond them is computed and not stored.
 template <class T, int M, int S>
 void product(const T* in, int64_t plane, const Weights<T>& weights, const T* weight, const std::vector<Tap>& taps, T* out,
              int64_t out_plane, int64_t count) {
