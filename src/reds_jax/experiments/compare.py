@@ -27,6 +27,7 @@ from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.experiments import cifar10, fashion_mnist, speech_commands, variant_run, vww
 from reds_jax.experiments.comparisons import COMPARISONS, Variant
 from reds_jax.experiments.config import Experiment
+from reds_jax.experiments.folder import digest_of_table
 from reds_jax.experiments.runner import parse, value_of
 from reds_jax.experiments.stages import Stages
 from reds_jax.experiments.task import Network, Task
@@ -134,6 +135,7 @@ def compare(
 def _same_options(path: Path, comparison: Comparison, experiment: Experiment) -> None:
     """Refuse cells that were measured with other options."""
     mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
+    mine["experiment"]["subnetworks"]["latency_table"] = digest_of_table(experiment)  # not where it lies
     if path.exists():
         if differs := differing(json.loads(path.read_text(encoding="utf-8")), mine):
             raise CheckpointError(f"the folder {path.parent} holds a comparison with other options",
@@ -213,6 +215,7 @@ def table(results: dict[str, Any]) -> str:
     shares = {name: by_budget(rounds, name, "macs_fraction") for name in names}
     lines += ["", "True MACs, in percent: " + "; ".join(
         f"{name} {' '.join(f'{share.mean():.1f}' for share in one.values())}" for name, one in shares.items()) + ".", "",
+        *_predicted(rounds, names),
         f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
         f"{results['train_seconds']:.0f} s in all.", ""]
     return "\n".join(lines)
@@ -222,6 +225,19 @@ def by_budget(rounds: Sequence[dict[str, Any]], name: str, key: str) -> dict[flo
     """A figure of a variant in percent: {budget: [rounds]}."""
     cells = [{s["budget"]: 100 * s[key] for s in one["cells"][name]["subnetworks"]} for one in rounds]
     return {budget: np.array([cell[budget] for cell in cells]) for budget in cells[0]}
+
+
+def _predicted(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """A line on what the subnetworks cost by the latency table, if the budgets bound that."""
+    units, shares = set(), []
+    for name in names:
+        found = [[s.get("predicted") for s in one["cells"][name]["subnetworks"]] for one in rounds]
+        if any(None in row for row in found):
+            return []
+        units |= {p["unit"] for row in found for p in row}
+        means = 100 * np.mean([[p["fraction"] for p in row] for row in found], axis=0)
+        shares.append(f"{name} {' '.join(f'{share:.1f}' for share in means)}")
+    return [f"Predicted {', '.join(sorted(units))}, in percent: {'; '.join(shares)}.", ""]
 
 
 def _line(name: str, cells: Sequence[str]) -> str:
