@@ -59,9 +59,9 @@ class Subnetworks:
         cost: true MACs, or the paper's fixed full fan-in.
         weight_bytes: bound on the parameters of the largest subnetwork, which are what is stored; none by default.
         peak_memory_bytes: bound on the activation memory of every subnetwork; none by default.
-        latency_table: file of what ``reds deploy latency`` measured on this network, in microseconds or instructions: the
-            budgets bound that too. Widths are no smaller than the smallest that were measured; choose multiples of those that
-            were (``step=4`` by default). None by default.
+        latency_table: file of what ``reds deploy latency`` measured of this network, in microseconds or instructions: every
+            budget holds for that too. Widths are no smaller than the smallest that was measured; choose the multiples that
+            were, which is step=4 unless the table was asked for others. None by default.
         base_latency: what the table's budgets are fractions of, in its unit: a deadline, say. By default what it says of the
             full network; of a wider one, of its base (`within`).
         rules: for single layers by path pattern, ``"block_*/conv:floor=0.5,multiple_of=8"`` or ``"stem:exclude"``; see
