@@ -199,8 +199,21 @@ def test_widths_below_the_measured_ones_are_not_chosen_and_their_cost_is_the_lea
     with pytest.raises(InfeasibleError) as error:
         check_budgets(graph, options)
     assert (error.value.resource, error.value.smallest) == ("latency_us", dear.cost(graph, [4, 4]))
-    floors = Subnetworks(budgets=(0.6, 1.0), latency_table=path, floor=0.5)
-    assert min(choose_widths(graph, falling(graph), floors).widths[0]) >= 6
+    one = {"layer_0": np.array([1.0] + [1e-9] * 11), "layer_1": falling(graph)["layer_1"]}
+    for floor, width in ((0.0, 4), (0.5, 6)):
+        assert choose_widths(graph, one, replace(options, budgets=(0.45, 1.0), floor=floor)).widths[0][0] == width
+
+
+def test_a_measured_cost_may_fall_as_a_width_grows(path):
+    """One unit takes longer than two: the smallest widths do not meet the budget, and are not what decides about it."""
+    graph = chain([4], [1, 1])
+    table_of(graph, lambda layer, m, n: np.resize([9.0, 2.0, 3.0, 6.0], (m.size, n.size)), points=5).save(path)
+    options = Subnetworks(budgets=(0.6, 1.0), latency_table=path)  # 7.2 of 12 us
+    check_budgets(graph, options)
+    assert choose_widths(graph, falling(graph), options).widths == ((2,), (4,))
+    with pytest.raises(InfeasibleError) as error:
+        check_budgets(graph, replace(options, base_latency=6.0))
+    assert (error.value.resource, error.value.smallest) == ("latency_us", 4.0)
 
 
 def test_the_base_of_a_wider_network_costs_what_the_table_of_the_wider_one_says(path):
