@@ -232,8 +232,8 @@ def test_the_base_of_a_wider_network_costs_what_the_table_of_the_wider_one_says(
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"base_latency": 5.0}, "base_latency has no latency table"), ({"latency_table": "t", "base_latency": 0}, "out of range"),
-    ({"latency_table": 3}, "latency_table is no file")])
+    ({"base_latency": 5.0}, "base_latency has no latency table"),
+    ({"latency_table": Path("t"), "base_latency": 0}, "out of range"), ({"latency_table": 3}, "latency_table is no file")])
 def test_options_of_the_table_are_checked_when_they_are_made(options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         Subnetworks(**options)
@@ -361,10 +361,10 @@ def test_cells_of_a_comparison_with_another_table_are_refused_and_the_line_of_a_
         {"budget": b, "predicted": {"unit": "latency_us", "cost": 1.0, "fraction": share}} for b, share in zip(
             (0.5, 1.0), shares, strict=True)]} for name, shares in {"uniform": (0.49, 0.9), "CES": (0.47, 1.0)}.items()}
     rounds = [{"cells": cells}, {"cells": {**cells, "CES": cells["uniform"]}}]
-    assert comparing._predicted(rounds, ["uniform", "CES"])[0] == (
-        "Predicted latency_us, in percent: uniform 49.0 90.0; CES 48.0 95.0.")
+    assert comparing._predicted(rounds, ["uniform", "CES"]) == (
+        "latency_us", "uniform 49.0 90.0; CES 48.0 95.0")
     cells["uniform"]["subnetworks"][0] = {"budget": 0.5}
-    assert comparing._predicted(rounds, ["uniform", "CES"]) == []
+    assert comparing._predicted(rounds, ["uniform", "CES"]) is None
     monkeypatch.setattr(comparing, "_round", lambda *arguments: pytest.fail("a cell is measured"))
     options = experiment(tmp_path / "compared", path)
     (tmp_path / "compared").mkdir()
