@@ -39,7 +39,12 @@ def records() -> list[tuple[str, dict[str, Any]]]:
     """Those of widths, from networks that are trained already, under a budget of MACs alone."""
     found = [(name, record) for name, record in recorded() if record["title"].endswith(": widths")]
     return [(name, record) for name, record in found
-            if "--pretrained " in record["command"] and "-bytes" not in record["command"]]
+            if "--pretrained " in record["command"] and not bounded(record)]
+
+
+def bounded(record: dict[str, Any]) -> bool:
+    """Whether a comparison has more bounds than budgets of MACs."""
+    return any(option in record["command"] for option in ("-bytes ", "--subnetworks.latency-table "))
 
 
 def at(record: dict[str, Any], budget: float) -> dict[str, np.ndarray]:
@@ -75,8 +80,7 @@ def kind(name: str) -> str:
     lines: list[str] = []
     for folder, record in recorded():
         title, _, of = record["title"].rpartition(": ")
-        bounded = "-bytes" in record["command"]
-        if (of == name and not bounded) or (name == "bounds" and bounded):
+        if (of == name and not bounded(record)) or (name == "bounds" and bounded(record)):
             lines += [f"[{title}](compare/{folder}/table.md), {len(record['rounds'])} rounds:", "", *means(record), ""]
     return "\n".join(lines).rstrip()
 

@@ -100,7 +100,8 @@ def test_what_is_deployed_costs_no_more_than_the_base(finished):
 def test_the_record_says_what_bounds(finished):
     output, _ = finished
     base, stored = base_graph(), json.loads((output / "results.json").read_text(encoding="utf-8"))
-    assert stored["bounds"] == {"base_macs": base.macs(), "weight_bytes": base.param_bytes(), "peak_memory_bytes": None}
+    assert stored["bounds"] == {"base_macs": base.macs(), "weight_bytes": base.param_bytes(), "peak_memory_bytes": None,
+                                "latency_table": None, "base_latency": None}
     assert stored["architecture"] == {"name": "dnn_s", "arguments": {"classes": 10, "widen": 1.5}}
     text = (output / "report.md").read_text(encoding="utf-8")
     assert (f"- bounds: budgets of {base.macs():,} MACs, the base's; parameters of at most {base.param_bytes():,} bytes\n"

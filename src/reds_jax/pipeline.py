@@ -144,7 +144,7 @@ def nest(
         observe("widths", "choosing the widths")
         choice = choose_widths(graph, scores, options, method, amplitudes, bypass)
     else:
-        choice = Choice(method, tuple(tuple(w) for w in widths), None, options.whole_macs(graph))
+        choice = Choice.of(graph, options, method, widths)
     observe("widths", choice)
     chosen = [graph.widths(w) for w in choice.widths]
     before = None
@@ -174,7 +174,9 @@ def check(
     """Refuse all of `nest` that can be refused, before its first step: rules, budgets, options of the training, examples.
 
     Raises:
-        InvalidArgumentError: an option that is not allowed, or examples that do not suit the model and the objective.
+        InvalidArgumentError: an option that is not allowed, a latency table of another network, or examples that do not suit
+            the model and the objective.
+        CheckpointError: the file of the latency table is not there, or holds none.
         InfeasibleError: no widths meet a budget; it names the resource and the smallest budget that could be met.
     """
     options = for_method(method, options)
@@ -206,11 +208,15 @@ def _check_widths(graph: ChannelGraph, options: Subnetworks, widths: Sequence[Se
     if len(chosen) != len(options.budgets):
         raise InvalidArgumentError("there must be widths for each budget", got=len(chosen), allowed=str(len(options.budgets)))
     check_nested(chosen)
+    table = options.read_table(graph)
     for w, budget in zip(chosen, options.budgets, strict=True):
         most = int(budget * options.whole_macs(graph))
         if graph.macs(w) > most:
             raise InvalidArgumentError(f"these widths cost more than the budget of {budget:g}", got=w.values_tuple(),
                                        allowed=f"at most {most} MACs, and they cost {graph.macs(w)}")
+        if table is not None and (cost := table.cost(graph, w)) > (limit := budget * options.whole_latency(graph, table)):
+            raise InvalidArgumentError(f"these widths cost more than the budget of {budget:g}", got=w.values_tuple(),
+                                       allowed=f"at most {limit:,.1f} {table.unit}, and they cost {cost:,.1f} by the table")
 
 
 def score(
@@ -320,9 +326,10 @@ def judge(
     whole = options.whole_macs(graph)
     subnetworks = tuple(
         SubnetworkResult(budget, macs, macs / whole, graph.param_bytes(w), graph.peak_memory_bytes(w), w.values_tuple(),
-                         metric.name, on_validation.metric, on_test.metric, on_test.loss, early)
-        for budget, macs, w, on_validation, on_test, early in zip(
-            options.budgets, network.macs, network.widths, *measured, before or [None] * len(network), strict=True))
+                         metric.name, on_validation.metric, on_test.metric, on_test.loss, early, predicted)
+        for budget, macs, w, on_validation, on_test, early, predicted in zip(
+            options.budgets, network.macs, network.widths, *measured, before or [None] * len(network),
+            choice.predicted or [None] * len(network), strict=True))
     solved = choice.solution
     if solved is None:
         return MethodResult(choice.method, metric, subnetworks, None, None, None, train_seconds)

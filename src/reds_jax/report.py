@@ -48,6 +48,24 @@ class BeforeTraining:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """What a subnetwork costs by the latency table that bounds it.
+
+    Args:
+        unit: of the table.
+        cost: in that unit.
+        fraction: of what the budgets are fractions of.
+    """
+
+    unit: str
+    cost: float
+    fraction: float
+
+    def __str__(self) -> str:
+        return f"{self.cost:,.{0 if self.unit == 'instructions' else 1}f} ({100 * self.fraction:.1f} %)"
+
+
+@dataclass(frozen=True)
 class SubnetworkResult:
     """One subnetwork: its budget, what it costs in truth, and how good it is (accuracies are fractions of 1).
 
@@ -66,6 +84,7 @@ class SubnetworkResult:
     test_metric: float
     test_loss: float
     before_training: BeforeTraining | None = None
+    predicted: Predicted | None = None
 
     @property
     def validation_accuracy(self) -> float:
@@ -167,9 +186,21 @@ def metric_table(methods: Sequence[MethodResult]) -> Table:
     for m in methods:
         table.add_row(escape(LABELS.get(m.method, m.method)),
                       *(f"{metric.number(s.test_metric)} @ {100 * s.macs_fraction:.1f}" for s in m.subnetworks))
+        if costs := predicted(m):
+            table.add_row(f"  predicted {unit_of(m)}", *costs)
         for label, values in before_training(m):
             table.add_row(f"  before training, {label} (validation)", *map(metric.number, values))
     return table
+
+
+def predicted(method: MethodResult) -> list[str]:
+    """What each subnetwork costs by the latency table, with the share in percent; nothing where there was none."""
+    return [str(s.predicted) for s in method.subnetworks if s.predicted is not None]
+
+
+def unit_of(method: MethodResult) -> str:
+    """The unit of `predicted`, if there is any."""
+    return next((s.predicted.unit for s in method.subnetworks if s.predicted is not None), "")
 
 
 def before_training(method: MethodResult) -> list[tuple[str, list[float]]]:
@@ -187,7 +218,7 @@ def _direction(metric: Metric) -> str:
 def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str:
     """report.md: what was run, on what, and the table."""
     data, run, metric = results["data"], results["environment"], methods[0].metric
-    name, unit = cell(metric.name), cell(metric.unit or metric.name)
+    name, unit, by_table = cell(metric.name), cell(metric.unit or metric.name), unit_of(methods[0])
     lines = [f"# {cell(results['title'])}", ""]
     if data["synthetic"]:
         lines += ["**Synthetic stand-in.** The data are made from a seed. These figures say that the pipeline works; "
@@ -206,15 +237,16 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
           if results.get("norms") == "private" else []),
         *_bounds(results.get("bounds", {})), "",
         f"The test {name} is read once, at the end; every choice was made on validation data.{_direction(metric)}", "",
-        "| method | budget | true MACs | MACs % | parameter bytes | peak memory bytes | widths | "
-        f"validation {unit} | test {unit} |",
-        "|---|---:|---:|---:|---:|---:|---|---:|---:|",
+        f"| method | budget | true MACs | MACs % |{f' predicted {by_table} |' if by_table else ''} parameter bytes | "
+        f"peak memory bytes | widths | validation {unit} | test {unit} |",
+        f"|---|---:|---:|---:|{'---:|' if by_table else ''}---:|---:|---|---:|---:|",
     ]
     for m in methods:
         for s in m.subnetworks:
+            cost = f"{s.predicted} | " if by_table else ""
             lines.append(
                 f"| {cell(LABELS.get(m.method, m.method))} | {100 * s.budget:g} % | {s.macs:,} | {100 * s.macs_fraction:.1f} | "
-                f"{s.param_bytes:,} | {s.peak_memory_bytes:,} | {' '.join(map(str, s.widths))} | "
+                f"{cost}{s.param_bytes:,} | {s.peak_memory_bytes:,} | {' '.join(map(str, s.widths))} | "
                 f"{metric.number(s.validation_metric)} | {metric.number(s.test_metric)} |")
     if any(before_training(m) for m in methods):
         lines += ["", f"Validation {unit} of the same subnetworks before the nested training: with batch statistics of their "
@@ -232,10 +264,11 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
     return "\n".join([*lines, "", f"![{name} against true MACs]({metric.slug}.png)", ""])
 
 
-def _bounds(bounds: Mapping[str, int | None]) -> list[str]:
+def _bounds(bounds: Mapping[str, Any]) -> list[str]:
     """What every subnetwork of the table was to meet beside its budget."""
     words = {"base_macs": "budgets of {:,} MACs, the base's", "weight_bytes": "parameters of at most {:,} bytes",
-             "peak_memory_bytes": "a peak memory of at most {:,} bytes"}
+             "peak_memory_bytes": "a peak memory of at most {:,} bytes",
+             "latency_table": "the budgets hold for the latency table {} as well", "base_latency": "they are of {:,.1f} by it"}
     given = [text.format(bounds[name]) for name, text in words.items() if bounds.get(name) is not None]
     return [f"- bounds: {'; '.join(given)}"] if given else []
 

@@ -26,6 +26,7 @@ from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.experiments import cifar10, fashion_mnist, speech_commands, variant_run, vww
 from reds_jax.experiments.comparisons import COMPARISONS, Variant
 from reds_jax.experiments.config import Experiment
+from reds_jax.experiments.folder import digest_of_table
 from reds_jax.experiments.runner import parse, value_of
 from reds_jax.experiments.stages import Stages
 from reds_jax.experiments.task import Network, Task
@@ -131,6 +132,7 @@ def compare(
 def _same_options(path: Path, comparison: Comparison, experiment: Experiment) -> None:
     """Refuse cells that were measured with other options."""
     mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
+    mine["experiment"]["subnetworks"]["latency_table"] = digest_of_table(experiment)  # not where it lies
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
         there["experiment"].pop("compilation_cache", None)  # an option before every command kept compiled programs
@@ -200,9 +202,10 @@ def table(results: dict[str, Any]) -> str:
     names = list(rounds[0]["cells"])
     values = {name: by_budget(rounds, name, "test_metric") for name in names}
     budgets = sorted({budget for one in values.values() for budget in one})
+    also = f" and of the predicted {predicted[0]}" if (predicted := _predicted(rounds, names)) else ""
     lines = [f"# {results['title']}", "", f"`{results['command']}`", "",
              f"{n} rounds; the network that each starts from: " + ", ".join(f"{100 * r['test_metric']:.2f}" for r in rounds)
-             + " %. Mean test metric in percent at each budget of the true MACs:", "", *_header("", budgets)]
+             + f" %. Mean test metric in percent at each budget of the true MACs{also}:", "", *_header("", budgets)]
     lines += [_line(name, [f"{one[b].mean():.2f}" if b in one else "" for b in budgets]) for name, one in values.items()]
     for base in names[: 2 if n > 1 else 0]:
         lines += ["", f"Paired differences to *{base}*: mean, standard error over the rounds, and z, their ratio.", "",
@@ -212,6 +215,7 @@ def table(results: dict[str, Any]) -> str:
     shares = {name: by_budget(rounds, name, "macs_fraction") for name in names}
     lines += ["", "True MACs, in percent: " + "; ".join(
         f"{name} {' '.join(f'{share.mean():.1f}' for share in one.values())}" for name, one in shares.items()) + ".", "",
+        *([f"Predicted {predicted[0]}, in percent: {predicted[1]}.", ""] if predicted else []),
         f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
         f"{results['train_seconds']:.0f} s in all.", ""]
     return "\n".join(lines)
@@ -221,6 +225,19 @@ def by_budget(rounds: Sequence[dict[str, Any]], name: str, key: str) -> dict[flo
     """A figure of a variant in percent: {budget: [rounds]}."""
     cells = [{s["budget"]: 100 * s[key] for s in one["cells"][name]["subnetworks"]} for one in rounds]
     return {budget: np.array([cell[budget] for cell in cells]) for budget in cells[0]}
+
+
+def _predicted(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> tuple[str, str] | None:
+    """The unit of the latency table, and what the subnetworks cost by it in percent; None without one."""
+    units, shares = set(), []
+    for name in names:
+        found = [[s.get("predicted") for s in one["cells"][name]["subnetworks"]] for one in rounds]
+        if any(None in row for row in found):
+            return None
+        units |= {p["unit"] for row in found for p in row}
+        means = 100 * np.mean([[p["fraction"] for p in row] for row in found], axis=0)
+        shares.append(f"{name} {' '.join(f'{share:.1f}' for share in means)}")
+    return ", ".join(sorted(units)), "; ".join(shares)
 
 
 def _line(name: str, cells: Sequence[str]) -> str:

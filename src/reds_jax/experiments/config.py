@@ -106,8 +106,9 @@ class Experiment:
         preset: where the defaults come from: quick (a few minutes on 2 cores), smoke (under a minute), paper.
         network: one of those that the description names; by default the first.
         widen: train a network with so many times as many channels in every layer, from its own initialisation, and choose
-            widths of it that cost no more than the network itself: budgets are fractions of its MACs, and the largest
-            subnetwork has at most its bytes of parameters. By default the network as it is.
+            widths of it that cost no more than the network itself: budgets are fractions of its MACs (and of what a latency
+            table of the wider network says of it), and the largest subnetwork has at most its bytes of parameters. By default
+            the network as it is.
         data: synthetic | tfds[:DIR] | folder[:DIR] | npz:FILE; each experiment's page says its default.
         resolution: pixels a side; the data set's own by default.
         limit: at most so many examples of each split.

@@ -23,6 +23,7 @@ from reds_jax.data import DataSet
 from reds_jax.errors import CheckpointError, DataError, InvalidArgumentError
 from reds_jax.network import NestedNetwork
 from reds_jax.options import read_options
+from reds_jax.report import Predicted
 from reds_jax.training import Evaluation, evaluate
 from reds_jax.training.arrays import read_json, write_text
 
@@ -76,14 +77,16 @@ def run(options: Evaluate, *, console: Console, command: str = COMMAND) -> dict[
                         normalise=network.normalise, batch_size=options.batch_size)
     if network.class_names not in (None, data.class_names):
         console.print(escape(f"The classes of the data are {data.class_names}, those of the network {network.class_names}."))
-    console.print(_table(network, measured, f"{options.split}, {data.source}"))
+    predicted = _predicted(options.run)
+    console.print(_table(network, measured, f"{options.split}, {data.source}", predicted))
     result = {
         "command": command, "run": str(options.run), "environment": report.environment(),
         "data": {"source": data.source, "split": options.split, "examples": len(split), "fingerprint": data.fingerprint,
                  "synthetic": data.synthetic, "class_names": data.class_names},
         "metric": measured[0].reported,
-        "subnetworks": [{"macs": macs, "widths": w.values_tuple(), "metric": e.metric, "loss": e.loss}
-                        for macs, w, e in zip(network.macs, network.widths, measured, strict=True)],
+        "subnetworks": [{"macs": macs, "widths": w.values_tuple(), "metric": e.metric, "loss": e.loss,
+                         **({"predicted": predicted[k]} if predicted else {})}
+                        for k, (macs, w, e) in enumerate(zip(network.macs, network.widths, measured, strict=True))],
     }
     if options.output is not None:
         write_text(options.output, report.to_json(result))
@@ -123,13 +126,23 @@ def check_fits(network: NestedNetwork, data: DataSet) -> None:
                         allowed=str(outputs), hint="Give data of the same classes as the run's.")
 
 
-def _table(network: NestedNetwork, measured: Sequence[Evaluation], title: str) -> Table:
+def _predicted(folder: Path) -> list[Predicted]:
+    """What the run said that its subnetworks cost by its latency table; nothing where it had none, or has not ended."""
+    path = folder / "results.json"
+    methods = read_json(path)["methods"] if path.is_file() else []
+    own = next((m["subnetworks"] for m in methods if m["method"] == "reds"), [])
+    return [Predicted(**s["predicted"]) for s in own if s.get("predicted")]
+
+
+def _table(network: NestedNetwork, measured: Sequence[Evaluation], title: str, predicted: Sequence[Predicted] = ()) -> Table:
     metric = measured[0].reported
     table = Table(title=escape(f"{metric.label}, {measured[0].examples:,} examples: {title}"))
-    for column in ("subnetwork", "MACs", "% of the largest", metric.unit or metric.name, "loss"):
+    by_table = [f"predicted {p.unit}" for p in predicted[:1]]
+    for column in ("subnetwork", "MACs", "% of the largest", *by_table, metric.unit or metric.name, "loss"):
         table.add_column(column, justify="right")
     for k, (macs, e) in enumerate(zip(network.macs, measured, strict=True)):
-        table.add_row(str(k), f"{macs:,}", f"{100 * macs / network.macs[-1]:.1f}", metric.number(e.metric), f"{e.loss:.4f}")
+        table.add_row(str(k), f"{macs:,}", f"{100 * macs / network.macs[-1]:.1f}", *map(str, predicted[k : k + 1]),
+                      metric.number(e.metric), f"{e.loss:.4f}")
     return table
 
 

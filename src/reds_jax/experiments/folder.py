@@ -18,7 +18,8 @@ from reds_jax.training.checkpoint import differing
 from reds_jax.training.owner import LOCK, owned
 
 FREE = ("output", "compilation_cache", "data", "rivals", "subnetworks.before_training")
-"""Options that may differ: folders move, data are compared by what they hold, rivals and lines of the report are additions."""
+"""Options that may differ: folders move, data are compared by what they hold, as the latency table is, which its digest stands
+for; rivals and lines of the report are additions."""
 HINT = "Give another --output, or the options of the run, which are in its config.json."
 
 
@@ -31,13 +32,15 @@ class RunFolder:
         experiment: the options.
 
     Raises:
-        CheckpointError: the folder holds a run with other options, or (on entering) another process writes to it.
+        CheckpointError: the folder holds a run with other options, or (on entering) another process writes to it; or there is
+            no such latency table.
         OSError: there is a file in its place.
     """
 
     def __init__(self, task: str, command: str, experiment: Experiment) -> None:
         self.path, self._held = experiment.output, ExitStack()
-        self._record = json.loads(report.to_json({"task": task, "command": command, "options": experiment}))
+        self._record = json.loads(report.to_json({"task": task, "command": command, "options": experiment,
+                                                  "latency_table": digest_of_table(experiment)}))
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
         self._compare()
@@ -90,12 +93,22 @@ class RunFolder:
                                   got=", ".join(f"--{n} {_at(new, n)} (there {_at(old, n)})" for n in names), hint=HINT)
 
 
+def digest_of_table(experiment: Experiment) -> str | None:
+    """What stands for the latency table where options are compared: the digest of what it says; None where there is none."""
+    table = experiment.subnetworks.read_table()
+    return None if table is None else table.digest()
+
+
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = config.get("options")
     if not isinstance(options, dict):
         return {}
-    nested = options.get("nested")  # a run from before there was a choice
-    return {**options, "nested": {"norms": "shared", "distill_average": 0.0, **nested}} if isinstance(nested, dict) else options
+    nested, chosen = options.get("nested"), options.get("subnetworks")
+    if isinstance(chosen, dict):
+        options = {**options, "subnetworks": {**chosen, "latency_table": config.get("latency_table")}}
+    if isinstance(nested, dict):  # a run from before there was a choice
+        options = {**options, "nested": {"norms": "shared", "distill_average": 0.0, **nested}}
+    return options
 
 
 def _at(options: Any, name: str) -> Any:

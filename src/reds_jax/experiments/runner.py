@@ -111,7 +111,8 @@ def _run(
                  **{name: len(split) for name, split in data.splits.items()}},
         "architecture": architecture,
         "full": {"macs": graph.macs(), "parameters": graph.param_count(), "peak_memory_bytes": graph.peak_memory_bytes()},
-        "bounds": {name: getattr(runner.subnetworks, name) for name in ("base_macs", "weight_bytes", "peak_memory_bytes")},
+        "bounds": {name: getattr(runner.subnetworks, name)
+                   for name in ("base_macs", "weight_bytes", "peak_memory_bytes", "latency_table", "base_latency")},
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
         "norms": experiment.nested.norms, "start": start, "methods": methods,
     }

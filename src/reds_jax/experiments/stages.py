@@ -63,10 +63,11 @@ def _better_half(scores: np.ndarray) -> float:
 
 def _width_table(choice: Choice, graph: ChannelGraph) -> Table:
     table = Table(title=f"widths: {report.LABELS[choice.method]}")
-    for column in ("MACs", "true %", "weight bytes", "peak bytes", "widths"):
+    predicted = choice.predicted or ()
+    for column in ("MACs", "true %", *(f"predicted {p.unit}" for p in predicted[:1]), "weight bytes", "peak bytes", "widths"):
         table.add_column(column, justify="left" if column == "widths" else "right")
-    for w in choice.widths:
+    for i, w in enumerate(choice.widths):
         macs = graph.macs(w)
-        table.add_row(f"{macs:,}", f"{100 * macs / choice.whole_macs:.2f}", f"{graph.param_bytes(w):,}",
-                      f"{graph.peak_memory_bytes(w):,}", " ".join(map(str, w)))
+        table.add_row(f"{macs:,}", f"{100 * macs / choice.whole_macs:.2f}", *map(str, predicted[i : i + 1]),
+                      f"{graph.param_bytes(w):,}", f"{graph.peak_memory_bytes(w):,}", " ".join(map(str, w)))
     return table

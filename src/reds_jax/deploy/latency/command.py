@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -62,8 +63,10 @@ class Latency:
         table = replace(table, facts={"command": command, **table.facts})
         table.save(self.output)
         show(console, table, graph)
-        console.print(f"{escape(self.output)}: width_problem(graph, scores, step={self.multiple}, "
-                      f'extra_resources={{"{table.unit}": LatencyTable.load(...)}})', highlight=False, soft_wrap=True)
+        console.print(f"Budgets that hold for it as well: --subnetworks.latency-table {escape(shlex.quote(str(self.output)))} "
+                      f"--subnetworks.step {self.multiple} of an experiment; or width_problem(graph, scores, "
+                      f'step={self.multiple}, extra_resources={{"{table.unit}": LatencyTable.load(...)}})', highlight=False,
+                      soft_wrap=True)
 
 
 def show(console: Console, table: LatencyTable, graph: ChannelGraph) -> None:

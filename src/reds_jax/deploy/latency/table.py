@@ -4,15 +4,15 @@ An operation costs what one call of it took at a grid of (width in, width out), 
 (depthwise, pools, sums). Between the points of the grid the cost is BILINEAR in the two widths (linear in one), and a network
 costs the sum over its operations. How far that is off is measured on widths that are not in the grid, and kept with the table.
 
-The table is a resource of the width problem: ``width_problem(graph, scores, extra_resources={table.unit: table})``.
-`reds_jax.deploy.latency.measure` makes it.
+The table is a resource of the width problem: ``width_problem(graph, scores, extra_resources={table.unit: table})``; with
+`reds_jax.choice.Subnetworks` its file bounds what every subnetwork costs. `reds_jax.deploy.latency.measure` makes it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,8 +22,10 @@ from reds_jax.deploy import one_file
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.graph.channels import ChannelGraph, Layer, Size, WidthLike
 from reds_jax.knapsack import Table
+from reds_jax.knapsack.table import exact_sum
 
 Unit = Literal["latency_us", "instructions"]
+DTYPES = ("float32", "int8")
 FORMAT = "reds_jax latency table 1"
 MARK = b'"format": "reds_jax latency table '
 
@@ -60,22 +62,20 @@ class OperationCost:
                 wrong = int(flat.min()) if flat.min() < points[0] else int(flat.max())
                 raise InvalidArgumentError(f"the cost of {self.name!r} was not measured at this width", got=wrong,
                                            allowed=f"{points[0]} to {points[-1]}", hint="Raise the floor of the widths.")
-            costs = np.einsum("pi...,pi->p...", costs, _weights(flat, points))
+            costs = _between(costs, flat, np.asarray(points, np.float64))
         return costs.reshape(shape)
 
 
-def _weights(widths: np.ndarray, points: Sequence[int]) -> np.ndarray:
-    """[widths, points]: the two neighbours of every width, by their nearness; one and nothing else at a point."""
-    grid = np.asarray(points, np.float64)
-    found = np.zeros((len(widths), len(grid)))
-    right = np.clip(np.searchsorted(grid, widths), 1, max(1, len(grid) - 1))
-    rows = np.arange(len(widths))
-    if len(grid) == 1:
-        found[:, 0] = 1
-        return found
-    share = (widths - grid[right - 1]) / (grid[right] - grid[right - 1])
-    found[rows, right - 1], found[rows, right] = 1 - share, share
-    return found
+def _between(costs: np.ndarray, widths: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """[widths, ...]: of costs [widths, points, ...] the two neighbours of every width, by their nearness.
+
+    Entry by entry, so that a width costs the same whatever others are asked for: bounds are met to the last bit.
+    """
+    right = np.clip(np.searchsorted(grid, widths), min(1, len(grid) - 1), len(grid) - 1)
+    left, rows = np.maximum(right - 1, 0), np.arange(len(widths))
+    share = (widths - grid[left]) / np.maximum(grid[right] - grid[left], 1)
+    share = share.reshape(-1, *[1] * (costs.ndim - 2))
+    return costs[rows, left] * (1 - share) + costs[rows, right] * share
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +113,41 @@ class LatencyTable:
                                        got=len(self.layers), allowed=f"{len(graph.layers)} layers")
 
     def cost(self, graph: ChannelGraph, widths: WidthLike) -> float:
-        """The predicted cost of a subnetwork, in the unit of the table."""
+        """The predicted cost of a subnetwork, in the unit of the table: what the width problem says too, to the last bit."""
+        tables = self.tables(graph, [(n,) for n in graph.integers(widths)])
+        return float(exact_sum(table.array.item() for table in tables))
+
+    def smallest(self, graph: ChannelGraph) -> dict[str, int]:
+        """{group: the smallest width that was measured in every operation}; the table says nothing of smaller ones."""
         self.check(graph)
-        integers = graph.integers(widths)
-        return float(sum(op.at(*(size(integers) for size in op.sizes)) for op in self.operations))
+        least = [1] * len(graph.groups)
+        for op in self.operations:
+            for size, points in zip(op.sizes, op.points, strict=True):
+                if len(size.terms) == 1:
+                    (group, k), = size.terms
+                    least[group] = max(least[group], -(-(points[0] - size.constant) // k))
+        return {g.name: n for g, n in zip(graph.groups, least, strict=True)}
+
+    def narrower(self, graph: ChannelGraph) -> LatencyTable:
+        """The table of a network with the same layers and at most as many units in each: this one at its widths.
+
+        Raises:
+            InvalidArgumentError: the network is none of those.
+        """
+        names, sizes = [name for name, _ in self.groups], dict(self.groups)
+        if [g.name for g in graph.groups] != names or any(g.size > sizes[g.name] for g in graph.groups):
+            raise InvalidArgumentError("the latency table is of a network that does not contain this one",
+                                       got=tuple((g.name, g.size) for g in graph.groups), allowed=f"at most {self.groups}")
+        found = replace(self, groups=tuple((g.name, g.size) for g in graph.groups))
+        found.check(graph)
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 of all that a cost depends on: not of the facts."""
+        from reds_jax.training.arrays import json_digest
+
+        return json_digest([self.unit, self.dtype, self.groups, [asdict(layer) for layer in self.layers],
+                            [{**asdict(op), "costs": np.asarray(op.costs).tolist()} for op in self.operations]])
 
     def tables(self, graph: ChannelGraph, widths: Sequence[Sequence[int] | np.ndarray]) -> tuple[Table, ...]:
         """The costs over the allowed widths of every group; what `reds_jax.cost.width_problem` asks for.
@@ -153,15 +184,18 @@ class LatencyTable:
         """Read what `save` wrote; with a graph, a table of another network is an error.
 
         Raises:
-            CheckpointError: the file holds no such table.
+            CheckpointError: there is no such file, or it holds no such table.
             InvalidArgumentError: it is the table of another network.
         """
         from reds_jax.training.arrays import read_json
 
+        if not Path(path).is_file():
+            raise CheckpointError("there is no such latency table", got=str(path),
+                                  hint="Measure one with reds deploy latency RUN FILE.")
         record = read_json(Path(path))
         try:
-            if record["format"] != FORMAT or record["unit"] not in get_args(Unit):
-                raise ValueError(record["format"])
+            if record["format"] != FORMAT or record["unit"] not in get_args(Unit) or record["dtype"] not in DTYPES:
+                raise ValueError((record["format"], record["unit"], record["dtype"]))
             operations = tuple(
                 OperationCost(op["name"], op["kind"], tuple(map(_size, op["sizes"])), tuple(map(tuple, op["points"])),
                               np.asarray(op["costs"], np.float64)) for op in record["operations"])
