@@ -284,7 +284,7 @@ def test_widths_that_are_given_obey_the_table_too(images, path):
 
 def experiment(output, table, **changes):
     return Experiment(**{
-        "data": "synthetic", "limit": 120, "output": output, "recalibration_batches": 2, "compilation_cache": None,
+        "data": "synthetic", "limit": 120, "output": output, "recalibration_batches": 2,
         "widen": 1.5,
         "subnetworks": Subnetworks(budgets=(0.4, 1.0), importance="l1", scoring_batches=1, latency_table=table),
         "pretrain": Training(epochs=1, batch_size=30), "nested": Nested(epochs=1, batch_size=30), **changes})
