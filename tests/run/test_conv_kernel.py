@@ -53,7 +53,8 @@ def all_of(f, x, kernel):
 
 @settings(max_examples=12, deadline=None)
 @given(convolutions())
-@example(((70, 20, 20, 33), (3, 3, 70, 5), SAME))  # several strips, several blocks of rows and of sums
+@example(((70, 20, 20, 33), (3, 3, 70, 5), SAME))  # several strips of rows, forwards and back to the input
+@example(((4, 60, 40, 33), (3, 3, 4, 2), SAME))  # several strips for the gradient of the kernel
 @example(((2, 7, 6, 3), (1, 4, 2, 3), Window((1, 1), ((0, 0), (3, 3)), (1, 1))))  # columns that read different taps
 @example(((3, 3, 3, 2), (2, 2, 3, 2), Window((5, 5), ((1, 1), (1, 1)), (1, 1))))  # inputs that nothing reads
 def test_the_convolution_and_its_gradients_are_those_of_lax(case):
