@@ -10,7 +10,8 @@ from jax.extend.core import jaxprs_in_params
 from training_nets import examples, initial, tiny_mlp
 
 from reds_jax.errors import CheckpointError, InvalidArgumentError
-from reds_jax.lowering import lowering
+from reds_jax.lowering import lowering, products
+from reds_jax.run.nested import run_nested
 from reds_jax.training import FitConfig, evaluate, fit
 
 ROWS = np.arange(32, dtype=np.int32).reshape(2, 16)
@@ -44,6 +45,24 @@ def test_all_products_have_operands_of_bfloat16_and_nothing_else_has(conv_bench,
             assert "reduce" not in equation.primitive.name or "window" in equation.primitive.name, equation
     assert found[False] == 2 + 2 * 2 * 3  # the stem, which both share, and its gradient; two layers, each with two gradients
     assert (found[True] > 0) == (form == "lax")
+
+
+def test_a_product_that_asks_for_a_float32_result_is_one_of_bfloat16_forwards_and_backwards():
+    x, params = np.ones((3, 4), np.float32), {"w": np.ones((4, 5), np.float32), "v": np.ones((5, 2), np.float32)}
+
+    def model(variables, x):
+        return jnp.tanh(x @ variables["params"]["w"]) @ variables["params"]["v"]
+
+    def loss(params):
+        ((y, _),) = run_nested(model, params, [{}], x, [1.0])
+        return y.sum()
+
+    with products("bfloat16"):
+        traced = jax.make_jaxpr(jax.value_and_grad(loss))(params)
+    found = [equation for equation in equations(traced.jaxpr) if equation.primitive.name == "dot_general"]
+    assert len(found) == 2 + 3
+    assert {v.aval.dtype.name for equation in found for v in (*equation.invars, *equation.outvars)} == {"bfloat16"}
+    assert [v.dtype.name for v in traced.out_avals] == ["float32"] * 3
 
 
 @pytest.mark.parametrize("form", ["auto", pytest.param("lax", marks=pytest.mark.slow)])
