@@ -1,6 +1,6 @@
 """One of the processes that train together: ``python one_of_two.py COORDINATOR PROCESS FOLDER RESULT STOP SEED``.
 
-COORDINATOR: HOST:PORT, auto, or none (one process). STOP: dispatches after which all are interrupted, or 0.
+COORDINATOR: HOST:PORT, auto, or none (one process). STOP: dispatches after which all are interrupted, 0: none, -1: no end.
 """
 
 import sys
@@ -38,11 +38,12 @@ def main(coordinator, process, folder, result, stop, seed):
         join("auto")
     elif coordinator != "none":
         join(coordinator, int(process), 2)
-    if int(stop):
+    if int(stop) > 0:
         stop_after(int(stop))
+    config = replace(CONFIG, seed=int(seed), epochs=10**6 if int(stop) < 0 else CONFIG.epochs)
     model = tiny_mlp()
     variables = jax.tree.map(lambda a: a.astype(np.float64), initial(model))
-    found = fit(model, variables, (1.0, 0.5), examples(64), examples(16, 1), replace(CONFIG, seed=int(seed)), folder=folder,
+    found = fit(model, variables, (1.0, 0.5), examples(64), examples(16, 1), config, folder=folder,
                 console=Console(quiet=True))
     np.savez(result, **flatten({"state": found.state, "stats": found.batch_stats, "devices": jax.device_count(),
                                 "losses": [r["validation_loss"] for r in found.history]}))

@@ -82,13 +82,15 @@ def test_a_run_is_bound_to_the_type_and_validates_in_float32(quiet, tmp_path):
     model = tiny_mlp()
     config = FitConfig(epochs=1, batch_size=16, compute_dtype="bfloat16", recalibrate_batches=2, evaluate_batch_size=16)
 
-    def run(config):
-        return fit(model, initial(model), WIDTHS, examples(64), examples(16, 1), config, folder=tmp_path, console=quiet)
+    def run(config, folder=tmp_path):
+        return fit(model, initial(model), WIDTHS, examples(64), examples(16, 1), config, folder=folder, console=quiet)
 
     found = run(config)
     again = evaluate(model, found.params, found.batch_stats, WIDTHS, examples(16, 1), batch_size=16)
     assert [one.loss for one in again] == found.history[0]["validation_loss"]
+    exact = replace(config, compute_dtype="float32")
+    assert run(exact, None).history[0]["objective"] != found.history[0]["objective"]
     with pytest.raises(CheckpointError, match="fit.compute_dtype"):
-        run(replace(config, compute_dtype="float32"))
+        run(exact)
     with pytest.raises(InvalidArgumentError, match="compute_dtype"):
         FitConfig(compute_dtype="float16")

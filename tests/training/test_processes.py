@@ -1,9 +1,11 @@
 """Several processes that train together, two on this machine: what they compute, who writes, and what they refuse."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -68,7 +70,7 @@ def ended(*processes):
     return [process.returncode for process in processes], said
 
 
-def two(folder, *, stop=0, seeds=(0, 0), slurm=False):
+def two(folder, *, stop=0, seeds=(0, 0), slurm=False, meanwhile=lambda processes: None):
     """Two processes of two devices each, the second with a folder of its own."""
     port, started = str(free_port()), []
     for k, name in enumerate(("run", "not_written")):
@@ -77,6 +79,7 @@ def two(folder, *, stop=0, seeds=(0, 0), slurm=False):
         coordinator = "auto" if slurm else f"localhost:{port}"
         started.append(start(coordinator, k, folder / name, folder / f"two_{k}.npz", stop, seeds[k], JAX_NUM_CPU_DEVICES="2",
                              **more))
+    meanwhile(started)
     return ended(*started)
 
 
@@ -122,6 +125,23 @@ def test_a_run_goes_on_with_another_number_of_processes(alone, tmp_path, first, 
     codes, said = second(tmp_path)
     assert set(codes) == {0}, said
     assert_same(alone, tmp_path / ("two_1.npz" if second is two else "one.npz"))
+
+
+@pytest.mark.slow
+def test_processes_that_are_terminated_end_with_a_checkpoint(tmp_path):
+    def terminate(processes):
+        log = tmp_path / "run" / "metrics.jsonl"
+        while not log.exists() or log.read_text(encoding="utf-8").count("\n") < 20:
+            assert [process.poll() for process in processes] == [None, None]
+            time.sleep(0.1)
+        for process in processes:
+            process.terminate()
+
+    codes, said = two(tmp_path, stop=-1, meanwhile=terminate)
+    assert codes == [143, 143], said
+    step = re.search(r"The checkpoint of step (\d+) is in .*run\b", said[0])
+    assert step is not None, said
+    assert max(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()) // 2 == int(step[1])
 
 
 @pytest.mark.slow
