@@ -117,7 +117,7 @@ def collected(text):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_a_convolution_is_divided_by_examples(groups):
     rng, batch_last = np.random.default_rng(0), NamedSharding(batch_mesh(4, 8), PartitionSpec(None, None, None, AXIS))
-    x, kernel = jax.device_put(rng.random((4, 5, 3, 8)), batch_last), rng.random((3, 2, 4 // groups, 6))
+    x, kernel = jax.device_put(rng.random((4, 5, 3, 8)), batch_last), jnp.asarray(rng.random((3, 2, 4 // groups, 6)))
     window = channel_first.Window((2, 1), ((1, 1), (0, 1)), (1, 1))
 
     def value(x):

@@ -9,7 +9,8 @@ import pytest
 
 
 def on_four_devices(which):
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    unchecked = {"REDS_CHECK_TYPES": "0"}  # parameters of 64 bits meet examples of 32
+    environment = {**os.environ, **unchecked, "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", which,
                str(Path(__file__).with_name("four_devices.py"))]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)

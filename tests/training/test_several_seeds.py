@@ -8,7 +8,8 @@ import pytest
 ROWS = np.random.default_rng(0).permuted(np.tile(np.arange(64, dtype=np.int32), (2, 1)), axis=1)[:, :48].reshape(2, 3, 16)
 
 
-@pytest.mark.parametrize("network", ["bench", pytest.param("conv_bench", marks=pytest.mark.slow)])  # with the kernel
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["bench", "conv_bench"])  # the second with the kernel
 def test_seeds_under_vmap_are_those_alone(request, network):
     bench = request.getfixturevalue(network)
     step, data = bench.step(augment="flip_shift"), bench.data
