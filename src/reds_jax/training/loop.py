@@ -25,7 +25,7 @@ from reds_jax.data.stream import Stream
 from reds_jax.errors import RedsError
 from reds_jax.interrupt import signals_interrupt, signals_wait
 from reds_jax.private import variables_of
-from reds_jax.processes import from_first
+from reds_jax.processes import from_first, is_first
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
 from reds_jax.training.evaluate import measure
@@ -110,7 +110,7 @@ class Run:
                 except (KeyboardInterrupt, SystemExit, OSError) as stop:  # rich exits if nobody reads its output
                     with signals_wait():
                         begun = progress.epoch or progress.dispatch
-                        if checkpoints and begun and (progress.dispatch == 0 or self.resumes_within_epochs):
+                        if checkpoints and is_first() and begun and (progress.dispatch == 0 or self.resumes_within_epochs):
                             save(checkpoints, progress, log)
                             stop.add_note(f"The checkpoint of step {int(progress.state.step)} is in {checkpoints.folder}.")
                     raise
