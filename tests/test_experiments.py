@@ -26,6 +26,7 @@ from reds_jax.experiments.task import Network, Task
 from reds_jax.models.registry import NETWORKS
 from reds_jax.private import private_paths
 from reds_jax.slimmable import Slimmable
+from reds_jax.training import FitConfig
 from reds_jax.training.owner import LOCK
 
 
@@ -179,6 +180,7 @@ def test_a_refused_command_changes_nothing_in_the_folder(finished, monkeypatch, 
     ({"pretrain": Training(batch_size=500)}, "the training split is smaller than a batch"),
     ({"nested": Nested(batch_size=500)}, "the training split is smaller than a batch"),
     ({"pretrained": Path("weights.npz")}, "no such file of weights"),
+    ({"devices": 1000}, "there are fewer devices"),
 ])
 def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monkeypatch, changes, message):
     monkeypatch.setattr(task_run, "fit", lambda *arguments, **options: pytest.fail("it trains"))
@@ -187,9 +189,29 @@ def test_the_whole_configuration_is_checked_before_the_first_step(tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+def test_devices_and_types_reach_both_trainings(tmp_path, monkeypatch):
+    seen = []
+
+    def spy(*arguments, devices, **options):
+        config, = (a for a in arguments if isinstance(a, FitConfig))
+        seen.append((devices, config.compute_dtype))
+        raise InterruptedError
+
+    monkeypatch.setattr(task_run, "fit", spy)
+    monkeypatch.setattr(task_run.pipeline, "nest", spy)
+    experiment = tiny(tmp_path, devices=2, pretrain=Training(compute_dtype="bfloat16"))
+    data = data_sets.load("fashion_mnist", "synthetic", limit=120)
+    started = task_run.TaskRun(experiment, one_block(), data, Console(quiet=True))
+    for act in (lambda: started.start({}), lambda: started.nest("reds", {})):
+        with pytest.raises(InterruptedError):
+            act()
+    assert seen == [(2, "bfloat16"), (2, "float32")]
+
+
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: Nested(distill=2), "distill is out of range"), (lambda: Nested(sandwich=-1), "sandwich is out of range"),
-    (lambda: Nested(norms="own"), "unknown norms"),
+    (lambda: Nested(norms="own"), "unknown norms"), (lambda: Training(compute_dtype="float16"), "unknown compute_dtype"),
+    (lambda: Experiment(devices=0), "devices is out of range"),
     (lambda: Nested(weights=(1.0, "x")), "unknown weights"), (lambda: Training(patience=0), "patience is out of range"),
     (lambda: Experiment(limit=0), "limit is out of range"), (lambda: Experiment(resolution=0), "resolution is out of range"),
     (lambda: Experiment(seed=-1), "seed is out of range"), (lambda: Experiment(rivals=("none",)), "unknown rival"),

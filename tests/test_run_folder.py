@@ -37,6 +37,7 @@ def test_the_folder_is_made_when_everything_is_accepted(tmp_path):
 
 @pytest.mark.parametrize("changes", [
     {}, {"rivals": ("magnitude", "paper")}, {"data": "folder:/moved"},
+    {"devices": 4, "coordinator": "host:80", "process_id": 0, "processes": 2},
     {"subnetworks": Subnetworks(before_training=True)}])
 def test_the_same_run_goes_on_and_rivals_may_be_added(there, changes):
     enter(replace(there, **changes))
@@ -45,7 +46,7 @@ def test_the_same_run_goes_on_and_rivals_may_be_added(there, changes):
 
 def test_a_run_from_before_norms_could_be_private_goes_on_with_shared_ones(there):
     record = config(there)
-    del record["options"]["nested"]["norms"]
+    del record["options"]["nested"]["norms"], record["options"]["pretrain"]["compute_dtype"]
     (there.output / "config.json").write_text(json.dumps(record))
     with pytest.raises(CheckpointError) as refused:
         enter(replace(there, nested=Nested(norms="private")))

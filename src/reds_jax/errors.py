@@ -56,3 +56,7 @@ class MissingDependencyError(RedsError, ImportError):
 
 class CheckpointError(RedsError):
     """A checkpoint or a saved model is missing, incomplete, or belongs to another run."""
+
+
+class ProcessError(RedsError):
+    """Processes that should train together do not find each other, differ, or the first one has failed."""

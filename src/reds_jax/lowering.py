@@ -23,6 +23,8 @@ from reds_jax.native.build import built
 
 FORMS = ("auto", "fused", "dot", "lax")
 _form: ContextVar[str] = ContextVar("reds_jax_lowering", default="auto")
+_products: ContextVar[str] = ContextVar("reds_jax_products", default="float32")
+_divided: ContextVar[bool] = ContextVar("reds_jax_divided", default=False)
 
 
 @contextmanager
@@ -46,14 +48,55 @@ def lowering(form: str) -> Iterator[None]:
 def form() -> str:
     """The form of operations that are traced now."""
     asked = _form.get()
-    if asked == "auto" and jax.default_backend() == "cpu":
-        return "fused" if built().ready else "dot"
-    return "lax" if asked == "auto" else asked
+    if asked == "auto":
+        asked = "lax" if jax.default_backend() != "cpu" else "fused" if built().ready else "dot"
+    return "dot" if asked == "fused" and is_divided() else asked
 
 
 def uses_dot() -> bool:
     """Whether operations traced now take the layout of the ``"dot"`` form."""
     return form() in ("dot", "fused")
+
+
+PRODUCTS = ("float32", "bfloat16")
+
+
+@contextmanager
+def products(dtype: str) -> Iterator[None]:
+    """Trace the products inside with float32 operands rounded to ``"bfloat16"``, or as they are (``"float32"``).
+
+    Products are `dot_general` and convolutions, but for depthwise ones, which multiply no matrices; those of the gradient are
+    of the same type, and every result goes on in float32: parameters, their gradients, norms and losses stay in it.
+    """
+    token = _products.set(dtype)
+    try:
+        yield
+    finally:
+        _products.reset(token)
+
+
+def product_dtype() -> str:
+    """The type that float32 operands of products traced now are rounded to."""
+    return _products.get()
+
+
+@contextmanager
+def divided() -> Iterator[None]:
+    """Trace the operations inside for several devices that share the examples of a batch: as XLA can divide them.
+
+    The ``"dot"`` form takes the place of the ``"fused"`` one, whose kernel XLA would run on the whole batch on every device,
+    and keeps the axis of the batch apart from the positions.
+    """
+    token = _divided.set(True)
+    try:
+        yield
+    finally:
+        _divided.reset(token)
+
+
+def is_divided() -> bool:
+    """Whether operations traced now are for several devices."""
+    return _divided.get()
 
 
 @contextmanager
@@ -63,8 +106,16 @@ def readable() -> Iterator[None]:
         yield
 
 
-def describe_backend() -> str:
+def describe_backend(devices: int = 1) -> str:
     """One line: the device, the form that operations take on it, how the kernels came about or why they are not there, and
-    whether memory and compiled programs are kept."""
-    return (f"{jax.default_backend()}, {jax.device_count()} device(s); form {form()!r}; kernels: {built().text}; "
-            f"memory: {memory_state()}; compiled programs: {compiled_state()}")
+    whether memory and compiled programs are kept.
+
+    Args:
+        devices: that train together (`reds_jax.training.fit`); several do without the kernels, see `divided`.
+    """
+    used = f"{jax.device_count()} device(s)" if devices == 1 else f"{devices} of {jax.device_count()} devices train together"
+    with divided() if devices > 1 else nullcontext():
+        training = form()
+    alone = f" ({form()!r} on one device)" if form() != training else ""
+    return (f"{jax.default_backend()}, {used}; form {training!r}{alone}; kernels: {built().text}; memory: {memory_state()}; "
+            f"compiled programs: {compiled_state()}")

@@ -42,6 +42,7 @@ from reds_jax.layer_rules import check_rules
 from reds_jax.learned import Amplitudes, equal_amplitudes, fit_amplitudes, shares_at
 from reds_jax.measured import held_out, measured_losses, untrained
 from reds_jax.network import NestedNetwork, check_nested
+from reds_jax.processes import from_first
 from reds_jax.repaired import repair
 from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
 from reds_jax.run.bypass import bypass_shares
@@ -83,6 +84,7 @@ def nest(
     widths: Sequence[Sequence[int]] | None = None,
     folder: str | Path | None = None,
     console: Console | None = None,
+    devices: int | None = None,
     observe: Observer = lambda stage, found: None,
 ) -> tuple[NestedNetwork, MethodResult]:
     """All stages: turn a trained network into nested subnetworks, train them together, and measure them.
@@ -101,6 +103,8 @@ def nest(
             sorted as always.
         folder: for the training's log and checkpoints; a stopped run goes on from there.
         console: where training shows its progress.
+        devices: that share the examples of every batch in training, see `fit`; scores, batch statistics and metrics are
+            computed on one of them (of several processes each on one of its own).
         observe: called with (stage, what it found).
 
     Raises:
@@ -110,7 +114,8 @@ def nest(
     _, variables = adapt(model, variables)
     observe("groups", "tracing the network")
     graph = trace(model, variables, data.example())
-    check(model, variables, graph, data, config, options, method=method, objective=objective, widths=widths)
+    check(model, variables, graph, data, config, options, method=method, objective=objective, widths=widths,
+          devices=devices)
     options = for_method(method, options)
     observe("groups", graph)
     scores: Scores = {}
@@ -133,7 +138,8 @@ def nest(
             near = near_budgets(graph, options, WIDTHS, config.seed)[0]
             after = train_supernet(
                 model, variables, graph, near, data.train, data.validation, config, epochs, objective=objective,
-                normalise=data.normalise, folder=None if folder is None else Path(folder) / "supernet", console=console)
+                normalise=data.normalise, folder=None if folder is None else Path(folder) / "supernet", console=console,
+                devices=devices)
             variables = {"params": after.params, **({"batch_stats": s} if (s := after.batch_stats[0]) else {})}
             config = replace(config, epochs=config.epochs - epochs)
         observe("widths", "the losses of sampled widths, and amplitudes fitted to them")
@@ -143,6 +149,7 @@ def nest(
     if widths is None:
         observe("widths", "choosing the widths")
         choice = choose_widths(graph, scores, options, method, amplitudes, bypass)
+        choice = Choice.of(graph, options, method, from_first(lambda: choice.widths), choice.solution)
     else:
         choice = Choice.of(graph, options, method, widths)
     observe("widths", choice)
@@ -154,7 +161,7 @@ def nest(
     begin = time.monotonic()
     trained = fit(model, variables, chosen, data.train, data.validation, config, objective=objective,
                   normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in chosen],
-                  after=after)
+                  after=after, devices=devices)
     seconds = time.monotonic() - begin
     observe("metric", "batch statistics of each subnetwork, then its metric on validation and test data")
     stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, chosen, data.train,
@@ -170,6 +177,7 @@ def nest(
 def check(
     model: Any, variables: Any, graph: ChannelGraph, data: DataSet | StreamedData, config: FitConfig, options: Subnetworks, *,
     method: Method = "reds", objective: Objective | None = None, widths: Sequence[Sequence[int]] | None = None,
+    devices: int | None = None,
 ) -> None:
     """Refuse all of `nest` that can be refused, before its first step: rules, budgets, options of the training, examples.
 
@@ -199,7 +207,7 @@ def check(
                                        hint="Take a smaller batch_size, or supernet=0.")
     count = len(options.budgets)
     prepare(model, variables, [graph.full_widths] * count, data.train, data.validation, config, objective=objective,
-            sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test)
+            sizes=[graph.param_count()] * count, normalise=data.normalise, test=data.test, devices=devices)
 
 
 def _check_widths(graph: ChannelGraph, options: Subnetworks, widths: Sequence[Sequence[int]]) -> None:

@@ -59,6 +59,7 @@ def train_supernet(
     model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[Sequence[int]], train: Split | Stream,
     validation: Split | Stream, config: FitConfig, epochs: int, *, objective: Objective | None = None,
     normalise: Normalisation | None = None, folder: Path | None = None, console: Console | None = None,
+    devices: int | None = None,
 ) -> TrainState:
     """The state after some epochs of ``(L(full) + sum_k L(n_k)) / (1 + DRAWN)``, with n_k drawn from ``widths`` in every step.
 
@@ -71,9 +72,9 @@ def train_supernet(
         train, validation: examples; the full network alone is validated.
         config: of the nested training, whose learning rates these epochs begin.
         epochs: of this phase.
-        objective, normalise, folder, console: as in `reds_jax.training.fit`.
+        objective, normalise, folder, console, devices: as in `reds_jax.training.fit`.
     """
     _, rest = held_out(train, config.seed)
     config = replace(config, epochs=epochs, weights="uniform", sandwich=None, norms="shared", patience=None)
     return fit(model, variables, [1.0], rest, validation, config, objective=objective, normalise=normalise, folder=folder,
-               console=console, draw=Drawn(graph, np.array(widths, np.int32))).state
+               console=console, draw=Drawn(graph, np.array(widths, np.int32)), devices=devices).state

@@ -9,6 +9,7 @@ from typing import Literal
 from reds_jax.checks import integer, number, one_of
 from reds_jax.choice import Subnetworks
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.lowering import PRODUCTS
 from reds_jax.training import Optimizer, Schedule
 from reds_jax.training.config import NORMS, check_teacher
 from reds_jax.training.loss import WEIGHTS
@@ -32,6 +33,7 @@ class Training:
         augment: random changes of the training examples, on the device: flips, shifts and rotations are for images, shift_noise
             (100 ms, recorded noise) is for sound.
         patience: stop after so many epochs without a better mean validation metric; never by default.
+        compute_dtype: of the operands of products in training steps; all else is float32.
     """
 
     epochs: int = 5
@@ -42,8 +44,10 @@ class Training:
     warmup: float = 0.0
     augment: Literal["none", "flip", "flip_shift", "flip_shift_rotate", "shift_noise"] = "none"
     patience: int | None = None
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
+        one_of("compute_dtype", self.compute_dtype, PRODUCTS)
         if self.patience is not None:
             integer("patience", self.patience, 1)
         if self.epochs < 1 or self.batch_size < 1:
@@ -126,6 +130,12 @@ class Experiment:
         rivals: other ways to choose the widths, trained with the same steps from the same network; each leaves its network in
             model_<rival>/ beside model/.
         recalibration_batches: mini-batches of training inputs for the batch statistics of each subnetwork.
+        devices: that share the examples of every batch; by default one, or all of all processes. The result does not depend on
+            it, but for the rounding of sums, and a run may go on with another number.
+        coordinator: HOST:PORT of the first of several processes, each of which gets the same command; or auto: as SLURM,
+            Kubernetes or MPI says.
+        process_id: which one this process is, from 0 on; not with auto.
+        processes: how many there are; not with auto.
     """
 
     preset: Preset = "quick"
@@ -144,9 +154,13 @@ class Experiment:
     nested: Nested = field(default_factory=Nested)
     rivals: tuple[Rival, ...] = ()
     recalibration_batches: int = 50
+    devices: int | None = None
+    coordinator: str | None = None
+    process_id: int | None = None
+    processes: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("resolution", "limit"):
+        for name in ("resolution", "limit", "devices"):
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         integer("seed", self.seed, 0)

@@ -13,18 +13,22 @@ from typing import Any
 from reds_jax import report
 from reds_jax.errors import CheckpointError
 from reds_jax.experiments.config import Experiment
+from reds_jax.processes import agree, from_first
 from reds_jax.training.arrays import read_json, write_text
 from reds_jax.training.checkpoint import differing
 from reds_jax.training.owner import LOCK, owned
 
-FREE = ("output", "compilation_cache", "data", "rivals", "subnetworks.before_training")
+FREE = ("output", "compilation_cache", "data", "rivals", "subnetworks.before_training", "devices", "coordinator",
+        "process_id", "processes")
 """Options that may differ: folders move, data are compared by what they hold, as the latency table is, which its digest stands
-for; rivals and lines of the report are additions."""
+for; rivals and lines of the report are additions, and the result does not depend on the devices."""
 HINT = "Give another --output, or the options of the run, which are in its config.json."
 
 
 class RunFolder:
     """The output folder of a command: looked at when it is made, entered and changed once everything is accepted.
+
+    Of several processes, which call every method together, the first one alone reads and writes it.
 
     Args:
         task: of the experiment.
@@ -41,15 +45,17 @@ class RunFolder:
         self.path, self._held = experiment.output, ExitStack()
         self._record = json.loads(report.to_json({"task": task, "command": command, "options": experiment,
                                                   "latency_table": digest_of_table(experiment)}))
-        if self.path.exists() and not self.path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
-        self._compare()
+        self._there: dict[str, Any] = {}
+        from_first(self._compare)
 
     def __enter__(self) -> RunFolder:
+        from_first(self._own)
+        return self
+
+    def _own(self) -> None:
         self._owned = (self.path / LOCK).exists()
         if self._owned:
             self._held.enter_context(owned(self.path))
-        return self
 
     def __exit__(self, *raised: object) -> None:
         self._held.close()
@@ -60,7 +66,9 @@ class RunFolder:
         Raises:
             CheckpointError: their fingerprints differ.
         """
-        if self._there.get("fingerprint", fingerprint) != fingerprint:
+        agree("data", fingerprint)
+        there = from_first(lambda: self._there.get("fingerprint", fingerprint))
+        if there != fingerprint:
             raise CheckpointError(f"the run in {self.path} has other data (--data)", got=source, hint=HINT)
 
     def accept(self, fingerprint: str) -> None:
@@ -70,6 +78,9 @@ class RunFolder:
             CheckpointError: another process writes to it, or has begun another run in it meanwhile.
             OSError: the folder cannot be made or written.
         """
+        from_first(lambda: self._accept(fingerprint))
+
+    def _accept(self, fingerprint: str) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         if not self._owned:
             self._held.enter_context(owned(self.path))
@@ -80,8 +91,10 @@ class RunFolder:
 
     def _compare(self) -> None:
         """Read config.json, and refuse options that differ from it."""
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
         path = self.path / "config.json"
-        self._there: dict[str, Any] = read_json(path) if path.exists() else {}
+        self._there = read_json(path) if path.exists() else {}
         if not self._there:
             return
         old, new = ({"task": c.get("task"), **_options(c)} for c in (self._there, self._record))
@@ -103,11 +116,12 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = config.get("options")
     if not isinstance(options, dict):
         return {}
-    nested, chosen = options.get("nested"), options.get("subnetworks")
-    if isinstance(chosen, dict):
-        options = {**options, "subnetworks": {**chosen, "latency_table": config.get("latency_table")}}
-    if isinstance(nested, dict):  # a run from before there was a choice
-        options = {**options, "nested": {"norms": "shared", "distill_average": 0.0, **nested}}
+    before = {"pretrain": {"compute_dtype": "float32"},  # a run from before there was a choice
+              "nested": {"norms": "shared", "distill_average": 0.0, "compute_dtype": "float32"}}
+    options = {**options, **{name: {**chosen, **found} for name, chosen in before.items()
+                             if isinstance(found := options.get(name), dict)}}
+    if isinstance(chosen := options.get("subnetworks"), dict):
+        options["subnetworks"] = {**chosen, "latency_table": config.get("latency_table")}
     return options
 
 

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -19,8 +20,10 @@ from reds_jax.experiments.task import Network, Task
 from reds_jax.experiments.task_run import TaskRun, load_data
 from reds_jax.lowering import describe_backend
 from reds_jax.options import read_options
+from reds_jax.processes import agree, is_first, join
 from reds_jax.report import MethodResult
 from reds_jax.training.arrays import write_text
+from reds_jax.training.mesh import number_of_devices
 
 
 @guard
@@ -28,8 +31,11 @@ def main(task: Task, argv: Sequence[str] | None = None) -> None:
     """Read the command line and run; the exit codes are those of `reds_jax.console`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     command = f"reds {task.name} {shlex.join(argv)}".strip()
+    experiment = parse(task, argv)
+    join(experiment.coordinator, experiment.process_id, experiment.processes)
+    agree("options", report.to_json(replace(experiment, process_id=None)))
     try:
-        run(task, parse(task, argv), console=console(), command=command)
+        run(task, experiment, console=console() if is_first() else Console(quiet=True), command=command)
     except KeyboardInterrupt as stop:
         stop.add_note(f"Go on with: {command}")
         raise
@@ -59,12 +65,13 @@ def value_of(argv: Sequence[str], option: str) -> str | None:
 def run(task: Task, experiment: Experiment, *, console: Console, command: str) -> dict[str, Any]:
     """All stages, each printed with what it does and what it found; returns what results.json holds.
 
-    What can be refused is refused before the first step of training, and a refusal changes nothing in the output folder.
+    What can be refused is refused before the first step of training, and a refusal changes nothing in the output folder. Of
+    several processes the first one alone writes.
     """
     report.check_plots()
     say, network = Stages(console), task.network(experiment.network)
     say("run", f"{task.title}, {network.title}, preset {experiment.preset}, into {experiment.output}")
-    say("device", describe_backend())
+    say("device", describe_backend(number_of_devices(experiment.devices)))
     with RunFolder(task.name, command, experiment) as folder:
         return _run(task, network, experiment, folder, say, console, command)
 
@@ -97,6 +104,8 @@ def _run(
         say("method", report.LABELS[method])
         network, result = runner.nest(method, variables, say.observe)
         methods.append(result)
+        if not is_first():
+            continue
         network.save(output / _model_of(method), architecture=architecture,
                      notes={"data": data.source, "metric": metric.name,
                             "test_metric": [s.test_metric for s in result.subnetworks]})
@@ -116,6 +125,8 @@ def _run(
         "groups": [{"name": g.name, "size": g.size} for g in graph.groups],
         "norms": experiment.nested.norms, "start": start, "methods": methods,
     }
+    if not is_first():
+        return results
     write_text(output / "results.json", report.to_json(results))
     write_text(output / "report.md", report.markdown(results, methods))
     console.print(report.metric_table(methods))

@@ -70,7 +70,8 @@ class TaskRun:
         return FitConfig(
             epochs=options.epochs, batch_size=options.batch_size, optimizer=options.build(steps),
             augment=self.data.augmentations.get(options.augment, options.augment), patience=options.patience,
-            seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches, **more)
+            seed=self.experiment.seed, recalibrate_batches=self.experiment.recalibration_batches,
+            compute_dtype=options.compute_dtype, **more)
 
     def initial(self, network: Network) -> tuple[Any, str]:
         """What training starts from, or the trained network that is imported; and how the network comes about."""
@@ -86,11 +87,11 @@ class TaskRun:
         data = self.data
         if self.experiment.pretrained is None:
             prepare(self.model, variables, [1.0], data.train, data.validation, self.config(self.experiment.pretrain),
-                    normalise=data.normalise)
+                    normalise=data.normalise, devices=self.experiment.devices)
         graph = trace(self.model, variables, data.example())
         for method in ("reds", *self.experiment.rivals):
             pipeline.check(self.model, variables, graph, data, self.nested, self.subnetworks, method=method,
-                           widths=widths)
+                           widths=widths, devices=self.experiment.devices)
 
     def start(self, variables: Any) -> Any:
         """The trained network that everything starts from."""
@@ -98,7 +99,7 @@ class TaskRun:
             return variables
         result = fit(self.model, variables, [1.0], self.data.train, self.data.validation,
                      self.config(self.experiment.pretrain), normalise=self.data.normalise,
-                     folder=self.experiment.output / "pretrain", console=self.console)
+                     folder=self.experiment.output / "pretrain", console=self.console, devices=self.experiment.devices)
         return {"params": result.params, **({"batch_stats": s} if (s := result.batch_stats[0]) else {})}
 
     @property
@@ -122,7 +123,7 @@ class TaskRun:
         """The stages of the pipeline, by one way of choosing the widths, or with widths that are given."""
         return pipeline.nest(self.model, variables, self.data, self.nested, self.subnetworks, method=method,
                              widths=widths, folder=self.experiment.output / f"nested_{method}", console=self.console,
-                             observe=observe)
+                             observe=observe, devices=self.experiment.devices)
 
 
 def import_network(model: nn.Module, example: Any, network: Network, path: Path, prefix: str) -> tuple[Any, str]:

@@ -53,7 +53,7 @@ def measured(
     elif variant.how == "late":
         half = nested.epochs // 2
         alone = Training(half, nested.batch_size, nested.optimizer, nested.schedule, nested.learning_rates, nested.warmup,
-                         nested.augment, nested.patience)
+                         nested.augment, nested.patience, nested.compute_dtype)
         start = replace(run, experiment=replace(experiment, pretrained=None, pretrain=alone)).start(start)
         run = replace(run, experiment=replace(experiment, nested=replace(nested, epochs=nested.epochs - half)))
     elif variant.how == "published":

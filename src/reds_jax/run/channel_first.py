@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from reds_jax.array_types import Array, Float
+from reds_jax.lowering import is_divided
 
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -118,15 +119,18 @@ def conv(
     out = w.out(x.shape[1:-1], size)
     x = _pad(x, w.pads)
     batch, taps = x.shape[-1], math.prod(size)
+    # One axis of positions and batch takes half the time of two, and cannot be divided by examples.
+    rest = (*out, batch) if is_divided() else (-1,)
     if groups == 1:
         if taps == 1:
             views = _view(x, (0,) * len(size), out, w)
         else:
             views = jnp.concatenate([_view(x, p, out, w) for p in _positions(size)])
-        y = kernel.reshape(-1, features).T @ views.reshape(taps * per_group, -1)
+        rows = kernel.reshape(-1, features).T
+        y = lax.dot_general(rows, views.reshape(taps * per_group, *rest), (((1,), (0,)), ((), ())))
     else:
-        views = jnp.stack([_view(x, p, out, w) for p in _positions(size)]).reshape(taps, groups, per_group, -1)
-        y = jnp.einsum("kigo,kgim->gom", kernel.reshape(taps, per_group, groups, -1), views)
+        views = jnp.stack([_view(x, p, out, w) for p in _positions(size)]).reshape(taps, groups, per_group, *rest)
+        y = jnp.einsum("kigo,kgi...->go...", kernel.reshape(taps, per_group, groups, -1), views)
     return y.reshape(features, *out, batch)
 
 

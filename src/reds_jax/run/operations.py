@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from reds_jax.lowering import form, uses_dot
+from reds_jax.lowering import form, product_dtype, uses_dot
 from reds_jax.program.flat import Atom, Operation
 from reds_jax.program.rules.elementwise import ELEMENTWISE
 from reds_jax.run import channel_first as cf
@@ -78,19 +78,43 @@ def reshape(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
     return _bind(op, [h.plain()], {**op.params, "new_sizes": shape})
 
 
+Multiply = Callable[[Any, Any, Any], Any]
+"""(a, b, type of the result, or None: its own) -> their product."""
+
+
+def _product(multiply: Multiply, a: Any, b: Any) -> Any:
+    """A product whose float32 operands have the type that products are asked to have (`reds_jax.lowering.products`)."""
+    dtype = jnp.dtype(product_dtype())
+    if dtype == np.float32 or a.dtype != np.float32 or b.dtype != np.float32:
+        return multiply(a, b, None)
+    return multiply(lax.convert_element_type(a, dtype), lax.convert_element_type(b, dtype), dtype).astype(np.float32)
+
+
+def _unchanged(multiply: Multiply, a: Any, b: Any) -> Any:
+    return multiply(a, b, None)
+
+
+def _multiply(op: Operation, params: dict[str, Any]) -> Multiply:
+    """The primitive with some parameters."""
+    def multiply(a: Any, b: Any, dtype: Any) -> Any:
+        return op.primitive.bind(a, b, **(params if dtype is None else {**params, "preferred_element_type": dtype}))
+
+    return multiply
+
+
 def dot_general(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
     """A product reads its operands as they lie."""
     contract, batch = op.params["dimension_numbers"]
     lying = tuple(tuple(tuple(h.axis(i) for i in axes) for h, axes in zip(ins, pair, strict=True))
                   for pair in (contract, batch))
-    (result,) = _bind(op, [h.array for h in ins], {**op.params, "dimension_numbers": lying})
+    result = _product(_multiply(op, {**op.params, "dimension_numbers": lying}), ins[0].array, ins[1].array)
     order, start = list(range(len(batch[0]))), len(batch[0])
     for side, h in enumerate(ins):
         gone = (*contract[side], *batch[side])
         free = [i for i in h.order or range(np.ndim(h.array)) if i not in gone]
         order += [start + sorted(free).index(i) for i in free]
         start += len(free)
-    return [held(result.array, order)]
+    return [held(result, order)]
 
 
 def transpose(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
@@ -202,19 +226,25 @@ def conv(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:
     groups = p["feature_group_count"]
     if groups > 1:  # whole groups are cut
         groups = x.shape[lhs[1]] // kernel.shape[rhs[1]]
+    depthwise = groups > 1 and kernel.shape[rhs[1]] == 1
+    product = _unchanged if depthwise else _product
     simple = set(p["lhs_dilation"]) == {1} and p["batch_group_count"] == 1
     if not (uses_dot() and simple and jnp.issubdtype(kernel.dtype, jnp.floating)):
-        return _bind(op, [x.plain(), kernel], {**p, "feature_group_count": groups})
+        return [Held(product(_multiply(op, {**p, "feature_group_count": groups}), x.plain(), kernel))]
     array = x.turned((lhs[1], *lhs[2:], lhs[0]))
     kernel = jnp.transpose(kernel, (*rhs[2:], rhs[1], rhs[0]))
     window = cf.Window(tuple(p["window_strides"]), tuple(map(tuple, p["padding"])), tuple(p["rhs_dilation"]))
-    if groups > 1 and kernel.shape[-2] == 1 and kernel.shape[-1] == groups:
+    if depthwise and kernel.shape[-1] == groups:
         y: Any = cf.depthwise(array, kernel[..., 0, :], window)
-    elif form() == "fused" and groups == 1 and kernels.takes(array, kernel, window):
-        y = kernels.conv(array, kernel, window)
     else:
-        y = cf.conv(array, kernel, window, groups)
+        y = product(lambda x, kernel, _: _conv(x, kernel, window, groups), array, kernel)
     return [held(y, (out[1], *out[2:], out[0]))]
+
+
+def _conv(x: Any, kernel: Any, window: cf.Window, groups: int) -> Any:
+    if form() == "fused" and groups == 1 and kernels.takes(x, kernel, window):
+        return kernels.conv(x, kernel, window)
+    return cf.conv(x, kernel, window, groups)
 
 
 def batch_norm(cut: Cutting, op: Operation, ins: Sequence[Held]) -> Sequence[Held]:

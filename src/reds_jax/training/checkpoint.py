@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import jax
 import numpy as np
 
 from reds_jax.errors import CheckpointError
 from reds_jax.interrupt import signals_wait
 from reds_jax.optional import needs
+from reds_jax.processes import arrays_of_first, from_first, is_first
 from reds_jax.training.arrays import Arrays, digest, json_digest, pack, read_json, unpack, write_text
 from reds_jax.training.owner import owned
 
@@ -57,7 +59,8 @@ def _orbax() -> Any:
 class Checkpoints:
     """The checkpoints of one run: the last two, each committed by one rename, and ``config.json`` beside them.
 
-    The folder is owned until the end of the block. A refusal changes nothing in it, and does not make it.
+    The folder is owned until the end of the block. A refusal changes nothing in it, and does not make it. Of several processes
+    the first one alone reads and writes it.
 
     Args:
         folder: made if it is missing.
@@ -73,6 +76,10 @@ class Checkpoints:
     def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool = True) -> None:
         self.folder = folder.absolute()
         self._config, self._resume = json.loads(json.dumps({"format": FORMAT, **config})), resume
+        self._held = ExitStack()
+        from_first(self._open)
+
+    def _open(self) -> None:
         self._accept()
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -81,8 +88,9 @@ class Checkpoints:
                 write_text(self.folder / "config.json", json.dumps(self._config, indent=1) + "\n")
             (self.folder / "checkpoints").mkdir(exist_ok=True)
             ocp = _orbax()
-            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False,
-                                                   cleanup_tmp_directories=True)
+            alone = ocp.options.MultiprocessingOptions(active_processes={0} if jax.process_count() > 1 else None)
+            options = ocp.CheckpointManagerOptions(max_to_keep=2, create=False, enable_async_checkpointing=False,
+                                                   cleanup_tmp_directories=True, multiprocessing_options=alone)
             self._manager = ocp.CheckpointManager(self.folder / "checkpoints", options=options)
             stack.callback(self._manager.close)
             self._held = stack.pop_all()
@@ -107,11 +115,13 @@ class Checkpoints:
         self._held.close()
 
     def save(self, position: int, arrays: Arrays, meta: Mapping[str, Any]) -> None:
-        """Commit a checkpoint; one of the same position is left as it is.
+        """Commit a checkpoint; one of the same position is left as it is. Of several processes the first one does.
 
         Raises:
             OSError: it cannot be written; the checkpoints before it stay.
         """
+        if not is_first():
+            return
         self._manager.reload()  # an interrupted save may have got as far as the disk
         if position in self._manager.all_steps():
             return
@@ -130,11 +140,27 @@ class Checkpoints:
             raise OSError(code, f"the checkpoint cannot be written: {os.strerror(code)}", str(where)) from error
 
     def latest(self) -> tuple[Arrays, dict[str, Any]] | None:
-        """The arrays and the JSON of the last checkpoint; None if there is none yet.
+        """The arrays and the JSON of the last checkpoint; None if there is none yet. Several processes call this together.
 
         Raises:
             CheckpointError: the checkpoint is incomplete or damaged.
         """
+        if jax.process_count() == 1:
+            return self._latest()
+        read: list[tuple[Arrays, dict[str, Any]]] = []
+
+        def described() -> Any:
+            if (found := self._latest()) is not None:
+                read.append(found)
+            return found and (found[1], pack(found[0])[1])
+
+        if (described_by_first := from_first(described)) is None:
+            return None
+        meta, index = described_by_first
+        arrays = read[0][0] if read else {name: np.zeros(shape, np.dtype(dtype)) for name, dtype, shape in index}
+        return arrays_of_first(arrays), meta
+
+    def _latest(self) -> tuple[Arrays, dict[str, Any]] | None:
         ocp = _orbax()
         position = self._manager.latest_step()
         if position is None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from reds_jax.checks import integer, number, one_of
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.lowering import PRODUCTS
 from reds_jax.training.augment import PRESETS
 from reds_jax.training.averaged import check_decay
 from reds_jax.training.inputs import Augmentation
@@ -46,6 +47,9 @@ class FitConfig:
             stay shared. Behind a private norm subnetworks have less in common, so a step takes longer.
         augment: a preset for images: "none", "flip", "flip_shift", "flip_shift_rotate"; or a function, see `make_train_step`.
         share: see `make_train_step`.
+        compute_dtype: "bfloat16": the operands of matrix products and convolutions are rounded to it in training steps, in the
+            gradient too; all else is float32 (`reds_jax.lowering.products`): parameters, gradients, optimizer, norms and their
+            statistics, depthwise convolutions, the loss, and all of it in validation, in `recalibrate` and in an export.
         seed: of the order of the examples and of everything random in the steps.
         patience: stop after so many epochs without a better mean validation metric; None: never.
         recalibrate_batches: batches of training inputs whose exact statistics each subnetwork is validated with (and
@@ -71,6 +75,7 @@ class FitConfig:
     norms: Literal["shared", "private"] = "shared"
     augment: str | Augmentation = "none"
     share: bool = True
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     patience: int | None = None
     recalibrate_batches: int = 20
@@ -89,6 +94,7 @@ class FitConfig:
             one_of("weights", self.weights, WEIGHTS)
         check_teacher(self.distill, self.distill_average)
         one_of("norms", self.norms, NORMS)
+        one_of("compute_dtype", self.compute_dtype, PRODUCTS)
         if isinstance(self.augment, str) or not callable(self.augment):
             one_of("augmentation", self.augment, PRESETS)
         if self.sandwich is not None:

@@ -10,12 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from reds_jax.data.prefetch import Prefetch
 from reds_jax.data.stream import Position, Stream
 from reds_jax.data.tree import Tree, describe, leaves, map_tree, rows
 from reds_jax.errors import DataError
 from reds_jax.training.config import FitConfig
+from reds_jax.training.mesh import replicated
 
 Check = Callable[[Tree, str], None]
 """Raises an error if the targets of a batch (and where it is) are not allowed."""
@@ -89,12 +91,15 @@ class StreamFeed:
         taken: batches of the current epoch that were taken before ``start``.
         epochs: that are still to come, the current one included.
         check: of the targets of every batch.
+        mesh: of the devices, see `reds_jax.training.mesh`.
     """
 
-    def __init__(self, stream: Stream, config: FitConfig, start: Position, taken: int, epochs: int, check: Check) -> None:
+    def __init__(
+        self, stream: Stream, config: FitConfig, start: Position, taken: int, epochs: int, check: Check, mesh: Mesh | None
+    ) -> None:
         self.steps_per_epoch = stream.length
         self._prefetch = Prefetch(
-            lambda: _dispatches(stream, config.steps_per_dispatch, start, taken, epochs, check), stream.prefetch)
+            lambda: _dispatches(stream, config.steps_per_dispatch, start, taken, epochs, check, mesh), stream.prefetch)
 
     def __enter__(self) -> StreamFeed:
         return self
@@ -108,20 +113,23 @@ class StreamFeed:
 
 
 def open_feed(
-    train: Any, config: FitConfig, *, position: dict[str, Any] | None, epoch: int, taken: int, check: Check
+    train: Any, config: FitConfig, *, position: dict[str, Any] | None, epoch: int, taken: int, check: Check, mesh: Mesh | None
 ) -> AbstractContextManager[Any]:
-    """The feed of a run that stands in ``epoch`` after ``taken`` steps, at ``position`` of a stream (None: not begun)."""
+    """The feed of a run that stands in ``epoch`` after ``taken`` steps, at ``position`` of a stream (None: not begun).
+
+    Every device of a ``mesh`` gets all examples, of which a step takes the rows that belong to it.
+    """
     if not isinstance(train, Stream):
-        targets = None if train.targets is None else map_tree(lambda path, a: jax.numpy.asarray(a), train.targets)
-        return nullcontext(ArrayFeed(map_tree(lambda path, a: jax.numpy.asarray(a), train.inputs), targets, config))
+        inputs, targets = replicated((train.inputs, train.targets), mesh)
+        return nullcontext(ArrayFeed(inputs, targets, config))
     start = Position() if position is None else Position(**position)
     if train.resumes == "epoch" and start.batch:  # only with Stream(steps=...): its epochs end within a pass
         start = Position(start.passes + 1)
-    return StreamFeed(train, config, start, taken, config.epochs - epoch, check)
+    return StreamFeed(train, config, start, taken, config.epochs - epoch, check, mesh)
 
 
 def _dispatches(
-    stream: Stream, most: int, start: Position, taken: int, epochs: int, check: Check
+    stream: Stream, most: int, start: Position, taken: int, epochs: int, check: Check, mesh: Mesh | None
 ) -> Iterator[Dispatch]:
     """Up to ``most`` batches each, on the device, until so many epochs have ended."""
     group: list[tuple[Tree, Tree]] = []
@@ -136,7 +144,8 @@ def _dispatches(
         group += group[-1:] * (most - steps)  # the shape of the compiled step
         x = _joined([inputs for inputs, _ in group])
         y = None if targets is None else _joined([targets for _, targets in group])
-        yield Dispatch(jax.device_put(x), jax.device_put(y), indices.astype(np.int32), last, position.to_json())
+        x, y = replicated((x, y), mesh)
+        yield Dispatch(x, y, indices.astype(np.int32), last, position.to_json())
         group = []
         if last:
             taken, epochs = 0, epochs - 1

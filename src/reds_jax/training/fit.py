@@ -20,14 +20,16 @@ from reds_jax.data.tree import rows
 from reds_jax.errors import InvalidArgumentError, MetricError
 from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.private import variables_of
+from reds_jax.processes import agree, arrays_of_first, is_first
 from reds_jax.program.norms import norm_parameters
-from reds_jax.training.arrays import digest, flatten
+from reds_jax.training.arrays import digest, flatten, unflatten
 from reds_jax.training.averaged import averaged
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
 from reds_jax.training.inputs import Examples, Model, Normalisation, check_split, output_shapes
 from reds_jax.training.log import Record
 from reds_jax.training.loop import Run
+from reds_jax.training.mesh import batch_mesh
 from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
 from reds_jax.training.progress import Progress, restore
@@ -81,6 +83,7 @@ def fit(
     console: Console | None = None,
     draw: Draw | None = None,
     after: TrainState | None = None,
+    devices: int | None = None,
 ) -> FitResult:
     """Train the nested subnetworks, and choose the best epoch on the validation split alone.
 
@@ -103,6 +106,9 @@ def fit(
             its loss counts as much as the others do on average.
         after: where another run ended, whose number of steps and optimizer (so its learning rates) go on; the parameters are
             those of ``variables``.
+        devices: that share the examples of every batch; None: one, or all of all processes where there are several processes.
+            The result does not depend on it, but for the rounding of sums, and a run may go on with another number. Of several
+            processes, each of which calls this, the first one alone reads and writes ``folder`` and shows its progress.
 
     Raises:
         InvalidArgumentError: an option that is not allowed, fewer examples than one batch, or examples that do not suit model
@@ -110,27 +116,31 @@ def fit(
         DataError: a batch of a stream that cannot be used.
         DivergedError: the loss, its gradient or a parameter is not finite; the last checkpoint is from before that.
         CheckpointError: the folder holds a run with another configuration, or a damaged one, or another process writes to it.
+        ProcessError: several processes were started with different options or data, or the first one cannot use the folder.
         KeyboardInterrupt: by Ctrl-C, and in the main thread by SIGTERM and SIGHUP (`reds_jax.interrupt`): a checkpoint of the
             last dispatch is in the folder.
         OSError: the folder cannot be written; the last checkpoint stays.
     """
     run, start = prepare(model, variables, widths, train, validation, config, objective=objective, sizes=sizes,
-                         normalise=normalise, draw=draw, after=after)
-    console = default_console() if console is None else console
+                         normalise=normalise, draw=draw, after=after, devices=devices)
+    if jax.process_count() > 1:
+        start = Progress(unflatten(start.state, arrays_of_first(flatten(start.state))))
+        agree("options or data", _description(run, start.state, sizes, draw, after))
+    console = Console(quiet=True) if not is_first() else default_console() if console is None else console
     if folder is None:
         return _result(run.finish(start, None, None, console), run.objective)
     description = _description(run, start.state, sizes, draw, after)
     with Checkpoints(Path(folder), description, resume=resume) as checkpoints:
         found = checkpoints.latest()
         progress = start if found is None else restore(start, *found)
-        return _result(run.finish(progress, checkpoints, Path(folder), console), run.objective)
+        return _result(run.finish(progress, checkpoints, Path(folder) if is_first() else None, console), run.objective)
 
 
 def prepare(
     model: Model, variables: Any, widths: Sequence[Width], train: Examples | Stream, validation: Examples | Stream,
     config: FitConfig, *, objective: Objective | None = None, sizes: Sequence[float] | None = None,
     normalise: Normalisation | None = None, test: Examples | Stream | None = None, draw: Draw | None = None,
-    after: TrainState | None = None,
+    after: TrainState | None = None, devices: int | None = None,
 ) -> tuple[Run, Progress]:
     """The run of `fit` and where it starts, all that can be refused refused; nothing is compiled, run or written.
 
@@ -142,12 +152,14 @@ def prepare(
     """
     model, variables = adapt(model, variables)
     widths = check_widths(widths)
+    mesh = batch_mesh(devices, config.batch_size)
     optimizer = config.optimizer.build()
     if config.distill_average:
         optimizer = averaged(optimizer, config.distill_average)
     build = step_builder(
         model, optimizer, widths, weights=config.weights, sizes=sizes, distill=config.distill, sandwich=config.sandwich,
-        normalise=normalise, augment=config.augment, share=config.share, draw=draw)
+        normalise=normalise, augment=config.augment, share=config.share, draw=draw, mesh=mesh,
+        compute_dtype=config.compute_dtype)
     key = jax.random.key(config.seed)
     state = TrainState.create(variables, optimizer, len(widths), key)
     splits = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
@@ -160,7 +172,7 @@ def prepare(
             raise InvalidArgumentError("the optimizer of the run to go on from has another state",
                                        hint="Give the same optimizer, model and norms.")
         state = dataclasses.replace(state, opt_state=after.opt_state, step=after.step)
-    return Run(model, widths, config, objective, normalise, build(objective), train, validation), Progress(state)
+    return Run(model, widths, config, objective, normalise, build(objective), train, validation, mesh), Progress(state)
 
 
 def _norms(model: PureModel, variables: Any, inputs: Any, normalise: Normalisation | None) -> frozenset[str]:
@@ -194,6 +206,9 @@ def _checked(
             raise InvalidArgumentError("the batches of the stream have another size than the configuration says",
                                        got=train.batch_size, allowed=f"batch_size={config.batch_size}",
                                        hint=f"Give FitConfig(batch_size={train.batch_size}).")
+        if jax.process_count() > 1 and train.resumes == "epoch":
+            raise InvalidArgumentError("the processes cannot know that this stream gives all the same batches", got=train.name,
+                                       allowed="one that tells its state, or Stream(..., deterministic=True)")
     elif rows(train.inputs) < config.batch_size:
         raise InvalidArgumentError("the training split is smaller than a batch", got=rows(train.inputs),
                                    allowed=f"{config.batch_size} examples or more")
@@ -209,7 +224,8 @@ def _description(
             else digest(flatten({"inputs": split.inputs, "targets": split.targets}))
             for name, split in (("train", run.train), ("validation", run.validation))}
     options = dataclasses.asdict(dataclasses.replace(run.config, augment="none"))
-    for name, before in (("norms", "shared"), ("distill_average", 0.0)):  # a run from before there was a choice goes on
+    before_choice = {"norms": "shared", "distill_average": 0.0, "compute_dtype": "float32"}  # such a run goes on
+    for name, before in before_choice.items():
         if options[name] == before:
             del options[name]
     more = {} if draw is None else {"draw": _name(draw)}

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 
 from reds_jax.adapters import PureModel
@@ -24,6 +25,7 @@ from reds_jax.data.stream import Stream
 from reds_jax.errors import RedsError
 from reds_jax.interrupt import signals_interrupt, signals_wait
 from reds_jax.private import variables_of
+from reds_jax.processes import from_first, is_first
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
 from reds_jax.training.evaluate import measure
@@ -34,6 +36,7 @@ from reds_jax.training.inputs import (
     target_check,
 )
 from reds_jax.training.log import Display, JsonLines, Record
+from reds_jax.training.mesh import local
 from reds_jax.training.objective import Objective
 from reds_jax.training.progress import Best, Progress, save
 from reds_jax.training.recalibrate import recalibrate
@@ -68,6 +71,7 @@ class Run:
     step: Step
     train: Examples | Stream
     validation: Examples | Stream
+    mesh: Mesh | None = None
 
     @property
     def resumes_within_epochs(self) -> bool:
@@ -86,14 +90,15 @@ class Run:
         """Dispatch after dispatch to the end of the run, with checkpoints."""
         config, done = self.config, int(progress.state.step)
         feed = open_feed(self.train, config, position=progress.position, epoch=progress.epoch, taken=progress.steps,
-                         check=self.target_check(progress.state))
+                         check=self.target_check(progress.state), mesh=self.mesh)
         with feed as source:
             per_epoch = source.steps_per_epoch
             total = None if per_epoch is None else done - progress.steps + (config.epochs - progress.epoch) * per_epoch
             with Display(console, self.objective.reported, total, done) as display:
                 many = f"{len(self.widths)} subnetworks" if len(self.widths) > 1 else "the network"
-                display.note(f"training {many}{f', {total} steps' if total else ''}{f', from step {done} on' if done else ''}; "
-                             "compiling comes first")
+                together = "" if self.mesh is None else f" on {self.mesh.size} devices"
+                display.note(f"training {many}{together}{f', {total} steps' if total else ''}"
+                             f"{f', from step {done} on' if done else ''}; compiling comes first")
                 if checkpoints and not self.resumes_within_epochs:
                     self.tell(progress, log, display)
                 try:
@@ -105,7 +110,7 @@ class Run:
                 except (KeyboardInterrupt, SystemExit, OSError) as stop:  # rich exits if nobody reads its output
                     with signals_wait():
                         begun = progress.epoch or progress.dispatch
-                        if checkpoints and begun and (progress.dispatch == 0 or self.resumes_within_epochs):
+                        if checkpoints and is_first() and begun and (progress.dispatch == 0 or self.resumes_within_epochs):
                             save(checkpoints, progress, log)
                             stop.add_note(f"The checkpoint of step {int(progress.state.step)} is in {checkpoints.folder}.")
                     raise
@@ -164,7 +169,7 @@ class Run:
         config, state, begin = self.config, progress.state, time.perf_counter()
         stats = state.batch_stats
         if config.recalibrate_batches:
-            inputs = source.inputs if isinstance(source, ArrayFeed) else self.train
+            inputs = local(source.inputs) if isinstance(source, ArrayFeed) else self.train
             stats = recalibrate(
                 self.model, {"params": state.params, "batch_stats": stats[0]}, self.widths, inputs,
                 key=jax.random.fold_in(state.key, 2**31 - 2), batch_size=config.batch_size,
@@ -173,7 +178,7 @@ class Run:
         examples = (held, None) if isinstance(held, Stream) else (held.inputs, held.targets)
         results = measure(self.model, state.params, stats, self.widths, *examples, self.objective, self.normalise,
                           config.evaluate_batch_size)
-        mean = math.fsum(r.metric for r in results) / len(results)
+        mean = from_first(lambda: math.fsum(r.metric for r in results) / len(results))
         best, epoch = progress.best, progress.epoch
         better = best is None or self.objective.reported.better(mean, best.metric)
         if best is None or better:

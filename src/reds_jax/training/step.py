@@ -17,13 +17,15 @@ import jax.numpy as jnp
 import optax
 from flax.core import unfreeze
 from jax.core import Tracer
+from jax.sharding import Mesh
 
 from reds_jax.adapters.pure import typed_key
 from reds_jax.adapters.trees import batch_stats_of, checked_collections
 from reds_jax.array_types import Int
-from reds_jax.checks import integer, number
+from reds_jax.checks import integer, number, one_of
 from reds_jax.data.tree import Tree, leaves, rows
 from reds_jax.errors import InvalidArgumentError
+from reds_jax.lowering import PRODUCTS, products
 from reds_jax.private import among, variables_of, with_private
 from reds_jax.run import run_nested
 from reds_jax.training.augment import Augment, augmentation
@@ -41,6 +43,7 @@ from reds_jax.training.inputs import (
 )
 from reds_jax.training.loss import nested_loss, subnetwork_weights
 from reds_jax.training.losses import AnyArray
+from reds_jax.training.mesh import over, replicated, shared_out
 from reds_jax.training.objective import Objective, default_objective
 from reds_jax.training.sandwich import sandwich_choices, widest_first
 from reds_jax.widths import Width, check_widths
@@ -108,6 +111,7 @@ def make_train_step(
     normalise: Normalisation | None = None,
     augment: str | Augmentation = "none",
     share: bool = True,
+    compute_dtype: str = "float32",
 ) -> Step:
     """The compiled function ``(state, inputs, targets, indices) -> (state, metrics)``.
 
@@ -135,6 +139,7 @@ def make_train_step(
         augment: a preset of `reds_jax.training.augment`, or a function (key, inputs) -> float inputs; one that holds arrays,
             as a pytree, is an argument of the compiled step.
         share: compute what subnetworks have in common once; the result is the same.
+        compute_dtype: of the operands of products, "float32" or "bfloat16", see `FitConfig`.
 
     Raises:
         InvalidArgumentError: an option that is not allowed; in the first call, examples that do not suit the model and the
@@ -143,7 +148,7 @@ def make_train_step(
     Source: REDS (Corti et al. 2023), section 1.5; the sandwich rule and distillation, Yu and Huang 2019, arXiv 1903.05134.
     """
     build = step_builder(model, optimizer, widths, weights=weights, sizes=sizes, distill=distill, sandwich=sandwich,
-                         normalise=normalise, augment=augment, share=share)
+                         normalise=normalise, augment=augment, share=share, compute_dtype=compute_dtype)
     if objective is not None:
         objective.check_distill(distill)
     step: Step | None = None
@@ -166,7 +171,8 @@ def make_train_step(
 def step_builder(
     model: Model, optimizer: optax.GradientTransformation, widths: Sequence[Width], *, weights: str | Sequence[float],
     sizes: Sequence[float] | None, distill: float, sandwich: int | None, normalise: Normalisation | None,
-    augment: str | Augmentation, share: bool, draw: Draw | None = None,
+    augment: str | Augmentation, share: bool, draw: Draw | None = None, mesh: Mesh | None = None,
+    compute_dtype: str = "float32",
 ) -> Callable[[Objective], Step]:
     """The options of `make_train_step`, checked; the compiled step without a look at the values, for an objective.
 
@@ -177,6 +183,7 @@ def step_builder(
     order = widest_first(widths)
     pi = subnetwork_weights(weights, len(widths), sizes=sizes)
     number("distill", distill, 0, 1)
+    one_of("compute_dtype", compute_dtype, PRODUCTS)
     augmenter = augmentation(augment) if isinstance(augment, str) else augment
     choices = sandwich_choices(order, pi, sandwich)
 
@@ -206,7 +213,8 @@ def step_builder(
         at = jnp.array(choice)
 
         def compute(params: Any, average: Any, stats: tuple[Any, ...], x: Any, y: Any, key: jax.Array):
-            value = jax.value_and_grad(loss, has_aux=True)(params, average, stats, x, y, key, choice, factors, objective)
+            with products(compute_dtype):
+                value = jax.value_and_grad(loss, has_aux=True)(params, average, stats, x, y, key, choice, factors, objective)
             (total, (updated, plain, metric)), gradient = value
             none = jnp.zeros(len(widths))
             return gradient, updated, total, (none.at[at].set(plain), none.at[at].set(metric), none.at[at].set(1.0))
@@ -220,7 +228,8 @@ def step_builder(
         def one(state: TrainState, inputs: Tree, targets: Tree, rows: jax.Array, augmenter: Augmentation | None):
             key = jax.random.fold_in(state.key, state.step)
             augment_key, dropout_key, choice_key = jax.random.split(key, 3)
-            x, y = gather(inputs, targets, rows, normalise, augment=augmenter, key=augment_key)
+            batch = gather(inputs, targets, shared_out(rows, mesh), normalise, augment=augmenter, key=augment_key)
+            x, y = shared_out(batch, mesh)
             average = state.opt_state.average if distill and isinstance(state.opt_state, Averaged) else None
             arguments = (state.params, average, state.batch_stats, x, y, dropout_key)
             if len(branches) == 1:
@@ -234,8 +243,7 @@ def step_builder(
             norm = jnp.sqrt(sum((jnp.vdot(g, g) for g in jax.tree.leaves(gradient)), jnp.zeros(())))
             return new, total, norm, jnp.stack(sums)
 
-        @jax.jit
-        def compiled(
+        def steps_of(
             state: TrainState, inputs: Tree, targets: Tree, indices: jax.Array, held: Augmentation | None
         ) -> tuple[TrainState, Metrics]:
             augment = augmenter if held is None else held
@@ -254,8 +262,8 @@ def step_builder(
             return state, {"loss": losses / count, "metric": metric / count, "objective": totals, "grad_norm": grad_norm,
                            "finite": finite}
 
-        held = jax.tree.map(jnp.asarray, augmenter) if holds_arrays(augmenter) else None
-        return partial(compiled, held=held)
+        held = replicated(augmenter, mesh) if holds_arrays(augmenter) else None
+        return partial(jax.jit(steps_of) if mesh is None else over(mesh, steps_of), held=held)
 
     return build
 
