@@ -65,7 +65,7 @@ PRODUCTS = ("float32", "bfloat16")
 def products(dtype: str) -> Iterator[None]:
     """Trace the products inside with float32 operands rounded to ``"bfloat16"``, or as they are (``"float32"``).
 
-    Products are `dot_general` and convolutions, but for depthwise ones, which multiply no matrices; those of the gradient are
+    Products are ``dot_general`` and convolutions, but for depthwise ones, which multiply no matrices; those of the gradient are
     of the same type, and every result goes on in float32: parameters, their gradients, norms and losses stay in it.
     """
     token = _products.set(dtype)
