@@ -116,8 +116,9 @@ def conv(
     """A convolution over one or two axes of positions, all inputs for every output; the padding is not negative."""
     if x.ndim == 3:
         one = Window((1, *window.strides), ((0, 0), *window.pads), (1, *window.dilation))
-        return _conv(x[:, None], kernel[None], one)[:, 0]
-    return _conv(x, kernel, window)
+        return conv(x[:, None], kernel[None], one)[:, 0]
+    y: Any = _conv(x, kernel, window)
+    return y
 
 
 def takes(x: jax.Array, kernel: jax.Array, window: Window) -> bool:
