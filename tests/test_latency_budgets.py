@@ -231,6 +231,18 @@ def test_the_base_of_a_wider_network_costs_what_the_table_of_the_wider_one_says(
             options.within(other)
 
 
+def test_widths_to_learn_from_are_near_all_bounds(path):
+    """Where the table leaves a quarter of the MACs, samples with half of them would tell nothing of what is chosen."""
+    graph = chain([24, 24], [1, 1, 1])
+    table_of(graph, lambda layer, m, n: np.sqrt(of_macs(layer, m, n))).save(path)
+    options = Subnetworks(budgets=(0.5, 1.0), latency_table=path)
+    widths, near = pipeline.near_budgets(graph, options, 12, 0)
+    (allowed, _) = choose_widths(graph, falling(graph), options, "uniform_sorted").widths
+    assert near.tolist() == [0] * 12
+    assert graph.macs(allowed) < 0.4 * graph.macs()
+    assert all(0.8 * graph.macs(allowed) <= graph.macs(w) <= graph.macs(allowed) for w in widths)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"base_latency": 5.0}, "base_latency has no latency table"),
     ({"latency_table": Path("t"), "base_latency": 0}, "out of range"), ({"latency_table": 3}, "latency_table is no file")])

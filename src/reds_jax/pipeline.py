@@ -266,9 +266,15 @@ def supernet_epochs(options: Subnetworks, config: FitConfig) -> int:
 def near_budgets(
     graph: ChannelGraph, options: Subnetworks, count: int, seed: int, around: Sequence[Sequence[int]] | None = None
 ) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """At least ``count`` random widths in all, as many near each budget below 1, and which budget each is near."""
-    whole = options.whole_macs(graph)
-    shares = [b * whole / graph.macs() for b in options.budgets if b * whole < graph.macs()] or [1.0]
+    """At least ``count`` random widths in all, as many near each budget below 1, and which budget each is near.
+
+    Where there are further bounds, near the MACs of the uniform widths that meet all of them.
+    """
+    most: Sequence[float] = [b * options.whole_macs(graph) for b in options.budgets]
+    if (options.weight_bytes, options.peak_memory_bytes, options.latency_table) != (None, None, None):
+        within = choose_widths(graph, {}, options, "uniform_sorted").widths
+        most = [min(macs, graph.macs(w)) for macs, w in zip(most, within, strict=True)]
+    shares = [macs / graph.macs() for macs in most if macs < graph.macs()] or [1.0]
     each = -(-count // len(shares))
     widths = sample_widths(graph, shares, each, seed=seed, step=options.step, rules=options.rules,
                            around=None if around is None else around[: len(shares)])
