@@ -141,6 +141,12 @@ def test_other_types_single_taps_crops_and_three_axes_are_not_taken(dtype, kerne
     assert kernels.takes(x, k, Window((1,) * n, (pads,) * n, (1,) * n)) is taken
 
 
+@pytest.mark.parametrize("shape", [(2, 6, 6, 0), (0, 6, 6, 4), (2, 2, 6, 4)])
+def test_empty_arrays_are_not_taken(shape):
+    x, kernel = jax.ShapeDtypeStruct(shape, np.float32), jax.ShapeDtypeStruct((3, 3, shape[0], 5), np.float32)
+    assert not kernels.takes(x, kernel, Window((1, 1), ((0, 0), (0, 0)), (1, 1)))
+
+
 def test_a_model_runs_by_it_in_the_fused_form_alone():
     model, x = ResNet(3, (4, 4)), jnp.ones((2, 8, 8, 3))
     variables = model.init(jax.random.key(0), x)

@@ -125,7 +125,8 @@ def takes(x: jax.Array, kernel: jax.Array, window: Window) -> bool:
     """Whether `conv` does this; a kernel of one tap is a product, which XLA does as well."""
     taps, types = kernel.shape[:-2], {np.dtype(x.dtype), np.dtype(kernel.dtype)}
     floats = types in ({np.dtype(np.float32)}, {np.dtype(np.float64)})
-    return floats and len(taps) in (1, 2) and max(taps) > 1 and min(map(min, window.pads)) >= 0
+    simple = floats and len(taps) in (1, 2) and max(taps) > 1 and min(map(min, window.pads)) >= 0
+    return simple and min(*x.shape, *kernel.shape, *window.out(x.shape[1:-1], taps)) > 0  # an empty array is not taken
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
