@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -107,7 +108,7 @@ class Table:
         if self.factors is None:
             return self.array[tuple(index)].item()
         columns = [f[:, i].tolist() for f, i in zip(self.factors, index, strict=True)]
-        return sum(math.prod(product) for product in zip(*columns, strict=True))
+        return reduce(operator.add, map(math.prod, zip(*columns, strict=True)))  # in order, as `array` does; sum() may not
 
     def extent(self) -> tuple[int | float, int | float]:
         """Bounds on the entries: the smallest and the largest, unless a factor changes its sign or its direction."""
