@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from reds_jax import importance
 from reds_jax.baselines import live_units, uniform_widths
 from reds_jax.checks import integer, number, one_of, several
 from reds_jax.cost import width_problem
+from reds_jax.deploy.latency.table import LatencyTable
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve, solve_nested
@@ -21,9 +22,6 @@ from reds_jax.knapsack.values import check_gamma
 from reds_jax.layer_rules import LayerRule
 from reds_jax.learned import Amplitudes
 from reds_jax.report import Predicted
-
-if TYPE_CHECKING:
-    from reds_jax.deploy.latency.table import LatencyTable
 
 Scores = dict[str, np.ndarray]
 Value = Literal["ces", "learned", "log_retention", "sum"]
@@ -145,11 +143,7 @@ class Subnetworks:
 
     def read_table(self, graph: ChannelGraph | None = None) -> LatencyTable | None:
         """The latency table, None where there is none; see `reds_jax.deploy.latency.LatencyTable.load`."""
-        if self.latency_table is None:
-            return None
-        from reds_jax.deploy.latency.table import LatencyTable
-
-        return LatencyTable.load(self.latency_table, graph)
+        return None if self.latency_table is None else LatencyTable.load(self.latency_table, graph)
 
     def whole_latency(self, graph: ChannelGraph, table: LatencyTable) -> float:
         """What the budgets are fractions of, in the unit of the table: what the base costs, or the full network."""
