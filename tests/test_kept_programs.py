@@ -41,13 +41,13 @@ def kernel():
 if {source!r}:
     import pathlib
     from reds_jax.native import build
-    build.SOURCE, build.FLAGS = pathlib.Path({source!r}), ("-std=c++17", "-shared", "-fPIC")  # quickly
+    build.SOURCES, build.FLAGS = tuple(sorted(pathlib.Path({source!r}).iterdir())), ("-std=c++17", "-fPIC")  # quickly
 main()
 """
 
 
 def child(home, source="", **environment):
-    """What a command in a process of its own computed and compiled, with its folder in ``home``."""
+    """What a command in a process of its own computed and compiled, with its folder in ``home``; ``source``: of its kernels."""
     code = CHILD.format(plain=not source, source=str(source))
     given = {"XDG_CACHE_HOME": str(home), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", **environment}
     inherited = {name: value for name, value in os.environ.items() if name != compiled.SWITCH}
@@ -107,12 +107,15 @@ def test_a_kept_program_calls_the_kernel_of_the_process_that_runs_it(tmp_path):
     """A program is kept with the kernel's name: a kernel of other source is not the one that ran when it was compiled."""
     if not build.built().ready:
         pytest.skip(build.built().text)
-    text = build.SOURCE.read_text(encoding="utf-8")
-    changed = text.replace("out[i] = f2(z(out[i]));", "out[i] = f2(z(out[i])) + T(1);")
-    assert changed != text
-    for name, source in (("first", text), ("second", changed)):
-        (tmp_path / f"{name}.cc").write_text(source, encoding="utf-8")
-    first, second = (child(tmp_path, tmp_path / f"{name}.cc") for name in ("first", "second"))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for path in build.SOURCES:
+            (tmp_path / name / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    changed = tmp_path / "second" / "segment.cc"
+    text = changed.read_text(encoding="utf-8")
+    assert text.count("out[i] = f2(z(out[i]));") == 1
+    changed.write_text(text.replace("out[i] = f2(z(out[i]));", "out[i] = f2(z(out[i])) + T(1);"), encoding="utf-8")
+    first, second = (child(tmp_path, tmp_path / name) for name in ("first", "second"))
     assert (first["value"], second["value"]) == (1, 2)
     assert first["written"] > 0
     assert (second["read"], second["written"]) == (first["written"], 0)
