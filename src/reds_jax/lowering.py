@@ -11,8 +11,9 @@ a C++ compiler built them, else ``"dot"``, and ``"lax"`` on other devices. The u
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import TypeVar
 
 import jax
 
@@ -21,6 +22,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.memory import memory_state
 from reds_jax.native.build import built
 
+T = TypeVar("T")
 FORMS = ("auto", "fused", "dot", "lax")
 _form: ContextVar[str] = ContextVar("reds_jax_lowering", default="auto")
 _products: ContextVar[str] = ContextVar("reds_jax_products", default="float32")
@@ -38,11 +40,17 @@ def lowering(form: str) -> Iterator[None]:
     if form == "fused" and not built().ready:
         raise InvalidArgumentError("the fused form is not there", got=built().text, allowed="'auto', 'dot', 'lax'",
                                    hint="Install a C++ compiler, or name one in CXX.")
-    token = _form.set(form)
+    with _set(_form, form):
+        yield
+
+
+@contextmanager
+def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _form.reset(token)
+        variable.reset(token)
 
 
 def form() -> str:
@@ -61,18 +69,13 @@ def uses_dot() -> bool:
 PRODUCTS = ("float32", "bfloat16")
 
 
-@contextmanager
-def products(dtype: str) -> Iterator[None]:
+def products(dtype: str) -> AbstractContextManager[None]:
     """Trace the products inside with float32 operands rounded to ``"bfloat16"``, or as they are (``"float32"``).
 
     Products are ``dot_general`` and convolutions, but for depthwise ones, which multiply no matrices; those of the gradient are
     of the same type, and every result goes on in float32: parameters, their gradients, norms and losses stay in it.
     """
-    token = _products.set(dtype)
-    try:
-        yield
-    finally:
-        _products.reset(token)
+    return _set(_products, dtype)
 
 
 def product_dtype() -> str:
@@ -80,23 +83,23 @@ def product_dtype() -> str:
     return _products.get()
 
 
-@contextmanager
-def divided() -> Iterator[None]:
+def divided() -> AbstractContextManager[None]:
     """Trace the operations inside for several devices that share the examples of a batch: as XLA can divide them.
 
     The ``"dot"`` form takes the place of the ``"fused"`` one, whose kernel XLA would run on the whole batch on every device,
     and keeps the axis of the batch apart from the positions.
     """
-    token = _divided.set(True)
-    try:
-        yield
-    finally:
-        _divided.reset(token)
+    return _set(_divided, True)
 
 
 def is_divided() -> bool:
     """Whether operations traced now are for several devices."""
     return _divided.get()
+
+
+def traced_as() -> tuple[str, str, bool]:
+    """All that operations traced now depend on: what keeps compiled functions apart."""
+    return form(), product_dtype(), is_divided()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from training_nets import examples, initial, tiny_mlp
 
 from reds_jax.errors import CheckpointError, InvalidArgumentError
 from reds_jax.lowering import lowering, products
-from reds_jax.run.nested import run_nested
+from reds_jax.native.build import built
+from reds_jax.run.nested import run, run_nested
 from reds_jax.training import FitConfig, evaluate, fit
 
 ROWS = np.arange(32, dtype=np.int32).reshape(2, 16)
@@ -29,7 +30,8 @@ def is_depthwise(equation):
     return max(equation.params.get(name, 1) for name in ("feature_group_count", "batch_group_count")) > 1
 
 
-@pytest.mark.parametrize("form", ["dot", "lax"])
+@pytest.mark.parametrize("form", [
+    pytest.param("fused", marks=pytest.mark.skipif(not built().ready, reason=built().text)), "dot", "lax"])
 def test_all_products_have_operands_of_bfloat16_and_nothing_else_has(conv_bench, form):
     with lowering(form):
         step = conv_bench.step(WIDTHS, compute_dtype="bfloat16")
@@ -94,3 +96,13 @@ def test_a_run_is_bound_to_the_type_and_validates_in_float32(quiet, tmp_path):
         run(exact)
     with pytest.raises(InvalidArgumentError, match="compute_dtype"):
         FitConfig(compute_dtype="float16")
+
+
+def test_compiled_functions_of_one_type_are_not_taken_for_the_other():
+    model, inputs = tiny_mlp(), jnp.asarray(examples(16).inputs, jnp.float32) / 255
+    variables = initial(model)
+    before = run(model, variables, inputs)[0]
+    with products("bfloat16"):
+        rounded = run(model, variables, inputs)[0]
+    assert 0 < np.abs(before - rounded).max() < 0.1
+    np.testing.assert_array_equal(run(model, variables, inputs)[0], before)

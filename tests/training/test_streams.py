@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import time
 
 import jax
 import numpy as np
@@ -222,6 +223,8 @@ def test_batches_of_another_form():
 
 
 def test_an_error_in_the_source_is_raised_as_it_is_and_leaves_no_thread(tmp_path):
+    threads = threading.active_count()
+
     def source(passes):
         for i, batch in enumerate(shuffled(passes)):
             if passes == 1 and i == 4:
@@ -231,6 +234,10 @@ def test_an_error_in_the_source_is_raised_as_it_is_and_leaves_no_thread(tmp_path
     with pytest.raises(OSError, match="the network is down"):
         run(Stream(source, deterministic=True), folder=tmp_path)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reds_jax")]
+    until = time.monotonic() + 20  # pools of the checkpoints end their threads when they get to it
+    while threading.active_count() > threads and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() == threads
     assert [r["step"] for r in records(tmp_path, "train")] == [2, 4, 6, 7, 9]  # whether batch 3 is the last was not known
     same(run(Stream(shuffled, deterministic=True), folder=tmp_path), run(Stream(shuffled)))
 

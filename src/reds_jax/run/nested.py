@@ -15,7 +15,7 @@ from reds_jax.adapters.pure import typed_key
 from reds_jax.adapters.trees import check_arrays, check_shapes, shapes_of
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph.trace import INFERENCE, Mode, Traced, traced
-from reds_jax.lowering import form
+from reds_jax.lowering import form, traced_as
 from reds_jax.private import variables_of
 from reds_jax.program.flat import Call, Item, Value, leaves_by_path
 from reds_jax.run.dependence import Dependence, dependences
@@ -54,7 +54,7 @@ def run(
     width, key = check_width(width), None if key is None else typed_key(key)
     check_arrays(inputs)
     if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((variables, inputs, key))):
-        return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, lowered=form())
+        return _compiled(variables, inputs, key, pure=pure, width=width, train=train, dropout=dropout, lowered=traced_as())
     (result,) = run_nested(pure, variables["params"], [variables.get("batch_stats", {})], inputs, [width], train=train,
                            dropout=dropout, key=key)
     return result
@@ -62,9 +62,10 @@ def run(
 
 @partial(jax.jit, static_argnames=("pure", "width", "train", "dropout", "lowered"))
 def _compiled(
-    variables: Any, inputs: Any, key: Any, *, pure: PureModel, width: Width, train: bool, dropout: bool | None, lowered: str
+    variables: Any, inputs: Any, key: Any, *, pure: PureModel, width: Width, train: bool, dropout: bool | None,
+    lowered: tuple[str, str, bool],
 ) -> tuple[Any, Any]:
-    del lowered  # the trace reads the form itself (`reds_jax.lowering`); as an argument it keeps the forms apart
+    del lowered  # the trace reads it itself (`reds_jax.lowering`); as an argument it keeps the forms apart
     return run(pure, variables, inputs, width, train=train, dropout=dropout, key=key)
 
 

@@ -18,7 +18,7 @@ from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, filled, rows, take
 from reds_jax.errors import MetricError
-from reds_jax.lowering import form
+from reds_jax.lowering import traced_as
 from reds_jax.private import variables_of
 from reds_jax.run import run
 from reds_jax.run.nested import check_statistics
@@ -121,7 +121,7 @@ def measure(
         total += real
         for i, width in enumerate(widths):
             loss, metric = _batch(variables_of(params, batch_stats, i), x, y, model=model, width=width, objective=objective,
-                                  normalise=normalise, lowering=form())
+                                  normalise=normalise, lowering=traced_as())
             losses[i] += np.asarray(loss, np.float64)[:real].sum()
             metrics[i] += np.asarray(metric, np.float64)[:real].sum()
     return tuple(Evaluation(float(m / total), float(loss / total), total, objective.reported)

@@ -16,7 +16,7 @@ from reds_jax.data.normalise import Normalise, read
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, checked, leaves, map_tree, rows, take
 from reds_jax.errors import DataError, InvalidArgumentError
-from reds_jax.lowering import form
+from reds_jax.lowering import traced_as
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
 from reds_jax.training.objective import Objective, default_objective
@@ -179,12 +179,12 @@ def target_check(
 def output_shapes(model: PureModel, variables: Any, inputs: Tree, normalise: Normalisation | None) -> tuple[Any, Any]:
     """Shapes of the outputs at full width, and of the inputs as they are read, for two examples."""
     two = map_tree(lambda path, a: jax.ShapeDtypeStruct((2, *np.shape(a)[1:]), a.dtype), inputs)
-    return _outputs.eval_shape(variables, two, model=model, normalise=normalise, lowering=form())
+    return _outputs.eval_shape(variables, two, model=model, normalise=normalise, lowering=traced_as())
 
 
 def outputs_of(model: PureModel, variables: Any, inputs: Tree, normalise: Normalisation | None) -> Any:
     """The outputs at full width, in inference."""
-    return _outputs(variables, inputs, model=model, normalise=normalise, lowering=form())[0]
+    return _outputs(variables, inputs, model=model, normalise=normalise, lowering=traced_as())[0]
 
 
 @partial(jax.jit, static_argnames=("model", "normalise", "lowering"))

@@ -22,7 +22,7 @@ from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
 from reds_jax.data.tree import Tree, rows, take
 from reds_jax.errors import DataError
-from reds_jax.lowering import form
+from reds_jax.lowering import traced_as
 from reds_jax.private import among, private_paths, variables_of
 from reds_jax.run import run_nested
 from reds_jax.training.feed import read_ahead
@@ -108,7 +108,7 @@ def recalibrate(
         return ({},) * len(widths)
 
     def observe(stats: Sequence[Any], x: Tree) -> tuple[Any, tuple[Any, ...]]:
-        return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, lowering=form())
+        return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, lowering=traced_as())
 
     source = _streamed(inputs, batches) if isinstance(inputs, Stream) else _drawn(inputs, key, batch_size, batches)
     moving, found, x = None, [], None
