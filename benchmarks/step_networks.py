@@ -40,15 +40,44 @@ class ResidualNet(nn.Module):
         return nn.Dense(self.classes)(nn.relu(norm()(x)).mean((1, 2)))
 
 
+class ViT(nn.Module):
+    """A vision transformer as a user writes it: learned positions, norm first, the mean over the patches.
+
+    Source: Dosovitskiy et al. 2021, arXiv 2010.11929.
+    """
+
+    classes: int = 1000
+    layers: int = 12
+    dim: int = 384
+    heads: int = 6
+    patch: int = 16
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Conv(self.dim, (self.patch, self.patch), (self.patch, self.patch), padding="VALID", name="patches")(x)
+        x = x.reshape(x.shape[0], -1, self.dim)
+        x = x + self.param("positions", nn.initializers.normal(0.02), (1, x.shape[1], self.dim))
+        for i in range(self.layers):
+            y = nn.LayerNorm(epsilon=USERS_EPSILON, name=f"attention_{i}_norm")(x)
+            x = x + nn.MultiHeadDotProductAttention(self.heads, name=f"attention_{i}")(y)
+            y = nn.LayerNorm(epsilon=USERS_EPSILON, name=f"up_{i}_norm")(x)
+            x = x + nn.Dense(self.dim, name=f"down_{i}")(nn.gelu(nn.Dense(4 * self.dim, name=f"up_{i}")(y)))
+        return nn.Dense(self.classes, name="logits")(nn.LayerNorm(epsilon=USERS_EPSILON, name="norm")(x).mean(1))
+
+
 @dataclass(frozen=True)
 class Case:
-    """A network as `reds_jax.models` or a user builds it, its images [H, W, C], classes, batch, and the steps of a dispatch."""
+    """A network as `reds_jax.models` or a user builds it, its images [H, W, C], classes, batch, and the steps of a dispatch.
+
+    Uniform widths are whole numbers of ``1 / grid``: of 16ths where a device wants numbers of channels that 4 or 8 divide.
+    """
 
     build: Callable[[], nn.Module]
     image: tuple[int, int, int]
     classes: int
     batch: int
     steps: int = 10
+    grid: int = 100
 
     @cached_property
     def model(self) -> nn.Module:
@@ -62,7 +91,7 @@ class Case:
 
     def fractions(self, subnetworks: int) -> list[float]:
         """Uniform widths with at most 1, (n - 1) / n .. 1 / n of the MACs, the widest first."""
-        return [fraction_for(self.graph, 1 - i / subnetworks) for i in range(subnetworks)]
+        return [fraction_for(self.graph, 1 - i / subnetworks, self.grid) for i in range(subnetworks)]
 
     def examples(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Batches of noise: images float32 [steps, N, H, W, C] and labels [steps, N]."""
@@ -71,14 +100,24 @@ class Case:
         return images, rng.integers(0, self.classes, (self.steps, self.batch)).astype(np.int32)
 
     def variables(self, seed: int) -> Any:
-        """What every variant starts from."""
-        return jax.jit(self.model.init)(jax.random.key(seed), np.zeros((1, *self.image), np.float32))
+        """What every variant starts from: kernels normal with variance 2 / fan-in, scales and variances 1, the rest 0.
+
+        Nothing is compiled for it.
+        """
+        rng, x = np.random.default_rng(seed), jax.ShapeDtypeStruct((1, *self.image), jnp.float32)
+
+        def value(path: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+            if len(like.shape) > 1:
+                return jnp.asarray(rng.normal(0, (2 / np.prod(like.shape[:-1])) ** 0.5, like.shape), like.dtype)
+            return jnp.full(like.shape, float(path[-1].key in ("scale", "var")), like.dtype)
+
+        return jax.tree_util.tree_map_with_path(value, jax.eval_shape(self.model.init, jax.random.key(seed), x))
 
 
-def fraction_for(graph: ChannelGraph, share: float) -> float:
-    """The largest uniform width, in hundredths, with at most this share of the MACs; at least one hundredth."""
-    found = bisect_right(range(1, 101), share * graph.macs(), key=lambda hundredths: graph.macs(hundredths / 100))
-    return max(found, 1) / 100
+def fraction_for(graph: ChannelGraph, share: float, grid: int = 100) -> float:
+    """The largest uniform width, in parts of ``grid``, with at most this share of the MACs; at least one part."""
+    found = bisect_right(range(1, grid + 1), share * graph.macs(), key=lambda parts: graph.macs(parts / grid))
+    return max(found, 1) / grid
 
 
 CASES = {
@@ -91,3 +130,10 @@ CASES = {
     "ResNet-8": Case(models.resnet8, (32, 32, 3), 10, 32),
     "a user's ResNet": Case(ResidualNet, (32, 32, 3), 10, 32),
 }
+ON_GPU = {
+    "MobileNetV1 1.0": Case(partial(models.mobilenet_v1, 1000, 1.0), (224, 224, 3), 1000, 128, 4, 16),
+    "DS-CNN L": Case(models.ds_cnn_l, (49, 10, 1), 12, 1000, 10),
+    "ViT-S": Case(ViT, (224, 224, 3), 1000, 128, 4, 16),
+    "ViT, small": Case(partial(ViT, 10, 2, 48, 3, 8), (32, 32, 3), 10, 8, 2),
+}
+"""The networks of `gpu_step.py`; the last is for whether its variants agree."""

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from step_networks import CASES, Case
+from step_networks import CASES, ON_GPU, Case
 
 from reds_jax.lowering import lowering
 from reds_jax.run import run_nested
@@ -54,10 +54,10 @@ class Ready(NamedTuple):
     steps: int
 
 
-def library(job: Job, *, form: str = "auto") -> Ready:
+def library(job: Job, *, form: str = "auto", dtype: str = "float32") -> Ready:
     """`make_train_step`, which `fit` calls: all steps in one dispatch."""
     optimizer, (steps, batch) = optax.adam(RATE), job.labels.shape
-    step = make_train_step(job.case.model, optimizer, job.fractions)
+    step = make_train_step(job.case.model, optimizer, job.fractions, compute_dtype=dtype)
     state = TrainState.create(job.variables, optimizer, len(job.fractions), jax.random.key(0))
     images, labels = (jnp.asarray(a.reshape(-1, *a.shape[2:])) for a in (job.images, job.labels))
     rows = jnp.arange(steps * batch, dtype=jnp.int32).reshape(steps, batch)
@@ -105,17 +105,19 @@ def flax(job: Job) -> Ready:
     return Ready(run, 1)
 
 
-def pytorch(job: Job, *, shared: bool = True, compiled: bool = False) -> Ready:
-    """The same steps in PyTorch, eager or by ``torch.compile``."""
+def pytorch(job: Job, *, shared: bool = True, compiled: bool = False, dtype: str = "float32") -> Ready:
+    """The same steps in PyTorch, eager or by ``torch.compile``, on the device that JAX runs on."""
     import torch_step
 
-    module = getattr(job.case.model, "model", job.case.model)
+    module, device = getattr(job.case.model, "model", job.case.model), "cuda" if jax.default_backend() == "gpu" else "cpu"
     trainer = torch_step.Trainer(module, job.variables["params"], job.fractions, RATE, shared=shared, compiled=compiled,
-                                 threads=cores())
-    batches = [torch_step.tensors(x, y) for x, y in zip(job.images, job.labels, strict=True)]
+                                 threads=cores(), device=device, dtype=dtype)
+    batches = [torch_step.tensors(x, y, device) for x, y in zip(job.images, job.labels, strict=True)]
 
     def run() -> float:
         first, *_ = [trainer.step(*batch) for batch in batches]
+        if device == "cuda":  # the last update too
+            torch_step.torch.cuda.synchronize()
         return float(first)
 
     return Ready(run, len(batches))
@@ -133,11 +135,21 @@ VARIANTS: dict[str, Callable[[Job], Ready]] = {
     "full, torch": pytorch,
 }
 APART = ("torch, compiled",)  # may not finish
+IN_BFLOAT16: dict[str, Callable[[Job], Ready]] = {
+    f"{OURS}, bfloat16": partial(library, dtype="bfloat16"),
+    "ours, no kernel, bfloat16": partial(library, form="dot", dtype="bfloat16"),
+    "torch, shared, bfloat16": partial(pytorch, dtype="bfloat16"),
+    "torch, bfloat16": partial(pytorch, shared=False, dtype="bfloat16"),
+    "torch, compiled, bfloat16": partial(pytorch, compiled=True, dtype="bfloat16"),
+    "full, ours, bfloat16": partial(library, dtype="bfloat16"),
+    "full, torch, bfloat16": partial(pytorch, dtype="bfloat16"),
+}
 
 
 def ready(job: Job, variant: str) -> tuple[Ready, float]:
     """The variant, compiled and run once, and its first loss."""
-    made = VARIANTS[variant](job._replace(fractions=[1.0]) if variant.startswith("full") else job)
+    build = {**VARIANTS, **IN_BFLOAT16}[variant]
+    made = build(job._replace(fractions=[1.0]) if variant.startswith("full") else job)
     return made, made.run()
 
 
@@ -195,7 +207,7 @@ class Apart:
 def serve(order: dict[str, Any]) -> None:
     """Be the other process."""
     answers, sys.stdout = sys.stdout, sys.stderr
-    case = replace(CASES[order["network"]], batch=order["batch"], steps=order["steps"])
+    case = replace({**CASES, **ON_GPU}[order["network"]], batch=order["batch"], steps=order["steps"])
     job = Job(case, case.variables(order["seed"]), *case.examples(order["seed"]), order["fractions"])
     made, loss = ready(job, order["variant"])
     print(json.dumps({"first_loss": loss}), file=answers, flush=True)

@@ -15,7 +15,7 @@ import flax.linen as nn
 import numpy as np
 import torch
 import torch.nn.functional as F
-from step_networks import USERS_EPSILON, ResidualNet
+from step_networks import USERS_EPSILON, ResidualNet, ViT
 
 from reds_jax.models.cnn import CNN
 from reds_jax.models.dnn import DNN
@@ -45,9 +45,10 @@ class Net:
     Args:
         params: of the JAX model.
         flattened: {dense layer behind a flatten: channels of what is flattened}; PyTorch flattens C, H, W, so its rows turn.
+        device: where PyTorch holds them.
     """
 
-    def __init__(self, params: dict[str, dict[str, Any]], flattened: dict[str, int]) -> None:
+    def __init__(self, params: dict[str, dict[str, Any]], flattened: dict[str, int], device: str = "cpu") -> None:
         self.flattened, self.p = flattened, {}
         self.known: dict[tuple[str, frozenset[tuple[str, int]]], torch.Tensor] | None = None  # results that are shared
         for layer, arrays in params.items():
@@ -57,14 +58,14 @@ class Net:
                     t = t.reshape(-1, flattened[layer], t.shape[1]).transpose(0, 1).reshape(t.shape)
                 t = t.permute(3, 2, 0, 1) if t.ndim == 4 else t.T if t.ndim == 2 else t
                 t = t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.contiguous()
-                self.p[f"{layer}/{name}"] = t.requires_grad_()
+                self.p[f"{layer}/{name}"] = t.to(device).requires_grad_()
 
     def params(self) -> dict[str, dict[str, np.ndarray]]:
         """The parameters as the JAX model has them."""
         found: dict[str, dict[str, np.ndarray]] = {}
         for path, parameter in self.p.items():
             layer, name = path.split("/")
-            t = parameter.detach()
+            t = parameter.detach().cpu()
             t = t.permute(2, 3, 1, 0) if t.ndim == 4 else t.T if t.ndim == 2 else t
             if layer in self.flattened and name == "kernel":
                 t = t.reshape(self.flattened[layer], -1, t.shape[1]).transpose(0, 1).reshape(t.shape)
@@ -72,13 +73,13 @@ class Net:
         return found
 
     def once(self, name: str, channels: int, sums: frozenset[tuple[str, int]], compute: Callable[[], torch.Tensor]) -> Held:
-        """What ``compute`` returns, or the prefix of what a wider subnetwork computed there."""
+        """What ``compute`` returns, or the prefix of what a wider subnetwork computed there; -1 channels: all of it."""
         if self.known is None:
             return Held(compute(), sums)
         if (name, sums) not in self.known:
             self.known[name, sums] = compute()
         wide = self.known[name, sums]
-        return Held(wide if wide.shape[1] == channels else wide[:, :channels], sums)
+        return Held(wide if channels in (-1, wide.shape[1]) else wide[:, :channels], sums)
 
     def conv(self, x: Held, name: str, f: float, stride: tuple[int, int] = (1, 1), *, same: bool = True) -> Held:
         kernel, bias = self.p[f"{name}/kernel"], self.p.get(f"{name}/bias")
@@ -182,7 +183,53 @@ def users_resnet(net: Net, x: Held, f: float, *, stages: int) -> Held:
     return net.dense(Held(x.value.mean((2, 3)), x.sums), "Dense_0")
 
 
-def twin(module: nn.Module, params: dict[str, dict[str, Any]]) -> tuple[Net, Forward]:
+def vit(net: Net, x: Held, f: float, *, layers: int, heads: int) -> Held:
+    """Heads and hidden units are cut; what flows past them is not."""
+    parameters, size = net.p, net.p["norm/scale"].shape[0] // heads
+    kept = heads if f == 1 else fraction_of(f, heads)
+
+    def norm(t: torch.Tensor, name: str) -> torch.Tensor:
+        return F.layer_norm(t, t.shape[-1:], parameters[f"{name}/scale"], parameters[f"{name}/bias"], USERS_EPSILON)
+
+    def part(t: torch.Tensor, name: str, out: int | None = None, given: int | None = None) -> torch.Tensor:
+        return F.linear(t, parameters[f"{name}/kernel"][:out, :given], parameters[f"{name}/bias"][:out])
+
+    def stem() -> torch.Tensor:
+        kernel = parameters["patches/kernel"]
+        patches = F.conv2d(x.value, kernel, parameters["patches/bias"], kernel.shape[-1]).flatten(2).transpose(1, 2)
+        return patches + parameters["positions/value"]
+
+    t = net.once("stem", -1, frozenset(), stem).value
+    for i in range(layers):
+        y = net.once("first norm", -1, frozenset(), lambda t=t: norm(t, "attention_0_norm")).value if i == 0 else norm(
+            t, f"attention_{i}_norm")
+        q, k, v = (part(y, f"attention_{i}/{name}", kept * size).unflatten(-1, (kept, size)).transpose(1, 2)
+                   for name in ("query", "key", "value"))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        t = t + part(y, f"attention_{i}/out", given=kept * size)
+        hidden = fraction_of(f, parameters[f"up_{i}/kernel"].shape[0])
+        y = F.gelu(part(norm(t, f"up_{i}_norm"), f"up_{i}", hidden), approximate="tanh")
+        t = t + part(y, f"down_{i}", given=hidden)
+    return Held(part(norm(t, "norm").mean(1), "logits"))
+
+
+def _matrices(params: dict[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+    """The parameters of `ViT` by layer; heads and their sizes are one axis."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for layer, arrays in params.items():
+        if layer == "positions":
+            found[layer] = {"value": np.asarray(arrays)}
+        elif "query" in arrays:
+            for name, parts in arrays.items():
+                kernel, bias = np.asarray(parts["kernel"]), np.asarray(parts["bias"])
+                shape = (-1, kernel.shape[-1]) if name == "out" else (kernel.shape[0], -1)
+                found[f"{layer}/{name}"] = {"kernel": kernel.reshape(shape), "bias": bias.reshape(-1)}
+        else:
+            found[layer] = arrays
+    return found
+
+
+def twin(module: nn.Module, params: dict[str, dict[str, Any]], device: str = "cpu") -> tuple[Net, Forward]:
     """The same network in PyTorch, with the same parameters."""
     flattened: dict[str, int] = {}
     match module:
@@ -201,9 +248,11 @@ def twin(module: nn.Module, params: dict[str, dict[str, Any]]) -> tuple[Net, For
             forward = partial(resnet, stages=len(module.features))
         case ResidualNet():
             forward = partial(users_resnet, stages=len(module.features))
+        case ViT():
+            forward, params = partial(vit, layers=module.layers, heads=module.heads), _matrices(params)
         case _:
             raise TypeError(f"there is no twin of {type(module).__name__}")
-    return Net(params, flattened), forward
+    return Net(params, flattened, device), forward
 
 
 class Trainer:
@@ -215,21 +264,29 @@ class Trainer:
         shared: compute what subnetworks share once.
         compiled: by ``torch.compile``.
         threads: of PyTorch.
+        device: "cpu" or "cuda"; on the latter with what PyTorch's own guide to speed says: cuDNN looks for the fastest
+            convolution, float32 products take TF32.
+        dtype: "float32" or "bfloat16", the latter by autocast.
     """
 
     def __init__(
         self, module: nn.Module, params: dict[str, dict[str, Any]], fractions: Sequence[float], learning_rate: float, *,
-        shared: bool = True, compiled: bool = False, threads: int,
+        shared: bool = True, compiled: bool = False, threads: int, device: str = "cpu", dtype: str = "float32",
     ) -> None:
         torch.set_num_threads(threads)
-        self.net, self.forward = twin(module, params)
+        if device == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
+        self.autocast = partial(torch.autocast, device, torch.bfloat16, enabled=dtype == "bfloat16")
+        self.net, self.forward = twin(module, params, device)
         self.fractions, self.shared = fractions, shared
         self.loss = torch.compile(self._loss, dynamic=False) if compiled else self._loss
         self.optimiser = torch.optim.Adam(list(self.net.p.values()), lr=learning_rate, fused=True)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         self.net.known = {} if self.shared else None
-        losses = [F.cross_entropy(self.forward(self.net, Held(x), f).value, y) for f in self.fractions]
+        with self.autocast():
+            losses = [F.cross_entropy(self.forward(self.net, Held(x), f).value, y) for f in self.fractions]
         self.net.known = None
         return torch.stack(losses).mean()
 
@@ -242,7 +299,7 @@ class Trainer:
         return loss.detach()
 
 
-def tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(images: np.ndarray, labels: np.ndarray, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
     """Images [N, H, W, C] and labels [N] as PyTorch wants them, channels last."""
-    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).contiguous(memory_format=torch.channels_last)
-    return x, torch.from_numpy(labels.astype(np.int64))
+    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+    return x.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels.astype(np.int64)).to(device)
