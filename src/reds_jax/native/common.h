@@ -17,21 +17,27 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-constexpr int kBytes = 64;  // of a vector; wider than the processor's is split by the compiler
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;  // of a vector: the processor's own, since what a compiler splits goes through memory
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
 
-template <class T, int Bytes> struct Vector { typedef T type __attribute__((vector_size(Bytes))); };
-template <class T, int Bytes = kBytes> using V = typename Vector<T, Bytes>::type;
-template <class T, int Bytes = kBytes> constexpr int64_t kLanes = Bytes / sizeof(T);
+template <class T> struct Vector { typedef T type __attribute__((vector_size(kBytes))); };
+template <class T> using V = typename Vector<T>::type;
+template <class T> constexpr int64_t kLanes = kBytes / sizeof(T);
 
-template <int Bytes = kBytes, class T> inline V<T, Bytes> load(const T* p) {
-  V<T, Bytes> v;
-  std::memcpy(&v, p, Bytes);
+template <class T> inline V<T> load(const T* p) {
+  V<T> v;
+  std::memcpy(&v, p, kBytes);
   return v;
 }
 template <class T, class Lanes> inline void store(T* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
-template <class T, int Bytes = kBytes> inline double total(V<T, Bytes> v) {
+template <class T> inline double total(V<T> v) {
   double s = 0;
-  for (int i = 0; i < kLanes<T, Bytes>; i++) s += v[i];
+  for (int i = 0; i < kLanes<T>; i++) s += v[i];
   return s;
 }
 

@@ -13,20 +13,15 @@
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kNative = 64, kMost = 8, kGradients = 4, kViews = 6;  // 32 registers
-#elif defined(__AVX__)
-constexpr int kNative = 32, kMost = 4, kGradients = 3, kViews = 3;  // 16 registers
+#if defined(__AVX__) && !defined(__AVX512F__)
+constexpr int kMost = 4, kGradients = 3, kViews = 3;  // 16 registers
 #else
-constexpr int kNative = 16, kMost = 8, kGradients = 4, kViews = 5;
+constexpr int kMost = 8, kGradients = 4, kViews = kBytes == 64 ? 6 : 5;  // 32 registers
 #endif
 template <class T> constexpr int kOutputs = sizeof(T) == 4 ? kMost : 4;  // float64 is for checks: fewer forms to compile
 template <class T> constexpr int kVectors = sizeof(T) == 4 ? 3 : 1;
 constexpr int64_t kStrip = 1 << 20;  // bytes of a packed strip
 constexpr int64_t kRun = 512;        // elements of a run that the gradient of the kernel sums at a time
-
-template <class T> using W = V<T, kNative>;
-template <class T> constexpr int64_t kWide = kLanes<T, kNative>;
 
 int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -111,39 +106,39 @@ struct Tap {
 template <class T, int M, int S>
 void product(const T* in, int64_t plane, const Weights<T>& weights, const T* weight, const std::vector<Tap>& taps, T* out,
              int64_t out_plane, int64_t count) {
-  W<T> sums[M][S] = {};
+  V<T> sums[M][S] = {};
   for (int64_t s = 0; s < weights.sources; s++, in += plane, weight += weights.taps * M)
     for (const Tap& tap : taps) {
       const T *p = in + tap.offset, *k = weight + tap.number * M;
-      W<T> v[S];
+      V<T> v[S];
 #pragma GCC unroll 8
-      for (int j = 0; j < S; j++) v[j] = load<kNative>(p + j * kWide<T>);
+      for (int j = 0; j < S; j++) v[j] = load(p + j * kLanes<T>);
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
-        const W<T> w = k[m] - W<T>{};
+        const V<T> w = k[m] - V<T>{};
 #pragma GCC unroll 8
         for (int j = 0; j < S; j++) sums[m][j] += w * v[j];
       }
     }
-  if (count >= S * kWide<T>) {
+  if (count >= S * kLanes<T>) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++)
 #pragma GCC unroll 8
-      for (int j = 0; j < S; j++) store(out + m * out_plane + j * kWide<T>, sums[m][j]);
+      for (int j = 0; j < S; j++) store(out + m * out_plane + j * kLanes<T>, sums[m][j]);
     return;
   }
-  T lines[M][S * kWide<T>];
+  T lines[M][S * kLanes<T>];
 #pragma GCC unroll 8
   for (int m = 0; m < M; m++)
 #pragma GCC unroll 8
-    for (int j = 0; j < S; j++) store(lines[m] + j * kWide<T>, sums[m][j]);
+    for (int j = 0; j < S; j++) store(lines[m] + j * kLanes<T>, sums[m][j]);
   for (int m = 0; m < M; m++) std::memcpy(out + m * out_plane, lines[m], count * sizeof(T));
 }
 
 template <class T, int M>
 void products(const T* in, int64_t plane, const Weights<T>& weights, const T* weight, const std::vector<Tap>& taps, T* out,
               int64_t out_plane, int64_t count) {
-  const int64_t vectors = blocks(count, kWide<T>);
+  const int64_t vectors = blocks(count, kLanes<T>);
   if constexpr (kVectors<T> == 3) {
     if (vectors >= 3) return product<T, M, 3>(in, plane, weights, weight, taps, out, out_plane, count);
     if (vectors == 2) return product<T, M, 2>(in, plane, weights, weight, taps, out, out_plane, count);
@@ -155,7 +150,7 @@ void products(const T* in, int64_t plane, const Weights<T>& weights, const T* we
 template <class T>
 void run(const T* in, int64_t plane, const std::vector<Tap>& taps, const Weights<T>& weights, int64_t from, int64_t to, T* out,
          int64_t out_plane, int64_t count) {
-  for (int64_t j = 0; j < count; j += kVectors<T> * kWide<T>)
+  for (int64_t j = 0; j < count; j += kVectors<T> * kLanes<T>)
     for (int64_t b = from; b < to; b++) {
       const int64_t first = weights.first(b);
       T* at = out + (first - weights.first(from)) * out_plane + j;
@@ -332,34 +327,34 @@ struct Runs {
 
 // sums[k][m] += gradient m times view k, over the runs.
 template <class T, int M, int K>
-void correlate(const T* const* views, const T* gradients, int64_t plane, const Runs& runs, W<T>* sums, int64_t row) {
-  W<T> acc[M][K];
+void correlate(const T* const* views, const T* gradients, int64_t plane, const Runs& runs, V<T>* sums, int64_t row) {
+  V<T> acc[M][K];
 #pragma GCC unroll 8
   for (int m = 0; m < M; m++)
 #pragma GCC unroll 8
     for (int k = 0; k < K; k++) acc[m][k] = sums[k * row + m];
-  const int64_t whole = runs.count / kWide<T> * kWide<T>, left = runs.count - whole;
+  const int64_t whole = runs.count / kLanes<T> * kLanes<T>, left = runs.count - whole;
   for (int64_t r = 0; r < runs.rows; r++) {
     const T *from = gradients + r * runs.line, *at[K];
     for (int k = 0; k < K; k++) at[k] = views[k] + r * runs.step;
-    for (int64_t j = 0; j < whole; j += kWide<T>) {
-      W<T> g[M];
+    for (int64_t j = 0; j < whole; j += kLanes<T>) {
+      V<T> g[M];
 #pragma GCC unroll 8
-      for (int m = 0; m < M; m++) g[m] = load<kNative>(from + m * plane + j);
+      for (int m = 0; m < M; m++) g[m] = load(from + m * plane + j);
 #pragma GCC unroll 8
       for (int k = 0; k < K; k++) {
-        const W<T> v = load<kNative>(at[k] + j);
+        const V<T> v = load(at[k] + j);
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) acc[m][k] += g[m] * v;
       }
     }
     if (left > 0) {  // of a vector, zeros behind it
-      W<T> g[M] = {};
+      V<T> g[M] = {};
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) std::memcpy(&g[m], from + m * plane + whole, left * sizeof(T));
 #pragma GCC unroll 8
       for (int k = 0; k < K; k++) {
-        W<T> v{};
+        V<T> v{};
         std::memcpy(&v, at[k] + whole, left * sizeof(T));
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) acc[m][k] += g[m] * v;
@@ -373,7 +368,7 @@ void correlate(const T* const* views, const T* gradients, int64_t plane, const R
 }
 
 template <class T, int M>
-void correlated(int64_t many, const T* const* views, const T* gradients, int64_t plane, const Runs& runs, W<T>* sums,
+void correlated(int64_t many, const T* const* views, const T* gradients, int64_t plane, const Runs& runs, V<T>* sums,
                 int64_t row) {
 #define CASE(K) \
   case K: \
@@ -402,8 +397,8 @@ ffi::Error Kernel(ffi::ThreadPool pool, In<D> x, In<D> g, Out<D> d_kernel, Integ
     T* strip = scratch<T>(0, group * p.plane);
     std::vector<double> sums(views * outputs, 0.0);
     static thread_local std::vector<T> memory;  // of vectors, aligned by hand
-    memory.assign((views * outputs + 1) * kWide<T>, T(0));
-    W<T>* acc = reinterpret_cast<W<T>*>(blocks(reinterpret_cast<uintptr_t>(memory.data()), kNative) * kNative);
+    memory.assign((views * outputs + 1) * kLanes<T>, T(0));
+    V<T>* acc = reinterpret_cast<V<T>*>(blocks(reinterpret_cast<uintptr_t>(memory.data()), kBytes) * kBytes);
     std::vector<const T*> at(views);
     for (int64_t start = 0; start < s.out_height; start += rows) {
       for (int64_t i = 0; i < inputs; i++)
@@ -423,7 +418,7 @@ ffi::Error Kernel(ffi::ThreadPool pool, In<D> x, In<D> g, Out<D> d_kernel, Integ
             const T* gradients = g.typed_data() + o * plane + h * n + j;
             for (int64_t k = 0; k < view_blocks; k++) {
               const int64_t v = k * views / view_blocks, some = (k + 1) * views / view_blocks - v;
-              W<T>* to_sums = acc + v * outputs + o - first(from);
+              V<T>* to_sums = acc + v * outputs + o - first(from);
 #define CASE(M) \
   case M: \
     if constexpr (M <= kGradients) correlated<T, M>(some, at.data() + v, gradients, plane, runs, to_sums, outputs); \
@@ -433,7 +428,7 @@ ffi::Error Kernel(ffi::ThreadPool pool, In<D> x, In<D> g, Out<D> d_kernel, Integ
             }
           }
         }
-      for (int64_t n = 0; n < views * outputs; n++) sums[n] += total<T, kNative>(acc[n]), acc[n] = W<T>{};
+      for (int64_t n = 0; n < views * outputs; n++) sums[n] += total<T>(acc[n]), acc[n] = V<T>{};
     }
     for (int64_t v = 0; v < views; v++)
       for (int64_t o = 0; o < outputs; o++)
