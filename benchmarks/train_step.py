@@ -28,6 +28,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,7 @@ from step_networks import CASES, Case
 from step_variants import APART, OURS, VARIANTS, Apart, Job, cores, ready, timed
 
 from reds_jax.run import run_nested
+from reds_jax.run.partial_sums import WORTH
 
 PASSES = 5  # an activation is written and read once forwards, read once backwards; its gradient is written and read once
 
@@ -80,7 +82,8 @@ def floor(job: Job, rate: dict[str, float]) -> dict[str, Any]:
         results = run_nested(job.case.model, variables["params"], statistics, x, job.fractions, train=True)
         return [z for z, _ in results]
 
-    program = counting.straight(outputs, job.variables, job.images[0])
+    with patch.dict(WORTH, lax=WORTH["dot"]):  # the products of the form for a CPU, counted before they are lowered
+        program = counting.straight(outputs, job.variables, job.images[0])
     macs = counting.macs(program)
     moved = sum(program.bytes_of[e.outputs[0]] for e in program.equations if e.name in ("dot_general", "conv_general_dilated"))
     batch = job.labels.shape[1]

@@ -5,6 +5,7 @@ is what JAX derives of the narrow program, run by NumPy too, so that nothing is 
 """
 
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -21,11 +22,14 @@ from reds_jax.program.flat import leaf_path, leaves_by_path
 from reds_jax.program.norms import norm_parameters
 from reds_jax.run import run, run_nested
 from reds_jax.run.extract import extract
+from reds_jax.run.partial_sums import WORTH
 from reds_jax.testing import RandomNet, interpret, masked_run, random_variables
 from reds_jax.testing import strategies as draws
 from reds_jax.testing.assertions import _difference
 
 KEY = jax.random.key(7)
+EVERY_SUM = dict.fromkeys(("dot", "fused", "lax"), 0)
+"""Partial sums wherever there are some, for `reds_jax.run.partial_sums.WORTH`."""
 
 
 def many(n: int) -> settings:
@@ -149,8 +153,9 @@ def test_nested_subnetworks_together_are_those_alone(data: st.DataObject) -> Non
         return jax.grad(total, has_aux=True)(params)
 
     expected = interpret(alone, variables["params"], x)
-    for share in (True, False):
-        assert _difference(expected, interpret(together(share), variables["params"], x)) < 1e-9
+    for share, worth in ((True, WORTH), (True, EVERY_SUM), (False, WORTH)):
+        with patch.dict(WORTH, worth):
+            assert _difference(expected, interpret(together(share), variables["params"], x)) < 1e-9
 
 
 @many(5)
@@ -191,5 +196,6 @@ def test_private_norms_are_separate_networks_that_share_the_rest(data: st.DataOb
             lambda path, *g: Private(g) if f"params/{leaf_path(path)}" in norms else sum(g[1:], g[0]), *gradients), results
 
     expected = interpret(alone, own, x)
-    for share in (True, False):
-        assert _difference(expected, interpret(lambda p, x, s=share: together(p, x, s), private, x)) < 1e-9
+    for share, worth in ((True, WORTH), (True, EVERY_SUM), (False, WORTH)):
+        with patch.dict(WORTH, worth):
+            assert _difference(expected, interpret(lambda p, x, s=share: together(p, x, s), private, x)) < 1e-9

@@ -29,6 +29,7 @@ from reds_jax.program.flat import (
 from reds_jax.run import operations
 from reds_jax.run.held import Held, Order
 from reds_jax.run.operations import aligned
+from reds_jax.run.partial_sums import PRODUCTS, partial_sums, split
 from reds_jax.run.sharing import Env, Part, Shared
 
 
@@ -85,7 +86,11 @@ class Narrow:
             op = as_operation(item)
             if shared is not None and shared.has(self, op, env):
                 continue
-            results = self._call(item, env) if isinstance(item, Call) else self._operation(item, env)
+            if isinstance(item, Call):
+                results = self._call(item, env)
+            else:
+                results = () if shared is None else self._sums(item, env, shared)
+                results = results or self._operation(item, env)
             for value, h in zip(op.outputs, results, strict=True):
                 env[value.number] = h
             if shared is not None:
@@ -105,6 +110,17 @@ class Narrow:
         if isinstance(h, Part):
             env[x.number] = h = h.cut()
         return h
+
+    def _sums(self, op: Operation, env: Env, shared: Shared) -> Sequence[Held]:
+        """The result of a product that later subnetworks read partial sums of; they are kept. Nothing if there are none."""
+        how = split(self, op, shared.behind(self, op)) if op.primitive.name in PRODUCTS else None
+        if how is None:
+            return ()
+        sums = list(partial_sums(self, op, [self.read(x, env) for x in op.inputs], how))
+        for total, (_, whose) in zip(sums, how.ends, strict=True):
+            for cut in whose:
+                shared.keep_sums(self, op, cut, total)
+        return sums[-1:]
 
     def _operation(self, op: Operation, env: Env) -> Sequence[Held]:
         ins = [self.read(x, env) for x in op.inputs]

@@ -117,9 +117,10 @@ def run_traced(
     items, depends = _prepared(traced, mode, frozenset(own), form() == "fused")
     subnetworks = [Narrow(traced.numbering, traced.graph.integers(w), {n: id(mine[path]) for n, path in own.items()})
                    for w, mine in zip(widths, leaves, strict=True)]
-    shared = Shared(depends) if share and len(widths) > 1 else None
+    order = sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers))
+    shared = Shared(depends, [subnetworks[i] for i in order]) if share and len(widths) > 1 else None
     results: list[Any] = [None] * len(widths)
-    for i in sorted(range(len(widths)), key=lambda i: -sum(subnetworks[i].integers)):
+    for i in order:
         narrow = subnetworks[i]
         mine = leaves[i]
         env = narrow.start(program, mine, inputs, key)

@@ -7,6 +7,7 @@ behind two layers of equal width. The narrower value is a slice of the wider one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +29,8 @@ class Cut(Protocol):
     def own(self) -> dict[int, int]: ...
 
     def kept(self, x: Atom, axis: int) -> np.ndarray | None: ...
+
+    def shape(self, x: Atom) -> tuple[int, ...]: ...
 
     def groups(self, x: Value) -> frozenset[int]: ...
 
@@ -67,21 +70,26 @@ Env = dict[int, Held | Part]
 
 
 class Shared:
-    """The results of one trace, by operation. Run the widest subnetwork first."""
+    """The results of one trace, by operation.
 
-    def __init__(self, dependences: dict[int, Dependence]) -> None:
-        self._dependences = dependences
+    Args:
+        dependences: of every value.
+        subnetworks: of the trace, in the order in which they run: the widest first.
+    """
+
+    def __init__(self, dependences: dict[int, Dependence], subnetworks: Sequence[Cut]) -> None:
+        self._dependences, self._subnetworks = dependences, subnetworks
         self._found: dict[int, list[tuple[tuple[int, ...], tuple[Result, ...]]]] = {}
 
-    def _signature(self, narrow: Cut, op: Operation) -> tuple[int, ...]:
-        of = self._dependences.get(op.outputs[0].number, NOTHING)
+    def _signature(self, narrow: Cut, x: Value) -> tuple[int, ...]:
+        of = self._dependences.get(x.number, NOTHING)
         return (*(narrow.integers[g] for g in sorted(of.groups)), *(narrow.own[n] for n in sorted(of.own)))
 
     def has(self, narrow: Cut, op: Operation, env: Env) -> bool:
         """Whether the operation's results are parts of what a wider subnetwork computed; then ``env`` gets them."""
         if not op.outputs:
             return False
-        signature = self._signature(narrow, op)
+        signature = self._signature(narrow, op.outputs[0])
         groups = frozenset().union(*(narrow.groups(v) for v in op.outputs))
         for known, results in self._found.get(op.outputs[0].number, ()):
             if known == signature and all(results[0].by.integers[g] >= narrow.integers[g] for g in groups):
@@ -93,4 +101,22 @@ class Shared:
         """Remember the results of an operation."""
         if op.outputs:
             results = tuple(Result(v, narrow, h) for v in op.outputs if isinstance(h := env[v.number], Held))
-            self._found.setdefault(op.outputs[0].number, []).append((self._signature(narrow, op), results))
+            self._found.setdefault(op.outputs[0].number, []).append((self._signature(narrow, op.outputs[0]), results))
+
+    def behind(self, narrow: Cut, op: Operation) -> list[Cut]:
+        """The subnetworks that run later and whose operands are parts of this one's, but not their results; one of a kind."""
+        values = [x for x in (*op.inputs, *op.outputs) if isinstance(x, Value)]
+        groups = frozenset().union(*(narrow.groups(v) for v in values))
+        found: dict[tuple[int, ...], Cut] = {self._signature(narrow, op.outputs[0]): narrow}
+        at = next(i for i, cut in enumerate(self._subnetworks) if cut is narrow)
+        for cut in self._subnetworks[at + 1 :]:
+            if (all(self._signature(cut, x) == self._signature(narrow, x) for x in op.inputs if isinstance(x, Value))
+                    and all(cut.integers[g] <= narrow.integers[g] for g in groups)):
+                found.setdefault(self._signature(cut, op.outputs[0]), cut)
+        return list(found.values())[1:]
+
+    def keep_sums(self, wide: Cut, op: Operation, narrower: Cut, sums: Held) -> None:
+        """Remember what a narrower subnetwork's results are parts of: its sums at the outputs of the wider one."""
+        (value,) = op.outputs
+        entry = self._signature(narrower, value), (Result(value, wide, sums),)
+        self._found.setdefault(value.number, []).append(entry)
