@@ -9,6 +9,10 @@
 // same product over the packed gradient, once for every remainder of row and column; that of the kernel sums runs times runs.
 // Every number is summed in one order, whatever the threads. NaN stays NaN: compile without -ffast-math.
 
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
 #include "common.h"
 
 namespace {
@@ -20,8 +24,17 @@ constexpr int kMost = 8, kGradients = 4, kViews = kBytes == 64 ? 6 : 5;  // 32 r
 #endif
 template <class T> constexpr int kOutputs = sizeof(T) == 4 ? kMost : 4;  // float64 is for checks: fewer forms to compile
 template <class T> constexpr int kVectors = sizeof(T) == 4 ? 3 : 1;
-constexpr int64_t kStrip = 1 << 20;  // bytes of a packed strip
-constexpr int64_t kRun = 512;        // elements of a run that the gradient of the kernel sums at a time
+constexpr int64_t kRun = 512;  // elements of a run that the gradient of the kernel sums at a time
+
+// Bytes of a packed strip: half of the second-level cache, which the system may know.
+int64_t strip() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const int64_t cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#else
+  constexpr int64_t cache = 0;
+#endif
+  return cache > 0 ? std::clamp<int64_t>(cache / 2, 1 << 17, 1 << 20) : 1 << 18;
+}
 
 int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -204,7 +217,7 @@ struct Parting {
 };
 
 Parting parting(int64_t rows, int64_t row_bytes, int64_t extra_rows, int64_t step, int64_t results, int64_t threads) {
-  const int64_t fit = std::max((kStrip / row_bytes - extra_rows) / step, blocks(extra_rows, step) + 1);  // packs a row twice at most
+  const int64_t fit = std::max((strip() / row_bytes - extra_rows) / step, blocks(extra_rows, step) + 1);  // packs a row twice at most
   const int64_t each = blocks(rows, std::max(blocks(rows, fit), std::min(threads, rows)));
   const int64_t strips = blocks(rows, each);
   return {each, strips, std::min(blocks(threads, strips), results)};
