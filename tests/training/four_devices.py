@@ -230,6 +230,7 @@ def test_metrics_are_computed_on_all_devices_and_no_activation_crosses(network):
     with divided_over(mesh):
         text = _batch.lower(replicated(variables, mesh), x, y, model=model, width=0.5, objective=classification(),
                             normalise=None, mesh=mesh, lowering=traced_as()).compile().as_text()
+    assert text is not None
     assert max(collected(text)) <= BATCH
     assert "reds_jax_segment" not in text
 

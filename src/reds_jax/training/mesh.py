@@ -102,10 +102,10 @@ def in_parts(tree: Tree, indices: Any, mesh: Mesh | None) -> Tree:
     chosen, sharding = np.arange(rows(tree))[indices], NamedSharding(mesh, PartitionSpec(AXIS))
 
     def put(array: Any) -> jax.Array:
-        shape = (len(chosen), *np.shape(array)[1:])
-        parts = [jax.device_put(array[chosen[at[0]]], device)
-                 for device, at in sharding.addressable_devices_indices_map(shape).items()]
-        return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+        def part(at: Any) -> Any:
+            return array[chosen[at[0]]]
+
+        return jax.make_array_from_callback((len(chosen), *np.shape(array)[1:]), sharding, part)
 
     return jax.tree.map(put, tree)
 
