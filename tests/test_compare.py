@@ -1,8 +1,11 @@
 """Comparisons: paired within rounds, each round with its own data and start; what was measured once is not measured again."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,6 +124,49 @@ def test_other_options_are_refused(finished, folder):
     output, _ = finished
     with pytest.raises(CheckpointError, match="other options; got .*nested"):
         compare(COMPARISON, TASK, options(folder, output, "--nested.epochs", "2"), console=Console(quiet=True), command="")
+
+
+def test_the_devices_are_passed_on_and_recorded_and_may_be_others(finished, folder, tmp_path, monkeypatch):
+    output, results = finished
+    assert results["devices"] == 1
+    assert json.loads((output / "results.json").read_text(encoding="utf-8"))["devices"] == 1
+    again = compare(COMPARISON, TASK, options(folder, output, "--devices", "1"), console=Console(quiet=True), command="again")
+    for a, b in zip(again["rounds"], results["rounds"], strict=True):
+        assert {name: cell["subnetworks"] for name, cell in a["cells"].items()} == {
+            name: cell["subnetworks"] for name, cell in b["cells"].items()}
+    assert "devices." not in table(results)
+    assert "s in all, on 4 devices.\n" in table({**results, "devices": 4})
+    given = []
+
+    def stop(network, experiment, data, console):
+        given.append(experiment.devices)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.TaskRun, "of", stop)
+    with pytest.raises(KeyboardInterrupt):
+        compare(COMPARISON, TASK, options(folder, tmp_path / "a", "--devices", "1"), console=Console(quiet=True), command="")
+    assert given == [1]
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    (("--devices", "99"), "there are fewer devices; got 99"), (("--coordinator", "auto"), "a comparison runs in one process")])
+def test_devices_that_are_not_there_are_refused_before_anything_is_written(folder, tmp_path, more, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        compare(COMPARISON, TASK, options(folder, tmp_path / "out", *more), console=Console(quiet=True), command="")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_comparison_runs_on_several_devices(folder, tmp_path):
+    command = [sys.executable, "-m", "reds_jax", "compare", "widths", "speech_commands", "--rounds", "1", "--variants", "1",
+               "--devices", "2", "--preset", "smoke", "--network", "dnn_s", "--data", f"npz:{folder}/round_{{round}}.npz",
+               "--seed", "3", "--nested.augment", "none", "--pretrain.augment", "none", "--output", str(tmp_path / "out")]
+    ended = subprocess.run(command, env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}, capture_output=True,
+                           encoding="utf-8")
+    assert ended.returncode == 0, ended.stderr
+    assert "2 of 2 devices train together" in ended.stdout
+    assert json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["devices"] == 2
+    assert "on 2 devices" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
 
 
 def test_an_option_that_was_not_there_when_the_comparison_began_has_its_default(folder, tmp_path):

@@ -60,6 +60,12 @@ def test_every_subnetwork_is_measured_on_the_given_data_with_the_scale_of_traini
         assert f"{100 * found['metric']:.2f}" in shown
 
 
+def test_more_devices_than_there_are_is_one_line(finished, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(finished[0]), "--data", saved(tmp_path / "a.npz"), "--devices", str(jax.device_count() + 1)])
+    assert "there are fewer devices" in capsys.readouterr().err
+
+
 def test_another_part_of_the_data(finished, tmp_path):
     output = tmp_path / "result.json"
     main([str(finished[0]), "--data", saved(tmp_path / "a.npz"), "--split", "validation", "--output", str(output)])

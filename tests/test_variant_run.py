@@ -13,7 +13,7 @@ from rich.console import Console
 import reds_jax
 from reds_jax import models
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.experiments import speech_commands
+from reds_jax.experiments import speech_commands, task_run
 from reds_jax.experiments.comparisons import CES
 from reds_jax.experiments.published import PUBLISHED
 from reds_jax.experiments.runner import parse
@@ -67,6 +67,15 @@ def of(how, **more):
 
 def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_the_network_of_a_run_is_measured_on_the_devices_of_its_training(run, trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(task_run, "evaluate", lambda *given, **more: asked.append(more["devices"]) or ["measured"])
+    for devices in (None, 4):
+        assert dataclasses.replace(run, experiment=dataclasses.replace(run.experiment, devices=devices)).measure(
+            trained, "test") == "measured"
+    assert asked == [None, 4]
 
 
 def test_each_alone_is_one_training_for_each_budget_from_the_trained_network(run, trained, nested):
@@ -152,6 +161,9 @@ def test_one_set_of_statistics_is_that_of_the_largest(run, monkeypatch):
     losses = [float(optax.softmax_cross_entropy_with_integer_labels(y, targets).mean()) for y in logits]
     assert [s.test_loss for s in found.subnetworks] == pytest.approx(losses, rel=1e-4)
     assert not np.allclose(logits[0], network.apply(0, read))
+    more = dataclasses.replace(run, experiment=dataclasses.replace(run.experiment, devices=jax.device_count() + 1))
+    with pytest.raises(InvalidArgumentError, match="fewer devices"):
+        measured(of("one_statistics"), more, variables, KEY)
 
 
 def test_every_published_network_is_one_of_a_task():

@@ -5,7 +5,8 @@
 because XLA's CPU convolution is slow where it is grouped or in a loop, a prefix of the channels is contiguous, and SIMD runs
 over the batch. ``"fused"`` is ``"dot"`` with C++ kernels (`reds_jax.native`): one for each stretch between two products (batch
 norm, activation, depthwise convolution), one for convolutions of more than one tap. ``"auto"`` takes ``"fused"`` on a CPU where
-a C++ compiler built them, else ``"dot"``, and ``"lax"`` on other devices. The user's arrays keep their layout in every form.
+a C++ compiler built them or the wheel brings them, else ``"dot"``, and ``"lax"`` on other devices. The user's arrays keep their
+layout in every form.
 """
 
 from __future__ import annotations

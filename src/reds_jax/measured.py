@@ -74,7 +74,7 @@ def held_out(train: Split | Stream, seed: int) -> tuple[Split, Split | Stream]:
 def untrained(
     model: Any, variables: Any, graph: ChannelGraph, widths: Sequence[int], train: Any, judged: Any, *,
     objective: Objective | None = None, normalise: Normalisation | None = None, batches: int | None = None,
-    batch_size: int = 100, seed: int = 0,
+    batch_size: int = 100, seed: int = 0, devices: int | None = None,
 ) -> Evaluation:
     """A subnetwork as it is, with batch statistics of its own: its loss and metric on ``judged``.
 
@@ -83,9 +83,10 @@ def untrained(
         train, judged: examples in memory, or streams.
         objective, normalise: as in training.
         batches, batch_size, seed: for the batch statistics.
+        devices: that share the examples of every batch.
     """
     cut = masked(variables, graph, widths)
     stats = recalibrate(model, cut, [1.0], train, key=jax.random.key(seed), batch_size=batch_size, batches=batches,
-                        normalise=normalise)
-    found, = evaluate(model, cut["params"], stats, [1.0], judged, objective=objective, normalise=normalise)
+                        normalise=normalise, devices=devices)
+    found, = evaluate(model, cut["params"], stats, [1.0], judged, objective=objective, normalise=normalise, devices=devices)
     return found

@@ -103,8 +103,8 @@ def nest(
             sorted as always.
         folder: for the training's log and checkpoints; a stopped run goes on from there.
         console: where training shows its progress.
-        devices: that share the examples of every batch in training, see `fit`; scores, batch statistics and metrics are
-            computed on one of them (of several processes each on one of its own).
+        devices: that share the examples of every batch in training, for the batch statistics and for the metrics, see `fit`;
+            scores and losses of sampled widths are computed on one of them (of several processes each on one of its own).
         observe: called with (stage, what it found).
 
     Raises:
@@ -157,7 +157,8 @@ def nest(
     before = None
     if options.before_training:
         observe("metric", "the subnetworks before the nested training, with statistics of their own and repaired")
-        before = measure_before_training(model, variables, graph, choice, data, config, options, objective=objective)
+        before = measure_before_training(model, variables, graph, choice, data, config, options, objective=objective,
+                                         devices=devices)
     begin = time.monotonic()
     trained = fit(model, variables, chosen, data.train, data.validation, config, objective=objective,
                   normalise=data.normalise, folder=folder, console=console, sizes=[graph.param_count(w) for w in chosen],
@@ -166,10 +167,11 @@ def nest(
     observe("metric", "batch statistics of each subnetwork, then its metric on validation and test data")
     stats = recalibrate(model, {"params": trained.params, "batch_stats": trained.batch_stats[-1]}, chosen, data.train,
                         key=jax.random.key(config.seed), batch_size=config.batch_size,
-                        batches=config.recalibrate_batches or None, normalise=data.normalise)
+                        batches=config.recalibrate_batches or None, normalise=data.normalise, devices=devices)
     network = NestedNetwork(model, trained.params, stats, tuple(chosen), tuple(graph.macs(w) for w in chosen), data.example(),
                             data.normalise, data.class_names if isinstance(data, DataSet) else None)
-    result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds, before=before)
+    result = judge(network, graph, data, options, choice, objective=objective, train_seconds=seconds, before=before,
+                   devices=devices)
     observe("metric", result)
     return network, result
 
@@ -313,7 +315,7 @@ def learn(
 
 def measure_before_training(
     model: Any, variables: Any, graph: ChannelGraph, choice: Choice, data: DataSet | StreamedData, config: FitConfig,
-    options: Subnetworks, *, objective: Objective | None = None,
+    options: Subnetworks, *, objective: Objective | None = None, devices: int | None = None,
 ) -> tuple[BeforeTraining, ...]:
     """The validation metric of every subnetwork without training: with statistics of its own, and repaired as well."""
     batches = scoring_batches(data, batches=options.scoring_batches, batch_size=config.batch_size, seed=config.seed)
@@ -323,7 +325,7 @@ def measure_before_training(
     def metric(variables: Any, widths: tuple[int, ...]) -> float:
         return untrained(model, variables, graph, widths, data.train, data.validation, objective=objective,
                          normalise=data.normalise, batches=config.recalibrate_batches or None, batch_size=config.batch_size,
-                         seed=config.seed).metric
+                         seed=config.seed, devices=devices).metric
 
     return tuple(BeforeTraining(metric(variables, w), metric(repaired, w))
                  for w, repaired in zip(choice.widths, alone, strict=True))
@@ -332,10 +334,11 @@ def measure_before_training(
 def judge(
     network: NestedNetwork, graph: ChannelGraph, data: DataSet | StreamedData, options: Subnetworks, choice: Choice, *,
     train_seconds: float, objective: Objective | None = None, before: Sequence[BeforeTraining] | None = None,
+    devices: int | None = None,
 ) -> MethodResult:
     """Read the metric, on validation and (once, at the end) on test data; ``before`` is what was measured before training."""
     measured = [evaluate(network.model, network.params, network.batch_stats, network.widths, split, objective=objective,
-                         normalise=data.normalise) for split in (data.validation, data.test)]
+                         normalise=data.normalise, devices=devices) for split in (data.validation, data.test)]
     metric = measured[0][0].reported
     whole = options.whole_macs(graph)
     subnetworks = tuple(

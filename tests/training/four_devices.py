@@ -1,6 +1,7 @@
 """Training on four devices, in float64: a process of its own that has them runs these tests, see `test_devices.py`."""
 
 import re
+from importlib import import_module
 
 import flax.linen as nn
 import jax
@@ -12,14 +13,16 @@ from jax.sharding import NamedSharding, PartitionSpec
 from rich.console import Console
 from training_nets import CLASSES, examples, initial, tiny_mlp
 
-from reds_jax import Slimmable
+from reds_jax import Slimmable, Subnetworks, nest
+from reds_jax.data import DataSet
 from reds_jax.data.stream import Stream
 from reds_jax.errors import InvalidArgumentError
-from reds_jax.lowering import describe_backend, divided, lowering
+from reds_jax.lowering import describe_backend, divided, lowering, traced_as
 from reds_jax.native.build import built
 from reds_jax.run import channel_first
-from reds_jax.training import FitConfig, Optimizer, Schedule, TrainState, classification, fit, loop
-from reds_jax.training.mesh import AXIS, batch_mesh, replicated
+from reds_jax.training import FitConfig, Optimizer, Schedule, TrainState, classification, evaluate, fit, loop, recalibrate
+from reds_jax.training.evaluate import _batch
+from reds_jax.training.mesh import AXIS, batch_mesh, divided_over, in_parts, replicated
 from reds_jax.training.step import step_builder
 
 SGD = optax.sgd(0.1, momentum=0.9)
@@ -191,3 +194,97 @@ def test_a_stream_on_two_of_four_devices(dense):
     batches = [(data.inputs[i : i + BATCH], data.targets[i : i + BATCH]) for i in range(0, 64, BATCH)]
     stream = Stream(batches, deterministic=True)
     assert_close(results(run(dense, None, train=stream)), results(run(dense, 2, train=stream)))
+
+
+def judged(network, devices, data=None, batch_size=16):
+    """The statistics of every subnetwork, and its loss and metric on 37 examples."""
+    model, variables = network
+    stats = recalibrate(model, variables, WIDTHS, examples(64) if data is None else data, key=jax.random.key(0),
+                        batch_size=BATCH, devices=devices)
+    data = examples(37, 1) if data is None else data
+    return stats, evaluate(model, variables["params"], stats, WIDTHS, data, batch_size=batch_size, devices=devices)
+
+
+def assert_judged_alike(one, several, examples):
+    """Statistics and losses but for rounding; what is counted is counted exactly."""
+    assert_close(one[0], several[0])
+    for a, b in zip(one[1], several[1], strict=True):
+        assert (a.metric, a.examples) == (b.metric, b.examples) == (a.metric, examples)
+        np.testing.assert_allclose(b.loss, a.loss, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("batch_size", [18, pytest.param(500, marks=pytest.mark.slow)])
+def test_statistics_and_metrics_of_four_devices_are_those_of_one(network, batch_size):
+    """37 examples, in batches that 4 does not divide: they are filled up, and the filling is not counted."""
+    assert_judged_alike(judged(network, None), judged(network, 4, batch_size=batch_size), 37)
+
+
+def test_metrics_are_computed_on_all_devices_and_no_activation_crosses(network):
+    """Each gets a quarter of the examples; only the loss and the metric of each example are collected."""
+    model, variables = network
+    mesh, data = batch_mesh(4, BATCH), examples(BATCH)
+    x, y = in_parts((data.inputs, data.targets), np.arange(BATCH)[::-1], mesh)
+    for k, part in enumerate(x.addressable_shards):
+        assert (part.device, part.data.shape) == (jax.devices()[k], (4, *data.inputs.shape[1:]))
+    np.testing.assert_array_equal(x, data.inputs[::-1])
+    with divided_over(mesh):
+        text = _batch.lower(replicated(variables, mesh), x, y, model=model, width=0.5, objective=classification(),
+                            normalise=None, mesh=mesh, lowering=traced_as()).compile().as_text()
+    assert text is not None
+    assert max(collected(text)) <= BATCH
+    assert "reds_jax_segment" not in text
+
+
+def test_epochs_of_four_devices_are_validated_on_four(dense, monkeypatch):
+    made, measure, recalibrated = [], loop.measure, loop.recalibrate
+
+    def seen(*given, **more):
+        made.append(("recalibrate", more["devices"]))
+        return recalibrated(*given, **more)
+
+    monkeypatch.setattr(loop, "recalibrate", seen)
+    monkeypatch.setattr(loop, "measure", lambda *given: made.append(("measure", given[-1].size)) or measure(*given))
+    run(dense, 4)
+    assert made == 2 * [("recalibrate", 4), ("measure", 4)]
+
+
+def test_a_stream_is_judged_on_four_devices_as_on_one(dense):
+    """Its last batch is smaller; its metrics count all examples, its statistics the whole batches."""
+    data = examples(50)
+    stream = Stream([(data.inputs[i : i + BATCH], data.targets[i : i + BATCH]) for i in range(0, 50, BATCH)])
+    assert_judged_alike(judged(dense, None, stream), judged(dense, 4, stream), 50)
+    odd = Stream([(data.inputs[i : i + 10], data.targets[i : i + 10]) for i in range(0, 50, 10)])
+    model, variables = dense
+    one, four = (evaluate(model, variables["params"], [variables["batch_stats"]], [1.0], odd, devices=n) for n in (None, 4))
+    assert_judged_alike(((), one), ((), four), 50)
+
+
+def test_statistics_of_a_batch_that_cannot_be_divided_are_refused(dense):
+    model, variables = dense
+    for data, size in ((examples(64), 18), (examples(18), 20)):
+        with pytest.raises(InvalidArgumentError, match="between 4 devices; got 18; allowed: a batch_size that"):
+            recalibrate(model, variables, WIDTHS, data, key=jax.random.key(0), batch_size=size, devices=4)
+    with pytest.raises(InvalidArgumentError, match="there are fewer devices; got 5"):
+        evaluate(model, variables["params"], [variables["batch_stats"]], [1.0], examples(8), devices=5)
+
+
+@pytest.mark.slow
+def test_every_stage_that_measures_runs_on_the_devices_of_the_training(dense, monkeypatch):
+    """Before the training, in its validation and behind it; the results are those of one device."""
+    train, other = examples(64), examples(37, 1)
+    data, config = DataSet("textures", train, other, other), FitConfig(epochs=1, batch_size=BATCH, recalibrate_batches=2)
+    options = Subnetworks((0.5, 1.0), importance="l1", value="ces", before_training=True)
+    sizes, place = [], in_parts
+    for name in ("evaluate", "recalibrate"):
+        module = import_module(f"reds_jax.training.{name}")
+        monkeypatch.setattr(module, "in_parts", lambda tree, indices, mesh: sizes.append(mesh and mesh.size) or place(
+            tree, indices, mesh))
+    (one, judged_by_one), (four, judged_by_four) = (
+        nest(*dense, data, config, options, console=Console(quiet=True), devices=devices) for devices in (1, 4))
+    half = len(sizes) // 2
+    assert sizes == [None] * half + [4] * half
+    assert_close((one.params, one.batch_stats), (four.params, four.batch_stats))
+    for a, b in zip(judged_by_one.subnetworks, judged_by_four.subnetworks, strict=True):
+        assert (b.test_metric, b.validation_metric) == (a.test_metric, a.validation_metric)
+        assert b.before_training == a.before_training
+        assert b.test_loss == pytest.approx(a.test_loss, rel=TOLERANCE)

@@ -12,8 +12,8 @@ from rich.console import Console
 from training_nets import examples, initial, tiny_mlp
 
 from reds_jax.console import guard
-from reds_jax.processes import join
-from reds_jax.training import FitConfig, Optimizer, Schedule, fit, loop
+from reds_jax.processes import is_first, join
+from reds_jax.training import FitConfig, Optimizer, Schedule, evaluate, fit, loop, recalibrate
 from reds_jax.training.arrays import flatten
 
 CONFIG = FitConfig(epochs=2, batch_size=16, steps_per_dispatch=2, augment="flip_shift", recalibrate_batches=2,
@@ -45,8 +45,15 @@ def main(coordinator, process, folder, result, stop, seed):
     variables = jax.tree.map(lambda a: a.astype(np.float64), initial(model))
     found = fit(model, variables, (1.0, 0.5), examples(64), examples(16, 1), config, folder=folder,
                 console=Console(quiet=True))
+    stats = recalibrate(model, {"params": found.params, "batch_stats": found.batch_stats[0]}, (1.0, 0.5), examples(64),
+                        key=jax.random.key(0), batch_size=16)
+    judged = evaluate(model, found.params, stats, (1.0, 0.5), examples(37, 2), batch_size=10)
+    if is_first():  # one process judges without the others
+        alone = evaluate(model, found.params, stats, (1.0, 0.5), examples(37, 2), devices=1)
+        np.testing.assert_allclose([e.loss for e in alone], [e.loss for e in judged], rtol=1e-10)
     np.savez(result, **flatten({"state": found.state, "stats": found.batch_stats, "devices": jax.device_count(),
-                                "losses": [r["validation_loss"] for r in found.history]}))
+                                "losses": [r["validation_loss"] for r in found.history], "recalibrated": stats,
+                                "judged": [(e.loss, e.metric, e.examples) for e in judged]}))
 
 
 if __name__ == "__main__":

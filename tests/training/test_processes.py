@@ -12,8 +12,10 @@ import jax
 import numpy as np
 import pytest
 
+from reds_jax.data import Stream
 from reds_jax.errors import InvalidArgumentError, ProcessError
 from reds_jax.processes import agree, arrays_of_first, from_first, is_first, join
+from reds_jax.training.inputs import check_same_batches
 
 SCRIPT = Path(__file__).with_name("one_of_two.py")
 CHECKPOINTS = 6  # dispatches and ends of epochs; two are kept
@@ -49,6 +51,14 @@ def test_one_process_is_the_first_and_says_what_it_makes_itself():
     assert from_first(lambda: value) is value
     assert arrays_of_first(value) is value
     agree("options", value)  # with nobody
+
+
+def test_processes_share_no_batches_of_a_stream_that_may_differ_among_them(monkeypatch):
+    batches = [(np.zeros((4, 2), np.float32), np.zeros(4, np.int32))]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    check_same_batches(Stream(batches, deterministic=True))
+    with pytest.raises(InvalidArgumentError, match=r"gives all the same batches; got 'mine'.*deterministic=True"):
+        check_same_batches(Stream(batches, name="mine"))
 
 
 def free_port():

@@ -32,9 +32,11 @@ from reds_jax.experiments.stages import Stages
 from reds_jax.experiments.task import Network, Task
 from reds_jax.experiments.task_run import TaskRun, load_data
 from reds_jax.learned import Amplitudes
+from reds_jax.lowering import describe_backend
 from reds_jax.options import read_options
 from reds_jax.training.arrays import write_text
 from reds_jax.training.checkpoint import differing
+from reds_jax.training.mesh import number_of_devices
 from reds_jax.training.owner import owned
 
 TASKS = {task.name: task for task in (speech_commands.TASK, fashion_mnist.TASK, cifar10.TASK, vww.TASK)}
@@ -110,10 +112,15 @@ def compare(
     comparison: Comparison, task: Task, experiment: Experiment, *, console: Console, command: str
 ) -> dict[str, Any]:
     """Run what is not there yet, and write results.json and table.md; a stopped comparison goes on where it was."""
+    if experiment.coordinator is not None:
+        raise InvalidArgumentError("a comparison runs in one process", got=f"--coordinator {experiment.coordinator}",
+                                   allowed="--devices", hint="Each round is a command of its own as well: --rounds 1 --seed N.")
     begin, network, output = time.monotonic(), task.network(experiment.network), experiment.output
+    devices = number_of_devices(experiment.devices)
     say = Stages(console)
     say("compare", f"{comparison.name} on {task.title}, {network.title}: {len(comparison.chosen)} variants, "
                    f"{comparison.rounds} rounds, into {output}")
+    say("device", describe_backend(devices))
     output.mkdir(parents=True, exist_ok=True)
     rounds = []
     with owned(output):
@@ -122,7 +129,8 @@ def compare(
             rounds.append(_round(number, comparison, task, network, experiment, say, console))
         seconds = sum(cell["train_seconds"] for one in rounds for cell in one["cells"].values())
         results = {"command": command, "title": f"{task.title}, {network.title}: {comparison.name}", "rounds": rounds,
-                   "environment": report.environment(), "train_seconds": seconds, "seconds": time.monotonic() - begin}
+                   "devices": devices, "environment": report.environment(), "train_seconds": seconds,
+                   "seconds": time.monotonic() - begin}
         write_text(output / "results.json", report.to_json(results))
         write_text(output / "table.md", table(results))
     console.print(table(results), markup=False, highlight=False, soft_wrap=True)
@@ -130,12 +138,13 @@ def compare(
 
 
 def _same_options(path: Path, comparison: Comparison, experiment: Experiment) -> None:
-    """Refuse cells that were measured with other options."""
+    """Refuse cells that were measured with other options; on how many devices does not matter."""
     mine = json.loads(report.to_json({"comparison": comparison.name, "experiment": replace(experiment, output=Path(), seed=0)}))
     mine["experiment"]["subnetworks"]["latency_table"] = digest_of_table(experiment)  # not where it lies
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
         there["experiment"].pop("compilation_cache", None)  # an option before every command kept compiled programs
+        there["experiment"]["devices"] = experiment.devices
         if differs := differing(there, mine):
             raise CheckpointError(f"the folder {path.parent} holds a comparison with other options",
                                   got=[name.removeprefix("experiment.") for name in differs], hint="Give another --output.")
@@ -213,11 +222,12 @@ def table(results: dict[str, Any]) -> str:
         lines += [_line(name, [difference(one[b] - values[base][b]) if b in one and b in values[base] else "" for b in budgets])
                   for name, one in values.items() if name != base]
     shares = {name: by_budget(rounds, name, "macs_fraction") for name in names}
+    together = f", on {devices} devices" if (devices := results.get("devices", 1)) > 1 else ""
     lines += ["", "True MACs, in percent: " + "; ".join(
         f"{name} {' '.join(f'{share.mean():.1f}' for share in one.values())}" for name, one in shares.items()) + ".", "",
         *([f"Predicted {predicted[0]}, in percent: {predicted[1]}.", ""] if predicted else []),
         f"Commit {results['environment'].get('commit')}; {results['environment'].get('machine', '')}; training "
-        f"{results['train_seconds']:.0f} s in all.", ""]
+        f"{results['train_seconds']:.0f} s in all{together}.", ""]
     return "\n".join(lines)
 
 

@@ -40,6 +40,7 @@ class Evaluate:
         split: which part of the data is read; where the source has no parts, they are parted as the run would.
         limit: at most so many examples; by default all, and of the run's own data as many as it had.
         batch_size: examples a batch; it does not change the result.
+        devices: that share the examples of every batch; by default one.
         output: also write the result there, as JSON.
     """
 
@@ -48,6 +49,7 @@ class Evaluate:
     split: Literal["test", "validation", "train"] = "test"
     limit: int | None = None
     batch_size: int = 500
+    devices: int | None = None
     output: Path | None = None
 
 
@@ -74,7 +76,7 @@ def run(options: Evaluate, *, console: Console, command: str = COMMAND) -> dict[
     check_fits(network, data)
     split = data.splits[options.split]
     measured = evaluate(network.model, network.params, network.batch_stats, network.widths, split,
-                        normalise=network.normalise, batch_size=options.batch_size)
+                        normalise=network.normalise, batch_size=options.batch_size, devices=options.devices)
     if network.class_names not in (None, data.class_names):
         console.print(escape(f"The classes of the data are {data.class_names}, those of the network {network.class_names}."))
     predicted = _predicted(options.run)

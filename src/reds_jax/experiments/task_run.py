@@ -113,7 +113,7 @@ class TaskRun:
     def measure(self, variables: Any, part: str) -> Evaluation:
         """The full network on the split ``part``."""
         one, = evaluate(self.model, variables["params"], [variables.get("batch_stats", {})], [1.0], self.data.splits[part],
-                        normalise=self.data.normalise)
+                        normalise=self.data.normalise, devices=self.experiment.devices)
         return one
 
     def nest(

@@ -79,7 +79,8 @@ def _with_one(network: NestedNetwork, run: TaskRun, result: MethodResult) -> Met
     """The result with the batch statistics of the largest subnetwork for all."""
     stats = (network.batch_stats[-1],) * len(network)
     on_validation, on_test = (
-        evaluate(network.model, network.params, stats, network.widths, split, normalise=network.normalise)
+        evaluate(network.model, network.params, stats, network.widths, split, normalise=network.normalise,
+                 devices=run.experiment.devices)
         for split in (run.data.validation, run.data.test))
     changed: list[SubnetworkResult] = [
         replace(s, validation_metric=a.metric, test_metric=b.metric, test_loss=b.loss)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from reds_jax.adapters import PureModel
 from reds_jax.array_types import Float
@@ -16,7 +17,7 @@ from reds_jax.checks import integer
 from reds_jax.data.normalise import read
 from reds_jax.data.split import Split
 from reds_jax.data.stream import Stream
-from reds_jax.data.tree import Tree, filled, rows, take
+from reds_jax.data.tree import Tree, filled, rows
 from reds_jax.errors import MetricError
 from reds_jax.lowering import traced_as
 from reds_jax.private import variables_of
@@ -28,11 +29,13 @@ from reds_jax.training.inputs import (
     Normalisation,
     check_examples,
     check_finite,
+    check_same_batches,
     check_split,
     pure_model,
     target_check,
 )
 from reds_jax.training.losses import AnyArray
+from reds_jax.training.mesh import divided_over, evaluation_mesh, gathered, in_parts, replicated
 from reds_jax.training.metric import Metric
 from reds_jax.training.objective import Objective
 from reds_jax.widths import Width, check_widths
@@ -73,6 +76,7 @@ def evaluate(
     objective: Objective | None = None,
     normalise: Normalisation | None = None,
     batch_size: int = 500,
+    devices: int | None = None,
 ) -> tuple[Evaluation, ...]:
     """Run every subnetwork with its own statistics over all examples; the last batch is filled up and the filling not counted.
 
@@ -85,13 +89,18 @@ def evaluate(
         targets: [N, ...]; None: the inputs as they are read.
         objective: by default `classification` for integer targets [N].
         normalise: as in training.
-        batch_size: examples a batch; it does not change the result (but for the rounding of the sums).
+        batch_size: examples a batch; it does not change the result (but for the rounding of the sums). One that the devices do
+            not divide is rounded up.
+        devices: that share the examples of every batch; None: one, or all of all processes where there are several processes,
+            each of which then calls this with the same arguments and gets the same result. 1 is this process alone. The result
+            does not depend on it, but for rounding.
 
     Raises:
-        InvalidArgumentError: no examples, or examples that do not suit model and objective
-            (`reds_jax.training.inputs.check_examples`).
+        InvalidArgumentError: no examples, examples that do not suit model and objective
+            (`reds_jax.training.inputs.check_examples`), or more devices than there are.
     """
     integer("batch_size", batch_size, 1)
+    mesh = evaluation_mesh(devices)
     widths = check_widths(widths)
     check_statistics(batch_stats, len(widths))
     variables = variables_of(params, batch_stats, 0)
@@ -101,56 +110,68 @@ def evaluate(
     check_finite({"params": params, "batch_stats": tuple(batch_stats[1:])})
     if isinstance(inputs, Stream):
         found = check_split(objective, model, variables, inputs, normalise, "{} of the stream")
+        if mesh is not None:
+            check_same_batches(inputs)
     else:
         found, inputs = check_examples(objective, model, variables, inputs, targets, normalise, "{}")
-    return measure(model, params, batch_stats, widths, inputs, targets, found, normalise, batch_size)
+    return measure(model, params, batch_stats, widths, inputs, targets, found, normalise, batch_size, mesh)
 
 
 def measure(
     model: PureModel, params: Any, batch_stats: Sequence[Any], widths: Sequence[Width], inputs: Any, targets: Any,
-    objective: Objective, normalise: Normalisation | None, batch_size: int,
+    objective: Objective, normalise: Normalisation | None, batch_size: int, mesh: Mesh | None = None,
 ) -> tuple[Evaluation, ...]:
-    """`evaluate` of examples that were checked before."""
+    """`evaluate` of examples that were checked before, on the devices of a mesh."""
     losses, metrics, total = np.zeros(len(widths)), np.zeros(len(widths)), 0
     if isinstance(inputs, Stream):
         check = target_check(objective, model, variables_of(params, batch_stats, 0), inputs.example[0], normalise)
-        batches = _stream_batches(inputs, check)
+        batches = _stream_batches(inputs, check, mesh)
     else:
-        batches = _batches(inputs, targets, batch_size)
+        batches = _batches(inputs, targets, batch_size, mesh)
+    if mesh is not None:
+        params, batch_stats = replicated((params, tuple(batch_stats)), mesh)
     for x, y, real in batches:
         total += real
         for i, width in enumerate(widths):
-            loss, metric = _batch(variables_of(params, batch_stats, i), x, y, model=model, width=width, objective=objective,
-                                  normalise=normalise, lowering=traced_as())
+            with divided_over(mesh):
+                loss, metric = _batch(variables_of(params, batch_stats, i), x, y, model=model, width=width, objective=objective,
+                                      normalise=normalise, mesh=mesh, lowering=traced_as())
             losses[i] += np.asarray(loss, np.float64)[:real].sum()
             metrics[i] += np.asarray(metric, np.float64)[:real].sum()
     return tuple(Evaluation(float(m / total), float(loss / total), total, objective.reported)
                  for m, loss in zip(metrics, losses, strict=True))
 
 
-def _batches(inputs: Tree, targets: Tree, batch_size: int) -> Iterator[tuple[Tree, Tree, int]]:
+def _batches(inputs: Tree, targets: Tree, batch_size: int, mesh: Mesh | None) -> Iterator[tuple[Tree, Tree, int]]:
     """Batches of one size with the number of examples that count; the last is filled up with the last example."""
     total = rows(inputs)
-    size = min(batch_size, total)
+    size = _divisible(min(batch_size, total), mesh)
     for start in range(0, total, size):
         indices = np.minimum(np.arange(start, start + size), total - 1)
-        yield take(inputs, indices), None if targets is None else take(targets, indices), min(size, total - start)
+        x, y = (None if tree is None else in_parts(tree, indices, mesh) for tree in (inputs, targets))
+        yield x, y, min(size, total - start)
 
 
-def _stream_batches(stream: Stream, check: Check) -> Iterator[tuple[Tree, Tree, int]]:
+def _stream_batches(stream: Stream, check: Check, mesh: Mesh | None) -> Iterator[tuple[Tree, Tree, int]]:
+    size = _divisible(stream.batch_size, mesh)
     for inputs, targets in read_ahead(stream, check=check):
-        size = stream.batch_size
-        yield filled(inputs, size), None if targets is None else filled(targets, size), rows(inputs)
+        x, y = (None if tree is None else in_parts(filled(tree, size), slice(None), mesh) for tree in (inputs, targets))
+        yield x, y, rows(inputs)
 
 
-@partial(jax.jit, static_argnames=("model", "width", "objective", "normalise", "lowering"))
+def _divisible(batch_size: int, mesh: Mesh | None) -> int:
+    """The smallest batch of that size or more that the devices share equally."""
+    return batch_size if mesh is None else -(-batch_size // mesh.size) * mesh.size
+
+
+@partial(jax.jit, static_argnames=("model", "width", "objective", "normalise", "mesh", "lowering"))
 def _batch(
     variables: Any, inputs: Tree, targets: Tree, *, model: PureModel, width: Width, objective: Objective,
-    normalise: Normalisation | None, lowering: Hashable,
+    normalise: Normalisation | None, mesh: Mesh | None, lowering: Hashable,
 ) -> tuple[Float[AnyArray, " batch"], Float[AnyArray, " batch"]]:
     """Loss and metric of each example; one compilation serves splits of every size."""
     del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
     x = read(inputs, normalise)
     outputs, _ = run(model, variables, x, width)
     y = x if targets is None else targets
-    return objective.loss(outputs, y), objective.metric(outputs, y)
+    return gathered((objective.loss(outputs, y), objective.metric(outputs, y)), mesh)

@@ -26,7 +26,7 @@ from reds_jax.training.arrays import digest, flatten, unflatten
 from reds_jax.training.averaged import averaged
 from reds_jax.training.checkpoint import Checkpoints
 from reds_jax.training.config import FitConfig
-from reds_jax.training.inputs import Examples, Model, Normalisation, check_split, output_shapes
+from reds_jax.training.inputs import Examples, Model, Normalisation, check_same_batches, check_split, output_shapes
 from reds_jax.training.log import Record
 from reds_jax.training.loop import Run
 from reds_jax.training.mesh import batch_mesh
@@ -106,9 +106,10 @@ def fit(
             its loss counts as much as the others do on average.
         after: where another run ended, whose number of steps and optimizer (so its learning rates) go on; the parameters are
             those of ``variables``.
-        devices: that share the examples of every batch; None: one, or all of all processes where there are several processes.
-            The result does not depend on it, but for the rounding of sums, and a run may go on with another number. Of several
-            processes, each of which calls this, the first one alone reads and writes ``folder`` and shows its progress.
+        devices: that share the examples of every batch, in training and in validation; None: one, or all of all processes where
+            there are several processes. The result does not depend on it, but for the rounding of sums, and a run may go on
+            with another number. Of several processes, each of which calls this, the first one alone reads and writes ``folder``
+            and shows its progress.
 
     Raises:
         InvalidArgumentError: an option that is not allowed, fewer examples than one batch, or examples that do not suit model
@@ -200,15 +201,14 @@ def _checked(
     variables = variables_of(state.params, state.batch_stats, 0)
     for name, split in splits.items():
         objective = check_split(objective, model, variables, split, normalise, f"{name} {{}}")
+        if isinstance(split, Stream):
+            check_same_batches(split)
     train = splits["training"]
     if isinstance(train, Stream):
         if train.batch_size != config.batch_size:
             raise InvalidArgumentError("the batches of the stream have another size than the configuration says",
                                        got=train.batch_size, allowed=f"batch_size={config.batch_size}",
                                        hint=f"Give FitConfig(batch_size={train.batch_size}).")
-        if jax.process_count() > 1 and train.resumes == "epoch":
-            raise InvalidArgumentError("the processes cannot know that this stream gives all the same batches", got=train.name,
-                                       allowed="one that tells its state, or Stream(..., deterministic=True)")
     elif rows(train.inputs) < config.batch_size:
         raise InvalidArgumentError("the training split is smaller than a batch", got=rows(train.inputs),
                                    allowed=f"{config.batch_size} examples or more")

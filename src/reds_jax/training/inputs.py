@@ -159,6 +159,13 @@ def check_examples(
     return objective, inputs
 
 
+def check_same_batches(stream: Stream) -> None:
+    """Refuse a stream that may give several processes, which share every batch, other batches."""
+    if jax.process_count() > 1 and stream.resumes == "epoch":
+        raise InvalidArgumentError("the processes cannot know that this stream gives all the same batches", got=stream.name,
+                                   allowed="one that tells its state, or Stream(..., deterministic=True)")
+
+
 def check_split(
     objective: Objective | None, model: PureModel, variables: Any, split: Examples | Stream, normalise: Normalisation | None,
     what: str,

@@ -173,11 +173,12 @@ class Run:
             stats = recalibrate(
                 self.model, {"params": state.params, "batch_stats": stats[0]}, self.widths, inputs,
                 key=jax.random.fold_in(state.key, 2**31 - 2), batch_size=config.batch_size,
-                batches=config.recalibrate_batches, normalise=self.normalise)
+                batches=config.recalibrate_batches, normalise=self.normalise,
+                devices=None if self.mesh is None else self.mesh.size)
         held = self.validation
         examples = (held, None) if isinstance(held, Stream) else (held.inputs, held.targets)
         results = measure(self.model, state.params, stats, self.widths, *examples, self.objective, self.normalise,
-                          config.evaluate_batch_size)
+                          config.evaluate_batch_size, self.mesh)
         mean = from_first(lambda: math.fsum(r.metric for r in results) / len(results))
         best, epoch = progress.best, progress.epoch
         better = best is None or self.objective.reported.better(mean, best.metric)

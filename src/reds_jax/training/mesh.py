@@ -8,6 +8,7 @@ the variance of a batch norm. So the result is that of one device but for the or
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from reds_jax.checks import integer
+from reds_jax.data.tree import Tree, rows, take
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.lowering import divided
 
@@ -54,6 +56,14 @@ def batch_mesh(devices: int | None, batch_size: int) -> Mesh | None:
     return None if number == 1 else Mesh(np.array(jax.devices()[:number]), (AXIS,))
 
 
+def evaluation_mesh(devices: int | None, batch_size: int | None = None) -> Mesh | None:
+    """`batch_mesh` where nothing is trained: 1 is one device of this process, which does not wait for the others.
+
+    Without a ``batch_size`` the caller fills the batches up.
+    """
+    return None if devices == 1 else batch_mesh(devices, 0 if batch_size is None else batch_size)
+
+
 def everywhere(mesh: Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())
@@ -80,6 +90,34 @@ def local(tree: Any) -> Any:
 def shared_out(tree: Any, mesh: Mesh | None) -> Any:
     """In a compiled function: arrays [batch, ...] in equal parts, one on every device."""
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def in_parts(tree: Tree, indices: Any, mesh: Mesh | None) -> Tree:
+    """The examples at ``indices`` (integers or a slice) in equal parts, one on every device; without a mesh where they are.
+
+    Of several processes, which have all the same examples, each takes those of its own devices.
+    """
+    if mesh is None:
+        return take(tree, indices)
+    chosen, sharding = np.arange(rows(tree))[indices], NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def put(array: Any) -> jax.Array:
+        def part(at: Any) -> Any:
+            return array[chosen[at[0]]]
+
+        return jax.make_array_from_callback((len(chosen), *np.shape(array)[1:]), sharding, part)
+
+    return jax.tree.map(put, tree)
+
+
+def gathered(tree: Any, mesh: Mesh | None) -> Any:
+    """In a compiled function: results on every device, so that every process can read them."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, everywhere(mesh))
+
+
+def divided_over(mesh: Mesh | None) -> AbstractContextManager[None]:
+    """Trace what is inside for these devices, see `reds_jax.lowering.divided`."""
+    return nullcontext() if mesh is None else divided()
 
 
 def over(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from reds_jax.adapters import PureModel, adapt
 from reds_jax.adapters.pure import typed_key
@@ -31,10 +32,12 @@ from reds_jax.training.inputs import (
     Normalisation,
     check_finite,
     check_inputs,
+    check_same_batches,
     in_32_bits,
     output_shapes,
     outputs_of,
 )
+from reds_jax.training.mesh import divided_over, evaluation_mesh, gathered, in_parts, replicated
 from reds_jax.training.moving import MovingStatistics, filled, pool
 from reds_jax.training.sandwich import widest_first
 from reds_jax.widths import Width, check_widths
@@ -53,6 +56,7 @@ def recalibrate(
     batch_size: int = 100,
     batches: int | None = None,
     normalise: Normalisation | None = None,
+    devices: int | None = None,
 ) -> tuple[Any, ...]:
     """The batch statistics of every subnetwork, pooled over batches b = 1..B by the law of total variance.
 
@@ -75,13 +79,15 @@ def recalibrate(
         batch_size: examples a batch; at most N are used.
         batches: B; by default all N examples, but for the rest that fills no batch.
         normalise: as in training.
+        devices: that share the examples of every batch, as in `reds_jax.training.evaluate`.
 
     Returns:
         For every width the statistics in the form of ``variables["batch_stats"]``; empty dicts without batch norm.
 
     Raises:
-        InvalidArgumentError: no inputs, an option out of range, a statistic that is no moving average, or parameters or
-            statistics that are not finite, by their path.
+        InvalidArgumentError: no inputs, an option out of range, a batch that the devices do not divide (it cannot be filled up:
+            the statistics are of all its examples), a statistic that is no moving average, or parameters or statistics that are
+            not finite, by their path.
 
     Source: "post-statistics of batch norm", US-Nets (Yu and Huang 2019, arXiv 1903.05134), with the exact variance.
     """
@@ -96,8 +102,12 @@ def recalibrate(
     inputs = inputs.inputs if isinstance(inputs, Split) else inputs
     if not isinstance(inputs, Stream):
         inputs = check_inputs(inputs, "inputs to recalibrate with", normalise)
+        size = min(batch_size, rows(inputs))
     else:
         check_inputs(inputs.example[0], f"inputs of the stream {inputs.name!r}", normalise)
+        size = inputs.batch_size
+    if (mesh := evaluation_mesh(devices, size)) is not None and isinstance(inputs, Stream):
+        check_same_batches(inputs)
     params = among(variables["params"], order) if private else first["params"]
     given = jax.tree.map(in_32_bits, batch_stats_of(first))
     check_finite({"params": params})
@@ -108,20 +118,29 @@ def recalibrate(
         return ({},) * len(widths)
 
     def observe(stats: Sequence[Any], x: Tree) -> tuple[Any, tuple[Any, ...]]:
-        return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, lowering=traced_as())
+        with divided_over(mesh):
+            return _observe(params, tuple(stats), x, model=pure, widths=chosen, normalise=normalise, mesh=mesh,
+                            lowering=traced_as())
 
-    source = _streamed(inputs, batches) if isinstance(inputs, Stream) else _drawn(inputs, key, batch_size, batches)
-    moving, found, x = None, [], None
-    for x in source:
+    def probe(stats: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+        return observe(stats if mesh is None else replicated(tuple(stats), mesh), x)
+
+    params = params if mesh is None else replicated(params, mesh)
+    source = _streamed(inputs, batches) if isinstance(inputs, Stream) else _drawn(inputs, key, size, batches)
+    moving, zeroed, found, held, indices = None, (), [], None, None
+    for held, indices in source:
+        x = in_parts(held, indices, mesh)
         if moving is None:
-            moving = MovingStatistics.measure(lambda stats, x=x: observe(stats, x), given, len(widths))
-        found.append(jax.tree.map(np.asarray, observe(moving.zeroed, x)[1]))
+            moving = MovingStatistics.measure(probe, given, len(widths))
+            zeroed = moving.zeroed if mesh is None else replicated(moving.zeroed, mesh)
+        found.append(jax.tree.map(np.asarray, observe(zeroed, x)[1]))
     if moving is None:  # arrays have at least one batch
         raise DataError(f"the stream {inputs.name!r} has no whole batch to recalibrate with",
                         hint="Can its source be started again?")
     if moving.counters:
         few, many = (filled(given, dict.fromkeys(moving.counters, n)) for n in (1, MANY))
-        a, b = (outputs_of(pure, {**first, "batch_stats": stats}, x, normalise) for stats in (few, many))
+        batch = take(held, indices)
+        a, b = (outputs_of(pure, {**first, "batch_stats": stats}, batch, normalise) for stats in (few, many))
         if not all(np.allclose(p, q, rtol=1e-6) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)):
             given = many
     pooled = [pool([moving.of_batch(i, stats[i]) for stats in found], given) for i in range(len(widths))]
@@ -129,28 +148,27 @@ def recalibrate(
     return tuple(pooled[order.index(i)] for i in range(len(widths)))
 
 
-def _drawn(inputs: Tree, key: jax.Array, batch_size: int, batches: int | None) -> Iterator[Tree]:
-    """Batches drawn without replacement."""
+def _drawn(inputs: Tree, key: jax.Array, size: int, batches: int | None) -> Iterator[tuple[Tree, np.ndarray]]:
+    """Inputs, and the rows of batches drawn without replacement."""
     total = rows(inputs)
-    size = min(batch_size, total)
     count = total // size if batches is None else min(batches, total // size)
     for indices in np.asarray(jax.random.permutation(key, total))[: count * size].reshape(count, size):
-        yield take(inputs, indices)
+        yield inputs, indices
 
 
-def _streamed(stream: Stream, batches: int | None) -> Iterator[Tree]:
-    """The inputs of the first batches of a pass, but for a smaller one at its end."""
+def _streamed(stream: Stream, batches: int | None) -> Iterator[tuple[Tree, slice]]:
+    """The inputs of the first batches of a pass, all rows of each, but for a smaller one at its end."""
     for inputs, _ in read_ahead(stream, batches):
         if rows(inputs) == stream.batch_size:
-            yield inputs
+            yield inputs, slice(None)
 
 
-@partial(jax.jit, static_argnames=("model", "widths", "normalise", "lowering"))
+@partial(jax.jit, static_argnames=("model", "widths", "normalise", "mesh", "lowering"))
 def _observe(
     params: Any, stats: tuple[Any, ...], inputs: Tree, *, model: PureModel, widths: tuple[Width, ...],
-    normalise: Normalisation | None, lowering: Hashable,
+    normalise: Normalisation | None, mesh: Mesh | None, lowering: Hashable,
 ) -> tuple[Any, tuple[Any, ...]]:
     """Outputs, and statistics after one batch, for every width, the widest first; dropout is off."""
     del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
     results = run_nested(model, params, stats, read(inputs, normalise), widths, train=True, dropout=False)
-    return tuple(outputs for outputs, _ in results), tuple(new for _, new in results)
+    return gathered((tuple(outputs for outputs, _ in results), tuple(new for _, new in results)), mesh)
