@@ -32,11 +32,12 @@ from knapsack_peers import SOLVERS, Case, ask, faults, missing
 EXACT = "exact"
 SIZES = {
     "units": ([16, 32, 64, 128, 256, 512, 1024], [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]),
-    "layers": ([5, 10, 20, 50], [5, 10, 20, 50, 100, 200]),
+    "layers": ([3, 5, 10, 20, 50], [3, 5, 10, 20, 50, 100, 200]),
     "resources": ([1, 2, 3], [1, 2, 3, 4]),
     "subnetworks": ([2, 5], [2, 3, 5, 10, 20]),
 }
 LARGE = {"units": 4096, "layers": 20}
+LARGE_SECONDS = 10.0
 SECONDS = (1.0, 10.0)
 """What takes less than this counts as interactive, and as a wait."""
 FAR = 100.0
@@ -77,8 +78,9 @@ def passes(sizes: Sequence[float], seconds: Sequence[float], limit: float) -> tu
     return (round(float(np.exp(found)), 6), True) if abs(found - np.log(sizes[-1])) < np.log(FAR) else None
 
 
-def measure(options: argparse.Namespace, axis: str, size: int, of: dict[str, int], known: dict[Case, Row]) -> list[Row]:
-    """One row for each solver that is still asked: its runs of one size. ``known`` has the exact answers found so far."""
+def measure(options: argparse.Namespace, axis: str, size: int, of: dict[str, int], known: dict[Any, Row]) -> list[Row]:
+    """One row for each solver that is still asked: its runs of one size. None of the answers ``known`` is asked for again."""
+    seconds = LARGE_SECONDS if axis == "large" else options.time_limit
     shapes = list(SHAPES) if axis == "large" else options.shapes
     cases = [Case(**of, shape=shape, percent=percent, seed=seed, value=options.value)
              for shape in shapes for seed in range(options.seeds) for percent in options.percent]  # fmt: skip
@@ -87,10 +89,9 @@ def measure(options: argparse.Namespace, axis: str, size: int, of: dict[str, int
         answers: list[Row] = []
         wrong: list[str] = []
         for case in cases:
-            answer = ask(solver, case, 10.0 if axis == "large" else options.time_limit, options.memory_mb)
-            best = None if solver == EXACT else known.get(case)
-            if solver == EXACT:
-                known[case] = answer
+            if (solver, case) not in known:
+                known[solver, case] = ask(solver, case, seconds, options.memory_mb)
+            answer, best = known[solver, case], None if solver == EXACT else known.get((EXACT, case))
             wrong += [f"{solver}, {case}: {fault}" for fault in faults(case, answer, best)]
             answers.append({**answer, "case": case})
             if solver != EXACT and not answer.get("proven"):
@@ -187,12 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--large", action="store_true", help="also 20 layers of 4096 units, all shapes, 10 s for each run")
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS), help="who is asked")
     parser.add_argument("--units", type=int, default=64, help="units of a layer where they are not what grows")
-    parser.add_argument("--layers", type=int, default=10, help="number of layers where it is not what grows")
+    parser.add_argument("--layers", type=int, default=5, help="number of layers where it is not what grows")
     parser.add_argument("--value", default="ces", choices=["ces", "log_retention", "sum"], help="kind of value")
     parser.add_argument("--shapes", nargs="+", default=["exponential", "gamma"], choices=list(SHAPES), help="of the scores")
     parser.add_argument("--percent", type=int, nargs="+", default=[25, 75], help="capacities, %% of the full cost")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
-    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for one run")
+    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds of wall time for one run")
     parser.add_argument("--memory-mb", type=int, default=12_000, help="address space of one run")
     parser.add_argument("--results", type=Path, help="a JSON file to write, and a picture beside it")
     options = parser.parse_args(arguments)
@@ -202,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     here = [solver for solver in SOLVERS if solver in options.solvers and solver not in absent]
     options.asked = {axis: list(here) for axis in (*SIZES, "large")}
     rows: list[Row] = []
-    known: dict[Case, Row] = {}
+    known: dict[Any, Row] = {}
     print(f"{'axis':11} {'size':>5} {'solver':7} {'median s':>9} {'max s':>9} {'cpu med s':>9} {'cpu max s':>9} {'proven':>7} "
           f"{'gap':>8} {'MB':>6}")  # fmt: skip
     work = [(axis, size, {"units": options.units, "layers": options.layers, axis: size})

@@ -28,6 +28,17 @@ def test_doctests():
     assert doctest.testmod(growth).failed == 0
 
 
+def test_a_case_has_true_macs_and_its_share_of_them():
+    case = peers.Case(6, 3, resources=2, subnetworks=4, percent=50)
+    problem = case.problem()
+    for a, b, c in [(1, 1, 1), (2, 6, 3), (6, 6, 6)]:
+        assert problem.cost("macs", (a, b, c)) == 784 * 100 * a + 100 * a * b + 100 * b * c + 10 * 100 * c
+    full = problem.costs(problem.full_widths)
+    for s, limits in enumerate(case.capacities(problem), 1):
+        for name, limit in limits.items():
+            assert limit <= full[name] * 0.5 * s / 4 < limit + 1
+
+
 @pytest.mark.parametrize("case", CASES, ids=["one", "three resources", "nested"])
 def test_peers_find_the_optimum(case):
     best = answer("exact", case)
@@ -114,6 +125,11 @@ def test_a_peer_is_not_asked_beyond_what_it_leaves_unproven(asked, tmp_path):
     last = record["rows"][-1]
     assert (last["solver"], last["size"], last["median_cpu_s"]) == ("exact", 32, 4.0)
     assert (last["proven"], last["runs"], last["largest_gap"]) == (2, 2, 0.0)
+
+
+def test_an_instance_of_two_axes_is_asked_once(asked):
+    growth.main(["--axes", "units", "layers", "--sizes", "2", "--units", "2", "--layers", "2", "--percent", "75", "--shapes", "flat"])
+    assert asked == [("exact", 2), ("HiGHS", 2)]
 
 
 def test_a_wrong_answer_makes_the_command_fail(asked, monkeypatch, capsys):
