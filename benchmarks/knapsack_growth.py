@@ -37,7 +37,6 @@ SIZES = {
     "subnetworks": ([2, 5], [2, 3, 5, 10, 20]),
 }
 LARGE = {"units": 4096, "layers": 20}
-LARGE_SECONDS = 10.0
 SECONDS = (1.0, 10.0)
 """What takes less than this counts as interactive, and as a wait."""
 FAR = 100.0
@@ -80,7 +79,6 @@ def passes(sizes: Sequence[float], seconds: Sequence[float], limit: float) -> tu
 
 def measure(options: argparse.Namespace, axis: str, size: int, of: dict[str, int], known: dict[Any, Row]) -> list[Row]:
     """One row for each solver that is still asked: its runs of one size. None of the answers ``known`` is asked for again."""
-    seconds = LARGE_SECONDS if axis == "large" else options.time_limit
     shapes = list(SHAPES) if axis == "large" else options.shapes
     cases = [Case(**of, shape=shape, percent=percent, seed=seed, value=options.value)
              for shape in shapes for seed in range(options.seeds) for percent in options.percent]  # fmt: skip
@@ -90,7 +88,7 @@ def measure(options: argparse.Namespace, axis: str, size: int, of: dict[str, int
         wrong: list[str] = []
         for case in cases:
             if (solver, case) not in known:
-                known[solver, case] = ask(solver, case, seconds, options.memory_mb)
+                known[solver, case] = ask(solver, case, options.time_limit, options.memory_mb)
             answer, best = known[solver, case], None if solver == EXACT else known.get((EXACT, case))
             wrong += [f"{solver}, {case}: {fault}" for fault in faults(case, answer, best)]
             answers.append({**answer, "case": case})
@@ -182,10 +180,10 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--axes", nargs="+", default=list(SIZES), choices=list(SIZES), help="what grows")
+    parser.add_argument("--axes", nargs="*", default=list(SIZES), choices=list(SIZES), help="what grows; nothing for --large alone")
     parser.add_argument("--sizes", type=int, nargs="+", help="instead of the sizes of the axes")
     parser.add_argument("--full", action="store_true", help="4096 units, 200 layers, 4 resources, 20 subnetworks; --large")
-    parser.add_argument("--large", action="store_true", help="also 20 layers of 4096 units, all shapes, 10 s for each run")
+    parser.add_argument("--large", action="store_true", help="also 20 layers of 4096 units, scores of all shapes")
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS), help="who is asked")
     parser.add_argument("--units", type=int, default=64, help="units of a layer where they are not what grows")
     parser.add_argument("--layers", type=int, default=5, help="number of layers where it is not what grows")
@@ -237,7 +235,8 @@ def write(options: argparse.Namespace, arguments: Sequence[str] | None, rows: li
               "rows": rows, "fits": fits(rows)}  # fmt: skip
     options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    plot(options.results.with_suffix(".png"), rows)
+    if options.axes:
+        plot(options.results.with_suffix(".png"), rows)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from reds_jax.knapsack import solve_nested
+
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 peers, growth = import_module("knapsack_peers"), import_module("knapsack_growth")
 
 CASES = [peers.Case(9, 3), peers.Case(7, 3, resources=3, percent=75, value="sum"),
-         peers.Case(8, 2, subnetworks=3, shape="gamma", percent=75)]  # fmt: skip
+         peers.Case(8, 2, subnetworks=3, shape="gamma", percent=75, seed=5, value="sum")]  # fmt: skip
 
 
 def answer(solver: str, case) -> dict:
@@ -37,6 +39,11 @@ def test_a_case_has_true_macs_and_its_share_of_them():
     for s, limits in enumerate(case.capacities(problem), 1):
         for name, limit in limits.items():
             assert limit <= full[name] * 0.5 * s / 4 < limit + 1
+
+
+def test_the_separate_optima_of_the_nested_case_are_not_nested():
+    problem = CASES[2].problem()
+    assert solve_nested(problem, CASES[2].capacities(problem), exact_joint=True).certificate < 0.99
 
 
 @pytest.mark.parametrize("case", CASES, ids=["one", "three resources", "nested"])
@@ -128,7 +135,8 @@ def test_a_peer_is_not_asked_beyond_what_it_leaves_unproven(asked, tmp_path):
 
 
 def test_an_instance_of_two_axes_is_asked_once(asked):
-    growth.main(["--axes", "units", "layers", "--sizes", "2", "--units", "2", "--layers", "2", "--percent", "75", "--shapes", "flat"])
+    growth.main(["--axes", "units", "layers", "--sizes", "2", "--units", "2", "--layers", "2", "--percent", "75",
+                 "--shapes", "flat"])  # fmt: skip
     assert asked == [("exact", 2), ("HiGHS", 2)]
 
 
