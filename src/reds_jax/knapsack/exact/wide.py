@@ -26,7 +26,7 @@ from reds_jax.knapsack.exact.solver import solve_dense
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import Outcome
 
-WIDE = 300_000
+WIDE = 140_000
 """Problems with more arcs than this in a layer are narrowed first."""
 COARSE = 32
 """Steps from the smallest width to the largest on the coarse grid."""
