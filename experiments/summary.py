@@ -21,6 +21,7 @@ from reds_jax.training.arrays import write_text
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "benchmarks"))
 
+import gpu_step
 import step_report
 
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
@@ -129,6 +130,12 @@ def nested_step(folder: str = "", subnetworks: int | None = None) -> str:
     return step_report.summary(chosen, f"{folder}step/{last[0].name}/{picture.name}")
 
 
+def gpu() -> str:
+    """The nested training step on a GPU, as it was recorded last."""
+    folder = max(HERE.glob("gpu/*/"), key=lambda path: max(r["machine"]["date"] for r in step_report.read(path)))
+    return gpu_step.summary(step_report.read(folder), f"gpu/{folder.name}")
+
+
 def published() -> str:
     """What the paper reports beside what was measured here, from the comparisons of widths."""
     here = {key(record["command"]): (name, record) for name, record in records()}
@@ -184,7 +191,7 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, "nested_step": nested_step, **KINDS},
+                              "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu, **KINDS},
          HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)}}
 
 
