@@ -109,7 +109,7 @@ def on_a_gpu(**of):
     return {"network": "ViT-S", "batch": 8, "mac_shares": [1.0, 0.27], "device": "a card", "fractions": [1.0, 0.5],
             "machine": {"date": "2026-01-01 10:00", "versions": {"jax": "1"}, "torch": "2"},
             "ceilings": {"float32_gflops": 4e5, "bfloat16_gflops": 8e5, "gigabytes_per_second": 4000.0},
-            "floors": {dtype: {"products_ms": ms, "activations_ms": 1.2} for dtype, ms in {"float32": 3.0, "bfloat16": 1.5}.items()},
+            "floors": {t: {"products_ms": ms, "activations_ms": 1.2} for t, ms in {"float32": 3.0, "bfloat16": 1.5}.items()},
             "variants": {name: {"wall_ms": list(wall), "build_seconds": 30.4} for name, wall in ms.items()},
             "missing": {"torch, compiled": "failed with exit code 1"}, **of}
 
@@ -135,10 +135,10 @@ def test_the_summary_of_a_gpu_has_a_row_for_each_type_that_was_timed():
     assert lines[0].startswith("2026-01-01 10:00, one a card; jax 1, torch 2. ")
     assert "float32 300 to 400, bfloat16 800 to 800; memory, GB/s: 4000 to 4000." in lines[0]
     float32 = "float32 | 12 | 2 (1.5 to 2.5) | failed with exit code 1 | 25% | 10% | 2 (2 to 2) |"
+    vit = "[ViT-S, 8](gpu/abc/vit_s_4_subnetworks.json)"
     assert lines[4:] == [
-        f"| [DS-CNN L, 8](gpu/abc/ds_cnn_l_4_subnetworks.json) | {float32}",
-        f"| [ViT-S, 8](gpu/abc/vit_s_4_subnetworks.json) | {float32}",
-        "| [ViT-S, 8](gpu/abc/vit_s_4_subnetworks.json) | bfloat16 | 6 | 3 (3 to 3) | not measured | 25% | 20% | not measured |"]
+        f"| [DS-CNN L, 8](gpu/abc/ds_cnn_l_4_subnetworks.json) | {float32}", f"| {vit} | {float32}",
+        f"| {vit} | bfloat16 | 6 | 3 (3 to 3) | not measured | 25% | 20% | not measured |"]
 
 
 def test_the_plot_is_a_picture(tmp_path):
