@@ -83,9 +83,10 @@ class Assumptions:
     epochs_vit: int = 300
     nested_share: float = 1 / 3
 
-    def link(self, devices: int) -> float:
-        """GB/s of the slowest link in a ring of so many devices."""
-        return self.link_inside if devices <= self.in_a_machine else self.link_between
+    def link(self, devices: int, together: int = 1) -> float:
+        """GB/s of the slowest way between two of so many devices; ``together`` of a machine send to the next at a time."""
+        inside = devices <= self.in_a_machine
+        return self.link_inside if inside else min(self.link_inside, together * self.link_between)
 
     def latency(self, devices: int) -> float:
         """Microseconds."""
@@ -268,8 +269,10 @@ class Communication:
     """Milliseconds of one step: each a range.
 
     - ``gradient``: an all-reduce of b bytes over n devices, in a ring, sends ``2 (n - 1) / n * b`` from each:
-      ``2 (n - 1) / n * b / link + latency``. ``b = 4 parameters`` if what the subnetworks add is added first, ``4 terms``
-      if each is summed over the devices by itself, as XLA does on a CPU (`emitted`; on a GPU it was not looked at).
+      ``2 (n - 1) / n * b / link + latency``; between machines rings run at once, over the adapters of all GPUs of a machine
+      (NCCL), so there ``link`` is of all of them, and not above ``link_inside``. ``b = 4 parameters`` if what the
+      subnetworks add is added first, ``4 terms`` if each is summed over the devices by itself, as XLA does on a CPU
+      (`emitted`; on a GPU it was not looked at).
     - ``norms``: a few numbers at a time, so what counts is how often: ``count * latency``. At most `A_NORM` for every norm that
       is computed, as XLA sends on a CPU: the value in the middle of each channel, from which variances are counted, to one
       device and from there to all; two sums forwards, in one; two backwards, in two. With it goes one example of every
@@ -284,12 +287,13 @@ class Communication:
     def of(cls, count: Counts, devices: int, assumed: Assumptions) -> Communication:
         if devices == 1:
             return cls(Range(0.0, 0.0), Range(0.0, 0.0))
-        link, latency = 1e9 * assumed.link(devices), 1e-6 * assumed.latency(devices)
+        ring, one = (1e9 * assumed.link(devices, together) for together in (assumed.in_a_machine, 1))
+        latency = 1e-6 * assumed.latency(devices)
 
         def reduced(numbers: int) -> float:
-            return 1e3 * (2 * (devices - 1) / devices * 4 * numbers / link + latency)
+            return 1e3 * (2 * (devices - 1) / devices * 4 * numbers / ring + latency)
 
-        example = count.activation_bytes / link if count.norms else 0.0
+        example = count.activation_bytes / one if count.norms else 0.0
         return cls(Range(reduced(count.parameters), reduced(count.terms)),
                    Range(1e3 * 2 * count.norms_deep * latency, 1e3 * (A_NORM * count.norms * latency + example)))
 
@@ -340,6 +344,17 @@ def cost(
 
     return Cost(one, sent, step, Range(1e3 * examples / step.high, 1e3 * examples / step.low),
                 hours(step, epochs * assumed.nested_share), hours(whole, epochs))
+
+
+def efficiency(few: Cost, many: Cost) -> Range:
+    """What each of many devices does in the time that one of few takes for the same: ``step(few) / step(many)``.
+
+    At least where computing takes its least and nothing overlaps, at most where it takes its most and all does.
+    """
+    sent = [(c.communication.gradient, c.communication.norms) for c in (few, many)]
+    low = [few.computing.low + gradient.high + norms.high for gradient, norms in sent]
+    high = [max(few.computing.high, gradient.low + norms.low) for gradient, norms in sent]
+    return Range(low[0] / low[1], high[0] / high[1])
 
 
 def fits(count: Counts, assumed: Assumptions) -> int:
@@ -393,10 +408,9 @@ def tables(
               f"| network | products in | efficiency of {many} against {few} | GPUs | uint8, GB/s | cores that decode JPEG |",
               "|---|---|---:|---:|---:|---:|"]
     for (name, dtype, n), of in costs.items():
-        a, b = (costs[name, dtype, k].step for k in SIZES)
-        efficiency = str(Range(*sorted((a.low / b.low, a.high / b.high)))) if n == many else ""
+        each = str(efficiency(costs[name, dtype, few], of)) if n == many else ""
         rates = of.images.low, of.images.high
-        lines.append(f"| {name} | {dtype} | {efficiency} | {n} | {Range(*(BYTES * r / 1e9 for r in rates))} "
+        lines.append(f"| {name} | {dtype} | {each} | {n} | {Range(*(BYTES * r / 1e9 for r in rates))} "
                      f"| {Range(*(r / decoding['images_per_second'] for r in rates))} |")
     lines += ["", f"Memory of a GPU, {assumed.memory:.0f} GB:", "",
               "| network | parameters | with Adam and a gradient, GB | kept for a gradient, MB an example | examples |",

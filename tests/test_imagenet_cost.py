@@ -72,8 +72,11 @@ def test_what_is_sent():
     assert (alone.gradient.high, alone.norms.high) == (0, 0)
     none = imagenet_cost.Communication.of(replace(count, norms=0, norms_deep=0), 4, slow)
     assert (none.norms.low, none.norms.high) == (0, 0)
-    between = imagenet_cost.Communication.of(count, 16, replace(slow, link_between=1e-3, latency_between=0.0))
-    assert between.gradient.low == pytest.approx(2 * 15 / 16 * 4000 / 1e6 * 1e3)
+    far = replace(slow, link_inside=1.0, link_between=1e-6, latency_between=0.0)
+    between = imagenet_cost.Communication.of(count, 16, far)
+    assert between.gradient.low == pytest.approx(2 * 15 / 16 * 4000 / 8)  # eight send together
+    assert between.norms.high == pytest.approx(400)
+    assert imagenet_cost.Communication.of(count, 16, replace(far, link_inside=1e-6)).gradient.low == pytest.approx(7500)
     computing = imagenet_cost.Range(2.0, 3.0)
     step = sent.beside(computing)
     assert (step.low, step.high) == pytest.approx((6001 + 6, 3 + 15001 + 450))
@@ -101,6 +104,16 @@ def test_more_devices_never_give_more_images_each(name, dtype):
     few, many = cost(name, dtype, 8), cost(name, dtype, 64)
     assert many.images.low / 64 <= few.images.low / 8
     assert many.images.high / 64 <= few.images.high / 8
+    found = imagenet_cost.efficiency(few, many)
+    shares = []
+    for k in range(11):  # computing anything in its range, nothing overlapped or all
+        computing = few.computing.low + k / 10 * (few.computing.high - few.computing.low)
+        for end, together in (("high", sum), ("low", max)):
+            times = [together([computing, getattr(c.communication.gradient, end) + getattr(c.communication.norms, end)])
+                     for c in (few, many)]
+            shares.append(times[0] / times[1])
+    assert (min(shares), max(shares)) == pytest.approx((found.low, found.high))
+    assert 0 < found.low <= found.high <= 1
 
 
 def test_what_fits_is_the_most_examples_whose_arrays_do():
