@@ -19,12 +19,11 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share the device
 
 import jax
 import jax.numpy as jnp
@@ -122,13 +121,57 @@ def table(record: dict[str, Any]) -> str:
         ours, nested = OURS if dtype == "float32" else f"{OURS}, {dtype}", not variant.startswith("full")
         ratio, shares = "", ["", ""]
         if nested and ours in record["variants"]:
-            pairs = zip(record["variants"][ours]["wall_ms"], one["wall_ms"], strict=True)
-            ratio = str(step_report.spread([b / a for a, b in pairs]))
+            ratio = str(over(record["variants"][ours]["wall_ms"], one["wall_ms"]))
         if nested:
             of = record["floors"][dtype]
             shares = [f"{of[f'{part}_ms'] / time.median:.0%}" for part in ("products", "activations")]
         lines.append(f"| {variant} | {time} | {ratio} | {one['build_seconds']:.0f} | {' | '.join(shares)} |")
     return "\n".join([*lines, *(f"| {variant} | {why} | | | | |" for variant, why in record["missing"].items())])
+
+
+def summary(records: Sequence[dict[str, Any]], folder: str) -> str:
+    """The records of one commit, in Markdown: a row for every network and type of its products that this library was timed in.
+
+    *products* and *activations* are the shares of this library's step that its products take at the measured peak and its
+    activations at the measured bandwidth (`train_step.floor`); *nested / full* is how many steps of the full network alone the
+    nested step takes, in one round. ``folder`` is where their files are, seen from the page.
+    """
+    about, rates = records[0]["machine"], [r["ceilings"] for r in records]
+
+    def rate(key: str, unit: float = 1) -> str:
+        return " to ".join(f"{one(r[key] for r in rates) / unit:.0f}" for one in (min, max))
+
+    products = ", ".join(f"{dtype} {rate(f'{dtype}_gflops', 1e3)}" for dtype in AGREE)
+    lines = [f"{min(r['machine']['date'] for r in records)}, one {records[0]['device']}; jax {about['versions']['jax']}, "
+             f"torch {about['torch']}. Measured in the same calls: products of square matrices, TFLOP/s: {products}; memory, "
+             f"GB/s: {rate('gigabytes_per_second')}. Medians; ratios in one round, with quartiles.", "",
+             f"| network, batch | products in | ours, ms | times ours: {' | '.join(PEERS)} | products | activations "
+             "| nested / full |", "|---|---|---:|" + "---:|" * (len(PEERS) + 3)]
+    for record in sorted(records, key=lambda r: r["network"].lower()):
+        variants, missing = record["variants"], record["missing"]
+        for dtype in AGREE:
+            suffix = "" if dtype == "float32" else f", {dtype}"
+            if OURS + suffix not in variants:
+                continue
+            ours, full = variants[OURS + suffix]["wall_ms"], variants.get(f"full, ours{suffix}")
+            peers = [str(over(ours, variants[name]["wall_ms"])) if name in variants else missing.get(name, "not measured")
+                     for name in (peer + suffix for peer in PEERS)]
+            median = step_report.spread(ours).median
+            shares = [f"{record['floors'][dtype][f'{part}_ms'] / median:.0%}" for part in ("products", "activations")]
+            whole = str(over(full["wall_ms"], ours)) if full else "not measured"
+            title = f"[{record['network']}, {record['batch']}]({folder}/{file_name(record['network'])})"
+            lines.append(f"| {title} | {dtype} | {step_report.figures(median)} | "
+                         f"{' | '.join([*peers, *shares, whole])} |")
+    return "\n".join(lines)
+
+
+def over(base: Sequence[float], other: Sequence[float]) -> step_report.Spread:
+    """How many times as long as ``base``, round by round."""
+    return step_report.spread([b / a for a, b in zip(base, other, strict=True)])
+
+
+def file_name(network: str) -> str:
+    return f"{step_report.slug(network, 4, 1).removesuffix('_1_core')}.json"
 
 
 def parse() -> argparse.Namespace:
@@ -149,6 +192,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share the device
     options, begin = parse(), time.monotonic()
     cases = {name: ON_GPU[name] for name in options.networks}
     if options.smoke:
@@ -165,7 +209,7 @@ def main() -> None:
         print(f"\n{table(record)}\n\n{time.monotonic() - begin:.0f} s", flush=True)
         if not options.smoke:
             options.results.mkdir(parents=True, exist_ok=True)
-            file = options.results / f"{step_report.slug(name, 4, 1).removesuffix('_1_core')}.json"
+            file = options.results / file_name(name)
             file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -100,7 +100,8 @@ class Case:
         return images, rng.integers(0, self.classes, (self.steps, self.batch)).astype(np.int32)
 
     def variables(self, seed: int) -> Any:
-        """What every variant starts from: kernels normal with variance 2 / fan-in, scales and variances 1, the rest 0.
+        """What every variant starts from: scales and variances 1, the rest 0 where it has one axis; where it has more, normal,
+        with variance 2 / (product of all axes but the last), which is 2 / fan-in of a dense or convolution kernel.
 
         Nothing is compiled for it.
         """

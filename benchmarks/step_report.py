@@ -92,7 +92,7 @@ def table(record: Record) -> str:
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """The records in a folder."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*_subnetworks_*.json"))]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*_subnetworks*.json"))]
 
 
 PEERS = ("ours, no kernel", "torch, shared", "torch", "torch, compiled", "flax, lax.conv")

@@ -61,10 +61,10 @@ class Net:
                 self.p[f"{layer}/{name}"] = t.to(device).requires_grad_()
 
     def params(self) -> dict[str, dict[str, np.ndarray]]:
-        """The parameters as the JAX model has them."""
+        """The parameters by layer and name, as they were given."""
         found: dict[str, dict[str, np.ndarray]] = {}
         for path, parameter in self.p.items():
-            layer, name = path.split("/")
+            layer, name = path.rsplit("/", 1)
             t = parameter.detach().cpu()
             t = t.permute(2, 3, 1, 0) if t.ndim == 4 else t.T if t.ndim == 2 else t
             if layer in self.flattened and name == "kernel":
@@ -213,7 +213,7 @@ def vit(net: Net, x: Held, f: float, *, layers: int, heads: int) -> Held:
     return Held(part(norm(t, "norm").mean(1), "logits"))
 
 
-def _matrices(params: dict[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+def matrices(params: dict[str, Any]) -> dict[str, dict[str, np.ndarray]]:
     """The parameters of `ViT` by layer; heads and their sizes are one axis."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for layer, arrays in params.items():
@@ -249,7 +249,7 @@ def twin(module: nn.Module, params: dict[str, dict[str, Any]], device: str = "cp
         case ResidualNet():
             forward = partial(users_resnet, stages=len(module.features))
         case ViT():
-            forward, params = partial(vit, layers=module.layers, heads=module.heads), _matrices(params)
+            forward, params = partial(vit, layers=module.layers, heads=module.heads), matrices(params)
         case _:
             raise TypeError(f"there is no twin of {type(module).__name__}")
     return Net(params, flattened, device), forward

@@ -39,6 +39,7 @@ from step_variants import APART, OURS, VARIANTS, Apart, Job, cores, ready, timed
 
 from reds_jax.run import run_nested
 from reds_jax.run.partial_sums import WORTH
+from reds_jax.testing import counting
 
 PASSES = 5  # an activation is written and read once forwards, read once backwards; its gradient is written and read once
 
@@ -74,23 +75,33 @@ def floor(job: Job, rate: dict[str, float]) -> dict[str, Any]:
     The MACs and the outputs of all convolutions and matrix products are counted in the program of the nested step, so what
     subnetworks share counts once; ``3 macs`` for forwards and backwards.
     """
-    from reds_jax.testing import counting
-
-    statistics = [job.variables.get("batch_stats", {})] * len(job.fractions)
-
-    def outputs(variables: Any, x: jax.Array) -> list[jax.Array]:
-        results = run_nested(job.case.model, variables["params"], statistics, x, job.fractions, train=True)
-        return [z for z, _ in results]
-
-    with patch.dict(WORTH, lax=WORTH["dot"]):  # the products of the form for a CPU, counted before they are lowered
-        program = counting.straight(outputs, job.variables, job.images[0])
-    macs = counting.macs(program)
-    moved = sum(program.bytes_of[e.outputs[0]] for e in program.equations if e.name in ("dot_general", "conv_general_dilated"))
+    macs, moved = counted(program_of(job))
+    if jax.default_backend() == "cpu":  # its forms multiply less, by partial sums; counted before they are lowered
+        with patch.dict(WORTH, lax=WORTH["dot"]):
+            macs, _ = counted(program_of(job))
     batch = job.labels.shape[1]
     products = 1e3 * 3 * 2 * macs * batch / (1e9 * rate["gflops"])
     activations = 1e3 * PASSES * moved * batch / (1e9 * rate["gigabytes_per_second"])
     return {"macs": macs, "activation_bytes": moved, "passes": PASSES, **rate, "products_ms": products,
             "activations_ms": activations, "ms": products + activations}
+
+
+def program_of(job: Job) -> counting.Straight:
+    """The program of the nested step forwards, for one example."""
+    return counting.straight(partial(outputs, job), job.variables, job.images[0])
+
+
+def counted(program: counting.Straight) -> tuple[int, int]:
+    """MACs, and the bytes of the results of all convolutions and matrix products."""
+    products = [e for e in program.equations if e.name in ("dot_general", "conv_general_dilated")]
+    return counting.macs(program), sum(program.bytes_of[e.outputs[0]] for e in products)
+
+
+def outputs(job: Job, variables: Any, x: jax.Array) -> list[jax.Array]:
+    """Of all subnetworks in training, what they share computed once."""
+    statistics = [variables.get("batch_stats", {})] * len(job.fractions)
+    results = run_nested(job.case.model, variables["params"], statistics, x, job.fractions, train=True)
+    return [z for z, _ in results]
 
 
 def measure(

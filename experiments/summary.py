@@ -1,4 +1,4 @@
-"""The tables of both READMEs, made from the recorded comparisons and steps: `python experiments/summary.py`."""
+"""The tables of both READMEs and of a page, made from what was recorded: `python experiments/summary.py`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from reds_jax.training.arrays import write_text
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "benchmarks"))
 
+import gpu_step
+import imagenet_cost
 import step_report
 
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
@@ -129,6 +131,17 @@ def nested_step(folder: str = "", subnetworks: int | None = None) -> str:
     return step_report.summary(chosen, f"{folder}step/{last[0].name}/{picture.name}")
 
 
+def gpu() -> str:
+    """The nested training step on a GPU, as it was recorded last."""
+    folder = max(HERE.glob("gpu/*/"), key=lambda path: max(r["machine"]["date"] for r in step_report.read(path)))
+    return gpu_step.summary(step_report.read(folder), f"gpu/{folder.name}")
+
+
+def imagenet() -> str:
+    """What training on ImageNet would cost, under the assumptions that are the defaults."""
+    return imagenet_cost.tables(*imagenet_cost.read_counts(), imagenet_cost.recorded_steps(), imagenet_cost.Assumptions())
+
+
 def published() -> str:
     """What the paper reports beside what was measured here, from the comparisons of widths."""
     here = {key(record["command"]): (name, record) for name, record in records()}
@@ -184,8 +197,9 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, "nested_step": nested_step, **KINDS},
-         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)}}
+                              "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu, **KINDS},
+         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)},
+         HERE.parent / "docs" / "imagenet_cost.md": {"imagenet_cost": imagenet}}
 
 
 def filled(page: Path) -> str:

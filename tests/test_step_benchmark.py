@@ -21,7 +21,7 @@ from reds_jax.run import run_nested
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 step_networks, step_report, step_variants = (import_module(f"step_{name}") for name in ("networks", "report", "variants"))
-train_step, time_to_accuracy = import_module("train_step"), import_module("time_to_accuracy")
+train_step, time_to_accuracy, gpu_step = map(import_module, ("train_step", "time_to_accuracy", "gpu_step"))
 
 
 def record(ours=(10.0, 12.0, 14.0), commit="abc123", date="2026-01-01 10:00", **of):
@@ -44,12 +44,13 @@ def test_doctests():
         assert not found.failed
 
 
-def test_the_width_for_a_share_is_the_largest_in_hundredths():
+def test_the_width_for_a_share_is_the_largest_of_the_grid():
     graph = step_networks.CASES["DNN L"].graph
     shares = [0.001, 0.1, 0.25, 0.5, 0.75, 1.0, graph.macs(0.37) / graph.macs(), graph.macs(0.37) / graph.macs() - 1e-9]
-    for share in shares:
-        allowed = [f / 100 for f in range(1, 101) if graph.macs(f / 100) <= share * graph.macs()]
-        assert step_networks.fraction_for(graph, share) == max(allowed, default=0.01)
+    for grid in (100, 16):
+        for share in shares:
+            allowed = [f / grid for f in range(1, grid + 1) if graph.macs(f / grid) <= share * graph.macs()]
+            assert step_networks.fraction_for(graph, share, grid) == max(allowed, default=1 / grid)
 
 
 def test_a_network_is_traced_once(monkeypatch):
@@ -84,6 +85,60 @@ def test_the_summary_has_a_row_for_each_record():
                         "MALLOC_ARENA_MAX=1. Medians; ratios in one round, with quartiles.")
     assert lines[4] == "| DS-CNN S, 100 | 2 | 1 | 12 |  |  | 2 (1.5 to 2.5) | did not finish in 180 s |  | 2 |"
     assert [line.split(" | ")[2] for line in lines[4:]] == ["1", "2"]
+
+
+def test_a_type_of_products_is_in_the_name_of_a_variant():
+    assert {gpu_step.dtype_of(v) for v in step_variants.IN_BFLOAT16} == {"bfloat16"}
+    assert {gpu_step.dtype_of(v) for v in step_variants.VARIANTS} == {"float32"}
+
+
+def test_variants_of_one_type_and_network_must_begin_with_one_loss():
+    same = {"ours": 2.0, "torch, shared": 2.009, "ours, bfloat16": 2.05, "torch, compiled, bfloat16": 2.1, "full, ours": 7.0}
+    gpu_step.agree(same)  # in bfloat16 they differ by more, and the full network has another loss
+    for variant in ("torch, shared", "torch, compiled, bfloat16"):
+        with pytest.raises(AssertionError, match=variant):
+            gpu_step.agree({**same, variant: 2.2})
+    with pytest.raises(AssertionError, match="full, torch"):
+        gpu_step.agree({**same, "full, torch": 2.0})
+
+
+def on_a_gpu(**of):
+    """Made up: bfloat16 takes half of the time; the full network was not timed in it."""
+    ms = {"ours": (10.0, 12.0, 14.0), "torch, shared": (20.0, 36.0, 14.0), "full, ours": (5.0, 6.0, 7.0),
+          "ours, bfloat16": (5.0, 6.0, 7.0), "torch, shared, bfloat16": (15.0, 18.0, 21.0)}
+    return {"network": "ViT-S", "batch": 8, "mac_shares": [1.0, 0.27], "device": "a card", "fractions": [1.0, 0.5],
+            "machine": {"date": "2026-01-01 10:00", "versions": {"jax": "1"}, "torch": "2"},
+            "ceilings": {"float32_gflops": 4e5, "bfloat16_gflops": 8e5, "gigabytes_per_second": 4000.0},
+            "floors": {t: {"products_ms": ms, "activations_ms": 1.2} for t, ms in {"float32": 3.0, "bfloat16": 1.5}.items()},
+            "variants": {name: {"wall_ms": list(wall), "build_seconds": 30.4} for name, wall in ms.items()},
+            "missing": {"torch, compiled": "failed with exit code 1"}, **of}
+
+
+def test_a_table_of_a_gpu_sets_every_variant_beside_ours_of_its_type():
+    assert gpu_step.table(on_a_gpu()).splitlines() == [
+        "ViT-S, batch 8, MACs 100%, 27%", "",
+        "| variant | ms a step (quartiles) | times ours of this type, in one round | built, s | products | activations |",
+        "|---|---:|---:|---:|---:|---:|",
+        "| ours | 12 (11 to 13) | 1 (1 to 1) | 30 | 25% | 10% |",
+        "| torch, shared | 20 (17 to 28) | 2 (1.5 to 2.5) | 30 | 15% | 6% |",
+        "| full, ours | 6 (5.5 to 6.5) |  | 30 |  |  |",
+        "| ours, bfloat16 | 6 (5.5 to 6.5) | 1 (1 to 1) | 30 | 25% | 20% |",
+        "| torch, shared, bfloat16 | 18 (16.5 to 19.5) | 3 (3 to 3) | 30 | 8% | 7% |",
+        "| torch, compiled | failed with exit code 1 | | | | |"]
+
+
+def test_the_summary_of_a_gpu_has_a_row_for_each_type_that_was_timed():
+    only = on_a_gpu(network="DS-CNN L")
+    only["variants"].pop("ours, bfloat16")
+    only["ceilings"] = {**only["ceilings"], "float32_gflops": 3e5}
+    lines = gpu_step.summary([on_a_gpu(), only], "gpu/abc").splitlines()
+    assert lines[0].startswith("2026-01-01 10:00, one a card; jax 1, torch 2. ")
+    assert "float32 300 to 400, bfloat16 800 to 800; memory, GB/s: 4000 to 4000." in lines[0]
+    float32 = "float32 | 12 | 2 (1.5 to 2.5) | failed with exit code 1 | 25% | 10% | 2 (2 to 2) |"
+    vit = "[ViT-S, 8](gpu/abc/vit_s_4_subnetworks.json)"
+    assert lines[4:] == [
+        f"| [DS-CNN L, 8](gpu/abc/ds_cnn_l_4_subnetworks.json) | {float32}", f"| {vit} | {float32}",
+        f"| {vit} | bfloat16 | 6 | 3 (3 to 3) | not measured | 25% | 20% | not measured |"]
 
 
 def test_the_plot_is_a_picture(tmp_path):
@@ -214,10 +269,10 @@ def test_all_ways_are_trained_and_validated(monkeypatch, tmp_path, capsys):
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 @pytest.mark.usefixtures("as_users_write")
 @pytest.mark.parametrize("name", [
-    "DNN L", *(pytest.param(n, marks=pytest.mark.slow) for n in step_networks.CASES if n != "DNN L")])
+    "DNN L", *(pytest.param(n, marks=pytest.mark.slow) for n in (*step_networks.CASES, "ViT, small") if n != "DNN L")])
 def test_the_twin_in_torch_has_the_loss_and_shares_what_the_subnetworks_share(name):
     torch_step = import_module("torch_step")
-    case = replace(step_networks.CASES[name], batch=4, steps=1)
+    case = replace({**step_networks.CASES, **step_networks.ON_GPU}[name], batch=4, steps=1)
     job = step_variants.Job.of(case, 3, 0)
     module, params = getattr(case.model, "model", case.model), job.variables["params"]
     statistics = [job.variables.get("batch_stats", {})] * 3
@@ -231,7 +286,8 @@ def test_the_twin_in_torch_has_the_loss_and_shares_what_the_subnetworks_share(na
     calls, gradients = [], []
     for shared in (True, False):
         trainer = torch_step.Trainer(module, params, job.fractions, 1e-3, shared=shared, threads=1)
-        jax.tree.map(np.testing.assert_array_equal, trainer.net.params(), params)
+        given = torch_step.matrices(params) if name == "ViT, small" else params
+        jax.tree.map(np.testing.assert_array_equal, trainer.net.params(), given)
         once = trainer.net.once
 
         def counted(name, channels, sums, compute, once=once, calls=calls):
@@ -246,5 +302,5 @@ def test_the_twin_in_torch_has_the_loss_and_shares_what_the_subnetworks_share(na
     for path, gradient in gradients[1].items():
         np.testing.assert_allclose(gradients[0][path], gradient, rtol=1e-3, atol=1e-4 * scale, err_msg=path)
     stem = {"DS-CNN S": 4, "vision DS-CNN S": 4, "DS-CNN L": 4, "MobileNetV1 0.25": 4, "CNN S": 2, "ResNet-8": 2, "DNN L": 1,
-            "a user's ResNet": 2}[name]  # convolution and norm, depthwise and norm: once for three subnetworks
+            "a user's ResNet": 2, "ViT, small": 2}[name]  # convolution and norm, depthwise and norm, patches: once for all
     assert calls.count(False) - calls.count(True) == 2 * stem
