@@ -180,7 +180,8 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--axes", nargs="*", default=list(SIZES), choices=list(SIZES), help="what grows; nothing for --large alone")
+    parser.add_argument("--axes", nargs="*", default=list(SIZES), choices=list(SIZES),
+                        help="what grows; nothing for --large alone")
     parser.add_argument("--sizes", type=int, nargs="+", help="instead of the sizes of the axes")
     parser.add_argument("--full", action="store_true", help="4096 units, 200 layers, 4 resources, 20 subnetworks; --large")
     parser.add_argument("--large", action="store_true", help="also 20 layers of 4096 units, scores of all shapes")
