@@ -50,6 +50,8 @@ def test_each_record_is_predicted_from_the_others():
     found = made_up(a=2.0, b=4.0, c=8.0)
     assert imagenet_cost.left_out(found, "bfloat16") == pytest.approx({"a": 32**0.5 / 2, "b": 1.0, "c": 8**0.5 / 8})
     assert imagenet_cost.wrong_by(found, "float32") == pytest.approx(8**0.5)
+    for too in (made_up(a=2.0, b=2.0, c=8.0), made_up(a=8.0, b=8.0, c=2.0)):  # too short, too long
+        assert imagenet_cost.wrong_by(too, "float32") == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("dtype", imagenet_cost.DTYPES)
