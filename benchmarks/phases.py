@@ -228,7 +228,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="processes of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--python", metavar="FILE", help="of vww: an interpreter that has the library, instead of installing")
-    parser.add_argument("--results", type=Path, default=Path("runs/phases"), help="where records go, in the commit's folder")
+    parser.add_argument("--results", type=Path, default=Path("runs/phases"), help="folder of the records")
     options, options.arguments = parser.parse_known_args(arguments)
     if options.arguments and options.part not in ("vww", "serve"):
         parser.error(f"unknown: {shlex.join(options.arguments)}; options of the experiment are for vww")
@@ -248,16 +248,15 @@ def main() -> None:
         smoke(options)
         return
     about = {"command": shlex.join(["python", "benchmarks/phases.py", *sys.argv[1:]]), "machine": machine(), "cores": cores()}
-    folder = options.results / about["machine"]["commit"]
     print(json.dumps(about, indent=2), flush=True)
     for network in options.networks if options.part != "vww" else [""]:
         found = vww(options) if options.part == "vww" else {"network": network, **measured(network, options)}
         record = {"part": options.part, **about, **found, "load": os.getloadavg()[0]}
         print(f"\n{phases_report.table(record)}", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        options.results.mkdir(parents=True, exist_ok=True)
         name = "_".join([options.part, *([file_name(network)] if network else [])])
-        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"\nRecords: {folder}; {time.monotonic() - begin:.0f} s")
+        (options.results / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"\nRecords: {options.results}; {time.monotonic() - begin:.0f} s")
 
 
 def smoke(options: argparse.Namespace) -> None:

@@ -90,9 +90,20 @@ def count(number: int, of: str) -> str:
 
 def table(record: Record) -> str:
     """The table of a record, whatever part it is of."""
-    return {"stages": stages, "memory": memory, "vww": vww}[record["part"]](record)
+    return TABLES[record["part"]](record)
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """The records in a folder."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+TABLES = {"stages": stages, "memory": memory, "vww": vww}
+
+
+def summary(folder: Path) -> str:
+    """The records in a folder, each with its command, its commit and its table, in Markdown."""
+    found = []
+    parts = list(TABLES)
+    for path in sorted(folder.glob("*.json"), key=lambda path: (parts.index(path.stem.split("_")[0]), path)):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        about = record["machine"]
+        found += [f"`{record['command']}` at commit [{about['commit']}]({folder.name}/{path.name}), {about['date']}, "
+                  f"{about['machine']}, of which {record['cores']} used, load {record['load']:.1f}; jax "
+                  f"{about['versions']['jax']}; form {about['form']}.", "", table(record), ""]
+    return "\n".join(found).rstrip() or "Not recorded yet."

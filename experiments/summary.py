@@ -21,6 +21,7 @@ from reds_jax.training.arrays import write_text
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "benchmarks"))
 
+import phases_report
 import step_report
 
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
@@ -184,7 +185,8 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, "nested_step": nested_step, **KINDS},
+                              "wider": wider, "nested_step": nested_step,
+                              "phases": partial(phases_report.summary, HERE / "phases"), **KINDS},
          HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)}}
 
 

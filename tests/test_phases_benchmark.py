@@ -169,6 +169,20 @@ def test_the_table_of_vww_has_the_longest():
     assert "make install" not in phases_report.table({"part": "vww", "install": None, "runs": [run, filled]})
 
 
+def test_the_summary_names_command_commit_and_machine(tmp_path):
+    record = {"part": "vww", "install": None, "command": "python benchmarks/phases.py vww", "cores": 1, "load": 2.34,
+              "machine": {"commit": "abc", "date": "2026", "machine": "x86, 2 cores", "versions": {"jax": "0.10"},
+                          "form": "fused"},
+              "runs": [{"processor_seconds": 3.0, "others_seconds": 0.0, "longest": [], "jax": {
+                  "processor_seconds": 1.0, "compiled": 1, "read": 0}}] * 2}
+    (tmp_path / "vww.json").write_text(json.dumps(record), encoding="utf-8")
+    found = phases_report.summary(tmp_path)
+    assert found.splitlines()[0] == (f"`python benchmarks/phases.py vww` at commit [abc]({tmp_path.name}/vww.json), 2026, "
+                                     "x86, 2 cores, of which 1 used, load 2.3; jax 0.10; form fused.")
+    assert found.endswith(phases_report.vww(record))
+    assert phases_report.summary(tmp_path / "none") == "Not recorded yet."
+
+
 def test_the_large_networks_are_those_of_the_literature():
     graphs = {name: case.graph for name, case in phases.LARGE.items()}
     assert graphs["MobileNetV1 1.0"].macs() == 568_740_352  # Howard et al. 2017, table 4: 569 million, 4.2 million parameters
