@@ -65,6 +65,30 @@ class ViT(nn.Module):
         return nn.Dense(self.classes, name="logits")(nn.LayerNorm(epsilon=USERS_EPSILON, name="norm")(x).mean(1))
 
 
+class ResNet18(nn.Module):
+    """He et al. 2016 (arXiv 1512.03385, table 1) as a user of flax.linen writes it: basic blocks, activation behind the sum."""
+
+    classes: int = 1000
+    features: int = 64
+    blocks: tuple[int, ...] = (2, 2, 2, 2)
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=USERS_EPSILON)
+        x = nn.relu(norm()(nn.Conv(self.features, (7, 7), (2, 2), use_bias=False)(x)))
+        x = nn.max_pool(x, (3, 3), (2, 2), "SAME")
+        for i, blocks in enumerate(self.blocks):
+            features = self.features * 2**i
+            for j in range(blocks):
+                strides = (2, 2) if i > 0 and j == 0 else (1, 1)
+                y = nn.relu(norm()(nn.Conv(features, (3, 3), strides, use_bias=False)(x)))
+                y = norm()(nn.Conv(features, (3, 3), use_bias=False)(y))
+                if x.shape != y.shape:
+                    x = norm()(nn.Conv(features, (1, 1), strides, use_bias=False)(x))
+                x = nn.relu(x + y)
+        return nn.Dense(self.classes)(x.mean((1, 2)))
+
+
 @dataclass(frozen=True)
 class Case:
     """A network as `reds_jax.models` or a user builds it, its images [H, W, C], classes, batch, and the steps of a dispatch.
@@ -138,3 +162,8 @@ ON_GPU = {
     "ViT, small": Case(partial(ViT, 10, 2, 48, 3, 8), (32, 32, 3), 10, 8, 2),
 }
 """The networks of `gpu_step.py`; the last is for whether its variants agree."""
+LARGE = {
+    "MobileNetV1 1.0": Case(partial(models.mobilenet_v1, 1000, 1.0), (224, 224, 3), 1000, 8, 1),
+    "a user's ResNet-18": Case(ResNet18, (224, 224, 3), 1000, 8, 1),
+}
+"""What runs on phones: too large for many rounds of training steps on a CPU."""

@@ -66,8 +66,16 @@ def slug(network: str, subnetworks: int, cores: int) -> str:
     >>> slug("a user's ResNet", 4, 1)
     'a_users_resnet_4_subnetworks_1_core'
     """
-    name = "".join(c if c.isalnum() else "_" for c in network.lower().replace("'", ""))
-    return f"{name}_{subnetworks}_subnetworks_{cores}_core{'s' if cores > 1 else ''}"
+    return f"{file_name(network)}_{subnetworks}_subnetworks_{cores}_core{'s' if cores > 1 else ''}"
+
+
+def file_name(network: str) -> str:
+    """A network's name in that of a file.
+
+    >>> file_name("MobileNetV1 0.25")
+    'mobilenetv1_0_25'
+    """
+    return "".join(c if c.isalnum() else "_" for c in network.lower().replace("'", ""))
 
 
 def table(record: Record) -> str:

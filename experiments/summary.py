@@ -23,6 +23,7 @@ sys.path.append(str(HERE.parent / "benchmarks"))
 
 import gpu_step
 import imagenet_cost
+import phases_report
 import step_report
 
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
@@ -197,7 +198,8 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu, **KINDS},
+                              "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu,
+                              "phases": partial(phases_report.summary, HERE / "phases"), **KINDS},
          HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)},
          HERE.parent / "docs" / "imagenet_cost.md": {"imagenet_cost": imagenet}}
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -118,6 +119,15 @@ def test_a_finished_run_is_not_trained_again_and_a_plot_that_fails_loses_nothing
     assert (output / "report.md").exists()
     assert "load the network with" in shown.getvalue()
     assert "\x1b" not in shown.getvalue()
+
+
+def test_a_run_starts_from_what_flax_draws(tmp_path):
+    experiment = tiny(tmp_path, seed=3)
+    data = data_sets.load("fashion_mnist", "synthetic", seed=3, limit=120)
+    runner = task_run.TaskRun(experiment, one_block(), data, Console(quiet=True))
+    expected = one_block().init(jax.random.key(3), data.example())
+    jax.tree.map(lambda found, drawn: np.testing.assert_allclose(found, drawn, rtol=1e-5, atol=1e-7),
+                 runner.untrained(), expected)
 
 
 def test_the_nested_training_alone_has_private_norms(tmp_path):

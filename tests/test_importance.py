@@ -1,5 +1,7 @@
 """Scores of units: sums of saliencies over all weights that belong to a unit, whatever the layer."""
 
+from dataclasses import dataclass
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,8 +9,11 @@ import numpy as np
 import pytest
 
 import reds_jax
+from reds_jax import importance
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.importance import kernel_scores, magnitude, random, score, taylor, taylor_saliency, unit_scores
+from reds_jax.lowering import lowering
+from reds_jax.run import contributions
 from reds_jax.training import classification
 
 
@@ -64,6 +69,37 @@ def test_a_score_is_the_sum_over_all_members_of_the_group(net, method):
     found = score(method, model, variables, graph, batches)
     assert set(found) == {"stem", "inner"}
     np.testing.assert_allclose(found["stem"], belongs(saliency), rtol=1e-5)
+
+
+@dataclass(frozen=True)
+class Times:
+    """A normalisation; equal ones mean the same."""
+
+    factor: float
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize("method", ["explained", "taylor"])
+def test_scoring_again_compiles_nothing_and_another_form_of_the_operations_does(net, method):
+    model, variables, graph, batches = net
+    compiled = {"explained": contributions._look, "taylor": importance._accumulate}[method]
+    first = score(method, model, variables, graph, batches, preprocess=Times(2.0))
+    before = compiled._cache_size()
+    again = score(method, Small(), variables, graph, batches, preprocess=Times(2.0))
+    assert compiled._cache_size() == before
+    for name, values in first.items():
+        np.testing.assert_array_equal(again[name], values)
+    other = score(method, model, variables, graph, batches, preprocess=Times(3.0))
+    assert compiled._cache_size() == before + 1
+    assert not np.allclose(other["stem"], first["stem"], rtol=1e-3)
+    with lowering("lax"):
+        score(method, model, variables, graph, batches)
+        before = compiled._cache_size()
+    with lowering("dot"):
+        score(method, model, variables, graph, batches)
+    assert compiled._cache_size() == before + 1
 
 
 def test_l2_is_the_norm_and_random_follows_the_seed(net):

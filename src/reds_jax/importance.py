@@ -8,7 +8,7 @@ outgoing weights, in every layer that a residual ties together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import Any, Literal
 
@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reds_jax.adapters import adapt
+from reds_jax.adapters import PureModel, adapt
 from reds_jax.adapters.trees import batch_stats_of
 from reds_jax.array_types import Array, Float
 from reds_jax.checks import integer
-from reds_jax.data.normalise import read
+from reds_jax.data.normalise import reader
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.explained import pivoted_cholesky
 from reds_jax.graph.channels import Axis, ChannelGraph, Parameter
+from reds_jax.lowering import traced_as
 from reds_jax.private import variables_of
 from reds_jax.program.flat import leaf_path
 from reds_jax.run import run
@@ -109,7 +110,7 @@ def explained(
     model, variables = adapt(model, variables)
     check_finite(variables)
     inputs = (check_inputs(batch[0], f"inputs of scoring batch {i}", preprocess) for i, batch in enumerate(batches))
-    grams = gram_matrices(model, variables, inputs, read=partial(read, normalise=preprocess), seed=seed)
+    grams = gram_matrices(model, variables, inputs, read=reader(preprocess), seed=seed)
     if graph.groups and not grams:
         raise InvalidArgumentError("the importance 'explained' needs data", hint="Pass batches=[(inputs, labels), ...].")
     scores = {}
@@ -155,40 +156,38 @@ def taylor_saliency(
     """The first-order Taylor saliency of every weight, a tree like ``variables["params"]``; see `score`."""
     model, variables = adapt(model, variables)
     params, frozen = trainable(variables["params"]), batch_stats_of(variables)
-    total, seen, accumulate = jax.tree.map(jnp.zeros_like, params), 0, None
+    total, seen = jax.tree.map(jnp.zeros_like, params), 0
     for batch in batches:
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise InvalidArgumentError("a scoring batch is no pair", got=type(batch).__name__, allowed="(inputs, targets)",
                                        hint="Pass batches=[(inputs, labels), ...].")
         objective, inputs = check_examples(objective, model, variables_of(params, (frozen,), 0), batch[0], batch[1], preprocess,
                                            f"{{}} of scoring batch {seen}")
-        targets = batch[1]
-        accumulate = accumulate or _accumulator(method, model, preprocess, objective)
-        total, seen = accumulate(total, params, frozen, inputs, targets), seen + 1
+        total, seen = _accumulate(total, params, frozen, inputs, batch[1], method=method, model=model, preprocess=preprocess,
+                                  objective=objective, lowering=traced_as()), seen + 1
     if not seen:
         raise InvalidArgumentError(f"the importance {method!r} needs data", hint="Pass batches=[(inputs, labels), ...].")
     return jax.tree.map(lambda w, t: jnp.abs(w * t), params, total) if method == "taylor" else total
 
 
-def _accumulator(
-    method: Method, model: Model, preprocess: Callable[[Any], Any] | None, objective: Objective
-) -> Callable[..., Any]:
-    """The compiled function (total, params, batch_stats, inputs, targets) -> total with one batch more."""
+@partial(jax.jit, static_argnames=("method", "model", "preprocess", "objective", "lowering"))
+def _accumulate(
+    total: Any, params: Any, frozen: Any, inputs: Any, targets: Any, *, method: Method, model: PureModel,
+    preprocess: Callable[[Any], Any] | None, objective: Objective, lowering: Hashable,
+) -> Any:
+    """The sum with one batch more."""
+    del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
 
-    def batch_loss(params: Any, frozen: Any, inputs: Any, targets: Any) -> Float[Array, ""]:
+    def batch_loss(params: Any) -> Float[Array, ""]:
         x, y = gather(inputs, targets, slice(None), preprocess)
         outputs, _ = run(model, variables_of(params, (frozen,), 0), x)
         return objective.loss(outputs, y).mean()
 
-    @jax.jit
-    def accumulate(total: Any, params: Any, frozen: Any, inputs: Any, targets: Any) -> Any:
-        gradient = jax.grad(batch_loss)(params, frozen, inputs, targets)
-        if method == "taylor":
-            return jax.tree.map(jnp.add, total, gradient)
-        power = jnp.abs if method == "taylor_absolute" else jnp.square
-        return jax.tree.map(lambda t, w, g: t + power(w * g), total, params, gradient)
-
-    return accumulate
+    gradient = jax.grad(batch_loss)(params)
+    if method == "taylor":
+        return jax.tree.map(jnp.add, total, gradient)
+    power = jnp.abs if method == "taylor_absolute" else jnp.square
+    return jax.tree.map(lambda t, w, g: t + power(w * g), total, params, gradient)
 
 
 def unit_scores(

@@ -19,7 +19,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from reds_jax.adapters import adapt
 from reds_jax.checks import several
 from reds_jax.choice import Choice, Method, Scores, Subnetworks, check_budgets, choose_widths, for_method
 from reds_jax.data import DataSet, StreamedData
-from reds_jax.data.normalise import read
+from reds_jax.data.normalise import reader
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.permute import descending, permute
@@ -251,7 +250,7 @@ def bypass_of(
     """What goes around the groups that have a bypass, on the first ten of the scoring batches; see `reds_jax.run.bypass`."""
     batches = scoring_batches(data, batches=min(10, options.scoring_batches), batch_size=batch_size, seed=seed)
     return bypass_shares(*adapt(model, variables), (inputs for inputs, _ in batches), seed=seed,
-                         read=partial(read, normalise=data.normalise))
+                         read=reader(data.normalise))
 
 
 def learns(options: Subnetworks, method: Method) -> bool:

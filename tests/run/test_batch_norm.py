@@ -237,6 +237,20 @@ def test_slimmable_writes_the_statistics_that_a_run_returns() -> None:
     assert moved.tolist() == [True] * 3 + [False] * 3
 
 
+def test_statistics_are_put_back_without_a_scatter() -> None:
+    """A scatter and its derivative are several kernels for each statistic of each subnetwork, all of which are compiled."""
+    variables = random_variables(TwoNorms(), X)
+
+    def loss(params: dict, x: jax.Array) -> tuple[jax.Array, dict]:
+        y, new = run(TwoNorms(), {**variables, "params": params}, x, 0.5, train=True)
+        return y.sum(), new
+
+    program = jax.make_jaxpr(jax.grad(loss, has_aux=True))(variables["params"], X)
+    assert "scatter" not in str(program)
+    new = jax.grad(loss, has_aux=True)(variables["params"], X)[1]["BatchNorm_1"]["var"]
+    assert np.flatnonzero(new != variables["batch_stats"]["BatchNorm_1"]["var"]).tolist() == [0, 1]
+
+
 class Joined(nn.Module):
     """Two layers side by side, with a bias and a batch norm over both: what is kept of them is no prefix."""
 

@@ -14,6 +14,8 @@ from reds_jax.choice import choose_widths
 from reds_jax.data import DataSet, Split
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import ces, log_retention, retained_share, solve
+from reds_jax.lowering import form, lowering
+from reds_jax.run import bypass
 from reds_jax.run.bypass import bypass_shares, explained_share
 from reds_jax.run.contributions import Moments
 from reds_jax.training import FitConfig
@@ -85,6 +87,19 @@ def test_it_is_what_a_regression_of_the_sum_on_the_way_around_explains(between):
     t = s - b if between == "less" else s + (0.5 * b if between == "shape" else b)
     assert set(found) == {"inside"}  # the stream has readers that no sum follows
     assert found["inside"] == pytest.approx(regression(s, t), abs=2e-3)
+
+
+def test_a_second_look_compiles_nothing_and_another_form_of_the_operations_does():
+    variables = variables_of(Block("bias"), X)
+    first = bypass_shares(*adapt(Block("bias"), variables), [X])
+    before = bypass._look._cache_size()
+    assert bypass_shares(*adapt(Block("bias"), variables), [X]) == first
+    assert bypass._look._cache_size() == before
+    others = {"lax", "dot"} - {form()}
+    for other in others:
+        with lowering(other):
+            bypass_shares(*adapt(Block("bias"), variables), [X])
+    assert bypass._look._cache_size() == before + len(others)
 
 
 @pytest.mark.parametrize("between", ["relu", "inverse", "gate", "twice", "chain", "result", "partly"])

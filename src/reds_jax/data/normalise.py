@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,12 @@ class Normalise:
         channels = (*(1,) * (np.ndim(images) - 1), len(self.mean))
         mean, std = (np.asarray(values, np.float32).reshape(channels) for values in (self.mean, self.std))
         return (scaled - mean) / std
+
+
+@lru_cache(maxsize=64)
+def reader(normalise: Callable[[Any], Any] | None) -> Callable[[Tree], Tree]:
+    """`read` with this normalisation; of equal ones the same function, so that what is compiled with it is compiled once."""
+    return partial(read, normalise=normalise)
 
 
 def read(inputs: Tree, normalise: Callable[[Any], Any] | None = None, *, like: Tree = None) -> Tree:

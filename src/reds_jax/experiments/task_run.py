@@ -78,9 +78,16 @@ class TaskRun:
         weights, prefix = self.experiment.pretrained, self.experiment.pretrained_prefix
         if weights is not None:
             return import_network(self.model, self.data.example(), network, weights, prefix)
-        variables: Any = self.model.init(jax.random.key(self.experiment.seed), self.data.example())
         wider = "" if self.experiment.widen is None else f", {self.experiment.widen:g} times as wide as the base"
-        return variables, f"trained for {self.experiment.pretrain.epochs} epochs{wider}"
+        return self.untrained(), f"trained for {self.experiment.pretrain.epochs} epochs{wider}"
+
+    def untrained(self) -> Any:
+        """New variables from the seed, drawn by one program; it runs once, so on a CPU it is compiled without optimisation.
+
+        Without `jax.jit` flax compiles each operation of the network by itself, hundreds of programs.
+        """
+        options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(self.model.init, compiler_options=options)(jax.random.key(self.experiment.seed), self.data.example())
 
     def check(self, variables: Any, widths: Sequence[Sequence[int]] | None = None) -> None:
         """Refuse what can be refused before the first step: for the training, and for every method or given widths."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import jax
-
 from reds_jax import pipeline
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.experiments.comparisons import Variant
@@ -49,7 +47,7 @@ def measured(
     if variant.how == "scratch":
         before = experiment.pretrain.epochs if experiment.pretrained is None else 0
         run = replace(run, experiment=replace(experiment, nested=replace(nested, epochs=before + nested.epochs)))
-        start = run.model.init(jax.random.key(experiment.seed), run.data.example())
+        start = run.untrained()
     elif variant.how == "late":
         half = nested.epochs // 2
         alone = Training(half, nested.batch_size, nested.optimizer, nested.schedule, nested.learning_rates, nested.warmup,

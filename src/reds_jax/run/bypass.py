@@ -14,7 +14,8 @@ each entry linearly: a bias, a scale, a batch norm with frozen statistics, a cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ import numpy as np
 
 from reds_jax.adapters import PureModel
 from reds_jax.graph.trace import INFERENCE, Traced, traced
+from reds_jax.lowering import traced_as
 from reds_jax.program.flat import Operation, Value, opened
 from reds_jax.program.norms import AFFINE
 from reds_jax.run.contributions import ROWS, Moments, joined
@@ -41,7 +43,7 @@ def bypass_shares(
         model: as `reds_jax.adapters.adapt` returns it.
         variables: the full variables; statistics are frozen.
         batches: inputs, [N, ...] each.
-        read: what the model reads of a batch, inside the compiled function.
+        read: what the model reads of a batch, inside the compiled function; the same function is compiled once.
         seed: of the rows that are looked at.
 
     Source: that a residual network hardly needs a single block, Veit, Wilber and Belongie 2016, arXiv 1605.06431.
@@ -49,24 +51,30 @@ def bypass_shares(
     found: list[Consumer] = []
     sums: list[Moments] = []
 
-    @jax.jit
-    def look(variables: Any, inputs: Any, key: jax.Array) -> list[Moments]:
-        x = read(inputs)
-        network = traced(model, variables, x)
-        found[:] = sums_behind(network)
-        return watch(network, found, lambda i, end, b, s: _moments(network, end, b, s, jax.random.fold_in(key, i)),
-                     variables, x, _pooled)
-
     for i, inputs in enumerate(batches):
-        if i == 0 and not sums_behind(traced(model, variables, read(inputs))):
+        found = found or sums_behind(traced(model, variables, jax.eval_shape(read, inputs)))
+        if not found:
             return {}
-        new = [Moments(*(np.asarray(a, np.float64) for a in one))
-               for one in look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i))]
+        seen = _look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i), model=model, read=read,
+                     lowering=traced_as())
+        new = [Moments(*(np.asarray(a, np.float64) for a in one)) for one in seen]
         sums = [joined(a, b) for a, b in zip(sums, new, strict=True)] if sums else new
     shares: dict[str, float] = {}
     for end, moments in zip(found, sums, strict=True):
         shares[end.group] = min(explained_share(moments), shares.get(end.group, 1.0))
     return shares
+
+
+@partial(jax.jit, static_argnames=("model", "read", "lowering"))
+def _look(
+    variables: Any, inputs: Any, key: jax.Array, *, model: PureModel, read: Callable[[Any], Any], lowering: Hashable
+) -> list[Moments]:
+    """The moments of what goes around and of the sum, at every end in one batch."""
+    del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
+    x = read(inputs)
+    network = traced(model, variables, x)
+    return watch(network, sums_behind(network), lambda i, end, b, s: _moments(network, end, b, s, jax.random.fold_in(key, i)),
+                 variables, x, _pooled)
 
 
 def explained_share(moments: Moments) -> float:

@@ -11,7 +11,8 @@ left to the biases and to batch norm. Where every unit owns one position, ``G = 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ import numpy as np
 from reds_jax.adapters import PureModel
 from reds_jax.array_types import Float64
 from reds_jax.graph.trace import traced
+from reds_jax.lowering import traced_as
 from reds_jax.run.readers import Consumer, consumers, some_of, watch
 
 ROWS = 4096
@@ -46,28 +48,36 @@ def gram_matrices(
         model: as `reds_jax.adapters.adapt` returns it.
         variables: the full variables; statistics are frozen.
         batches: inputs, [N, ...] each.
-        read: what the model reads of a batch, inside the compiled function.
+        read: what the model reads of a batch, inside the compiled function; the same function is compiled once.
         seed: of the rows that are looked at.
     """
     readers: list[Consumer] = []
-    sums: dict[int, Moments] = {}
-
-    @jax.jit
-    def look(variables: Any, inputs: Any, key: jax.Array) -> list[Moments]:
-        x = read(inputs)
-        found = traced(model, variables, x)
-        readers[:] = consumers(found)
-        return watch(found, readers, lambda i, reader, x, kernel: _moments(reader, x, kernel, jax.random.fold_in(key, i)),
-                     variables, x, _together)
-
+    sums: list[Moments] = []
     for i, inputs in enumerate(batches):
-        for j, one in enumerate(look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i))):
-            new = Moments(*(np.asarray(a, np.float64) for a in one))
-            sums[j] = joined(sums[j], new) if j in sums else new
+        readers = readers or consumers(traced(model, variables, jax.eval_shape(read, inputs)))
+        found = _look(variables, inputs, jax.random.fold_in(jax.random.key(seed), i), model=model, read=read,
+                      most=ROWS, lowering=traced_as())
+        new = [Moments(*(np.asarray(a, np.float64) for a in one)) for one in found]
+        sums = [joined(a, b) for a, b in zip(sums, new, strict=True)] if sums else new
     grams: dict[str, np.ndarray] = {}
     for j, reader in enumerate(readers):
         grams[reader.group] = grams.get(reader.group, 0) + sums[j].gram / sums[j].rows
     return grams
+
+
+@partial(jax.jit, static_argnames=("model", "read", "most", "lowering"))
+def _look(
+    variables: Any, inputs: Any, key: jax.Array, *, model: PureModel, read: Callable[[Any], Any], most: int, lowering: Hashable
+) -> list[Moments]:
+    """The moments of every consumer in one batch, from at most so many rows."""
+    del lowering  # the trace reads the form itself; as an argument it keeps the forms apart
+    x = read(inputs)
+    found = traced(model, variables, x)
+
+    def look(i: int, reader: Consumer, x: Any, kernel: Any) -> Moments:
+        return _moments(reader, x, kernel, jax.random.fold_in(key, i), most)
+
+    return watch(found, consumers(found), look, variables, x, _together)
 
 
 def joined(a: Moments, b: Moments) -> Moments:
@@ -83,13 +93,13 @@ def _together(turns: Moments) -> Moments:
     return Moments(rows, jnp.moveaxis(turns.mean, 0, 1).reshape(size, -1 if outputs else 0), turns.gram.sum(0))
 
 
-def _moments(reader: Consumer, x: Any, kernel: Any, key: jax.Array) -> Moments:
+def _moments(reader: Consumer, x: Any, kernel: Any, key: jax.Array, most: int) -> Moments:
     """The moments of one consumer from its activation and its kernel."""
     k = reader.kernel(kernel.astype(jnp.float32))  # [B, T, J, O]
     at = reader.positions(k.shape[1])
     copies = max(k.shape[1], 1 if at.shape[1] == 1 else k.shape[3])  # of a channel: its taps, or what becomes of it
     x = reader.rows(x.astype(jnp.float32), k.shape[1],  # [B, R, T, J]
-                    lambda count, channels: some_of(count, key, min(ROWS, ENTRIES // (channels * copies))))
+                    lambda count, channels: some_of(count, key, min(most, ENTRIES // (channels * copies))))
     b, r, t, j = x.shape
     mine = x.reshape(b, r, t * j)[:, :, at]  # [B, R, U, positions of a unit]
     weights = k.reshape(b, t * j, -1)[:, at]  # [B, U, positions, O]

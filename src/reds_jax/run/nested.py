@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 
 from reds_jax.adapters import PureModel, adapt
@@ -164,6 +165,8 @@ def _put_back(narrow: Narrow, value: Value, full: Any, new: Any) -> Any:
     if np.shape(full) == np.shape(new):
         return new
     kept = [np.arange(n) if (k := narrow.kept(value, i)) is None else k for i, n in enumerate(value.shape)]
+    if all(np.array_equal(k, np.arange(len(k))) for k in kept):  # compiles to one copy, and not to a scatter and its derivative
+        return lax.dynamic_update_slice(jax.numpy.asarray(full), new, (0,) * new.ndim)
     return jax.numpy.asarray(full).at[np.ix_(*kept)].set(new)
 
 
