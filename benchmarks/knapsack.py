@@ -15,15 +15,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from knapsack_shapes import SHAPES
 
 from reds_jax.knapsack import Table, WidthProblem, allowed_widths, prefix_sum, solve, solve_nested
 
-SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "exponential": lambda rng, n: np.exp(-np.arange(n) * rng.uniform(2, 6) / n),
-    "gamma": lambda rng, n: rng.gamma(rng.uniform(0.5, 3), size=n),
-    "flat": lambda rng, n: rng.uniform(0.9, 1.1, size=n),
-    "lognormal": lambda rng, n: rng.lognormal(0, 1, size=n),
-}
 PERCENT = (10, 25, 50, 75)
 
 

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from knapsack import SHAPES
 from knapsack_peers import SOLVERS, Case, ask, faults, missing
+from knapsack_shapes import SHAPES
 
 EXACT = "exact"
 SIZES = {
@@ -180,8 +180,7 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--axes", nargs="*", default=list(SIZES), choices=list(SIZES),
-                        help="what grows; nothing for --large alone")
+    parser.add_argument("--axes", nargs="*", default=list(SIZES), choices=list(SIZES), help="what grows; none: --large alone")
     parser.add_argument("--sizes", type=int, nargs="+", help="instead of the sizes of the axes")
     parser.add_argument("--full", action="store_true", help="4096 units, 200 layers, 4 resources, 20 subnetworks; --large")
     parser.add_argument("--large", action="store_true", help="also 20 layers of 4096 units, scores of all shapes")
@@ -213,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n".join(map(show, found)), flush=True)
         options.asked[axis] = [r["solver"] for r in found if r["solver"] == EXACT or r["proven"] == r["asked"]]
         rows += found
-    print(*map(show_fit, fits(rows)), sep="\n")
+    for of in fits(rows):
+        print(show_fit(of))
     if options.results:
         write(options, arguments, rows, absent)
     wrong = [fault for row in rows for fault in row["wrong"]]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from knapsack import SHAPES
+from knapsack_shapes import SHAPES
 
 from reds_jax.knapsack import WidthProblem, solve, solve_nested
 from reds_jax.knapsack.joint import improve_joint

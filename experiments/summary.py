@@ -143,6 +143,71 @@ def imagenet() -> str:
     return imagenet_cost.tables(*imagenet_cost.read_counts(), imagenet_cost.recorded_steps(), imagenet_cost.Assumptions())
 
 
+def growth(name: str = "growth") -> dict[str, Any]:
+    """A record of the width solver's growth beside its peers: "growth", or "large" for its largest instance alone."""
+    return json.loads((HERE / "knapsack" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def where(record: dict[str, Any]) -> str:
+    """Command, commit and machine of the record of growth."""
+    machine, versions = record["machine"], ", ".join(f"{name} {of}" for name, of in record["solvers"].items())
+    cores = f"{machine['cores_used']} core{'s' if machine['cores_used'] > 1 else ''} used"
+    return (f"`{record['command']}`, commit {machine['commit']}, {machine['date']}, {machine['machine']}, {cores}"
+            + (f"; {versions}" if versions else ""))
+
+
+def growth_table() -> str:
+    """For experiments/README.md: every row of the record, then the exponents and the sizes that take 1 s and 10 s."""
+    record, alone = growth(), growth("large")
+    solvers = list(dict.fromkeys(row["solver"] for row in record["rows"]))
+    lines = [f"{where(record)}; the last line: {where(alone)}.", "",
+             "| grows | size | " + " | ".join(f"{s}: median (max) s | proven | gap | MB" for s in solvers) + " |",
+             "|---|---:|" + "---:|---:|---:|---:|" * len(solvers)]
+    for of, note in ((record, ""), (alone, ", alone")):
+        for axis, size in dict.fromkeys((row["axis"], row["size"]) for row in of["rows"]):
+            rows = {r["solver"]: r for r in of["rows"] if (r["axis"], r["size"]) == (axis, size)}
+            cells = [cell(rows[s]) if s in rows else "not tried | | |" for s in solvers]
+            name = f"layers of {rows['exact']['units']} units{note}" if axis == "large" else axis
+            lines.append(f"| {name} | {size} | " + " | ".join(cells) + " |")
+    lines += ["", "| grows | solver | exponent | 1 s at | 10 s at |", "|---|---|---:|---:|---:|"]
+    for of in record["fits"]:
+        exponent = "" if of["exponent"] is None else f"{of['exponent']:.2f}"
+        lines.append("| " + " | ".join([of["axis"], of["solver"], exponent, *map(size_at, of["passes"].values())]) + " |")
+    return "\n".join(lines)
+
+
+def cell(row: dict[str, Any]) -> str:
+    """The processor seconds of a solver at one size, the proofs, the largest gap, and the memory of its process."""
+    times = f"{step_report.figures(row['median_cpu_s'])} ({step_report.figures(row['max_cpu_s'])})"
+    gap = "" if row["largest_gap"] is None else f"{row['largest_gap']:.1e}" if row["largest_gap"] else "0"
+    peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
+    if row["runs"] == 1 and row["failed"]:
+        times = row["failed"]
+    return f"{times} | {row['proven']} of {row['runs']} | {gap} | {peak}"
+
+
+def size_at(passed: tuple[float, bool] | None) -> str:
+    """The size at which a time is passed."""
+    return "not told" if passed is None else f"{step_report.figures(passed[0])}{', extrapolated' if passed[1] else ''}"
+
+
+def growth_line() -> str:
+    """For README.md: the largest instance, and the peers at the largest width that all of them prove."""
+    record, alone = growth(), growth("large")
+    large = next(r for r in alone["rows"] if r["solver"] == "exact")
+    rows = [r for r in record["rows"] if r["axis"] == "units" and r["proven"] == r["asked"]]
+    solvers = {r["solver"] for r in rows}
+    units = max(u for u in {r["size"] for r in rows} if sum(r["size"] == u for r in rows) == len(solvers))
+    took = {r["solver"]: step_report.figures(r["median_cpu_s"]) for r in rows if r["size"] == units}
+    peers = ", ".join(f"{name} {seconds} s" for name, seconds in took.items() if name != "exact")
+    figures = step_report.figures
+    return (f"{large['layers']} layers of {large['units']} units: {large['proven']} of {large['runs']} instances proven "
+            f"optimal in {figures(large['median_cpu_s'])} s of processor time (median; at most {figures(large['max_cpu_s'])}; "
+            f"{where(alone)}).\n"
+            f"{rows[0]['layers']} layers of {units} units: {took['exact']} s, {peers}.\n"
+            f"[How it grows](experiments/README.md#how-the-width-solver-grows-beside-its-peers): {where(record)}.")
+
+
 def published() -> str:
     """What the paper reports beside what was measured here, from the comparisons of widths."""
     here = {key(record["command"]): (name, record) for name, record in records()}
@@ -198,9 +263,10 @@ def true_shares(of: tuple[str, str], paper: Published) -> list[float]:
 SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40": (25, 10)}
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
-                              "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu,
+                              "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu, "growth": growth_table,
                               "phases": partial(phases_report.summary, HERE / "phases"), **KINDS},
-         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4)},
+         HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4),
+                                     "growth": growth_line},
          HERE.parent / "docs" / "imagenet_cost.md": {"imagenet_cost": imagenet}}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from reds_jax.knapsack import solve_nested
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 peers, growth = import_module("knapsack_peers"), import_module("knapsack_growth")
 
 CASES = [peers.Case(9, 3), peers.Case(7, 3, resources=3, percent=75, value="sum"),
