@@ -43,21 +43,24 @@ template <class T> double summed(const T* x, int64_t n) {
   return sum;
 }
 
-// Mean, and variance about it, in two passes.
+// Mean and variance in one pass, of x - s with s the mean of the first m values: (mean - s)^2 <= (n / m - 1) var, so no more than
+// log2(n / m) bits of the variance go.
 template <class T> void moments(const T* x, int64_t n, T& mean, T& var) {
-  mean = T(summed(x, n) / n);
+  const int64_t m = std::min(n, kBlock);
+  const T shift = T(summed(x, m) / m);
   double first = 0, second = 0;
   for (int64_t at = 0; at < n; at += kBlock) {
     const int64_t end = std::min(n, at + kBlock);
     V<T> a{}, b{}, c{}, d{};
     int64_t i = at;
     for (; i + 2 * kLanes<T> <= end; i += 2 * kLanes<T>) {
-      const V<T> p = load(x + i) - mean, q = load(x + i + kLanes<T>) - mean;
+      const V<T> p = load(x + i) - shift, q = load(x + i + kLanes<T>) - shift;
       a += p, b += q, c += p * p, d += q * q;
     }
-    for (; i < end; i++) first += x[i] - mean, second += double(x[i] - mean) * (x[i] - mean);
+    for (; i < end; i++) first += x[i] - shift, second += double(x[i] - shift) * (x[i] - shift);
     first += total<T>(a + b), second += total<T>(c + d);
   }
+  mean = T(shift + first / n);
   var = T((second - first * first / n) / n);
   if (var < 0) var = 0;  // a NaN stays
 }
@@ -171,27 +174,25 @@ template <class T> void depthwise(const T* padded, T* out, const Window& w, cons
   runs(w, [&](int64_t in, int64_t at, int64_t n) { weighted(padded + in, out + at, n, weight, bias, offset, w.taps()); });
 }
 
+// The window that makes the gradient of the input from that of the output where the window moves by one: the kernel turned round.
+// False where there is none.
+bool turn(const Window& w, Window& turned) {
+  const int64_t reach_h = (w.kernel_height - 1) * w.dilation_h, reach_w = (w.kernel_width - 1) * w.dilation_w;
+  if (w.stride_h != 1 || w.stride_w != 1 || w.top > reach_h || w.left > reach_w) return false;
+  turned = w;
+  turned.height = w.out_height, turned.width = w.out_width, turned.out_height = w.height, turned.out_width = w.width;
+  turned.top = reach_h - w.top, turned.left = reach_w - w.left;
+  turned.rows = std::max(w.height + reach_h, turned.top + w.out_height);
+  turned.columns = std::max(w.width + reach_w, turned.left + w.out_width);
+  return true;
+}
+
 // The gradient of the unpadded input from that of the output; ``memory`` is overwritten.
 template <class T>
-void depthwise_back(const T* gradient, T* back, T* memory, const Window& w, const T* weight, const int64_t* offset) {
-  const int64_t taps = w.taps(), reach_h = (w.kernel_height - 1) * w.dilation_h, reach_w = (w.kernel_width - 1) * w.dilation_w;
-  if (w.stride_h == 1 && w.stride_w == 1 && w.top <= reach_h && w.left <= reach_w) {  // the same with the kernel turned round
-    Window turned = w;
-    turned.height = w.out_height, turned.width = w.out_width, turned.out_height = w.height, turned.out_width = w.width;
-    turned.top = reach_h - w.top, turned.left = reach_w - w.left;
-    turned.rows = std::max(w.height + reach_h, turned.top + w.out_height);
-    turned.columns = std::max(w.width + reach_w, turned.left + w.out_width);
-    T* padded = scratch<T>(3, turned.padded());
-    framed(padded, turned, [&](T* out, int64_t h) {
-      std::memcpy(out, gradient + h * w.out_width * w.batch, w.out_width * w.batch * sizeof(T));
-    });
-    std::vector<T> reversed(std::reverse_iterator<const T*>(weight + taps), std::reverse_iterator<const T*>(weight));
-    depthwise(padded, back, turned, reversed.data(), T(0), offsets(turned).data());
-    return;
-  }
+void scattered(const T* gradient, T* back, T* memory, const Window& w, const T* weight, const int64_t* offset) {
   std::memset(memory, 0, w.padded() * sizeof(T));
   runs(w, [&](int64_t in, int64_t at, int64_t n) {
-    for (int64_t t = 0; t < taps; t++) {
+    for (int64_t t = 0; t < w.taps(); t++) {
       const T k = weight[t], *g = gradient + at;
       T* p = memory + in + offset[t];
 #pragma omp simd
@@ -202,10 +203,21 @@ void depthwise_back(const T* gradient, T* back, T* memory, const Window& w, cons
     std::memcpy(back + h * w.width * w.batch, memory + w.row(h), w.width * w.batch * sizeof(T));
 }
 
-// From the gradient of f(z(x)): ``g`` becomes that of z, then that of x; ``d_vectors`` what scale, bias and centre get.
+// The gradient of x from that of z(x), element by element: factor g + slope (x - centre) + offset.
+template <class T> struct Back {
+  T factor, slope, centre, offset, sum;  // ``sum``: of the gradient of x
+
+  void operator()(const T* x, const T* g, T* to, int64_t n) const {
+    const Back b = *this;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) to[i] = b.factor * g[i] + (b.slope * (x[i] - b.centre) + b.offset);
+  }
+};
+
+// From the gradient of f(z(x)) that of z(x), into ``g``; ``d_vectors``: what scale, bias and centre get.
 template <class T>
-void norm_back(const T* x, const T* from, T* g, int64_t n, const Affine<T>& z, const Activation<T>& f, bool batch, T inverse,
-               const T* d_moments, T* d_vectors) {
+Back<T> norm_back(const T* x, const T* from, T* g, int64_t n, const Affine<T>& z, const Activation<T>& f, bool batch, T inverse,
+                  const T* d_moments, T* d_vectors) {
   constexpr int64_t L = kLanes<T>;
   double sum = 0, product = 0;
   for (int64_t at = 0; at < n; at += kBlock) {
@@ -228,10 +240,9 @@ void norm_back(const T* x, const T* from, T* g, int64_t n, const Affine<T>& z, c
   d_vectors[0] = T(batch ? product * inverse : product);
   d_vectors[1] = T(sum);
   d_vectors[2] = batch ? T(0) : T(-z.factor * sum);
-  const T slope = batch ? (2 * d_moments[1] - z.factor * inverse * d_vectors[0]) / n : T(0);
-  const T offset = batch ? (d_moments[0] - z.factor * T(sum)) / n : T(0);
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) g[i] = z.factor * g[i] + (slope * (x[i] - z.centre) + offset);
+  if (!batch) return {z.factor, T(0), z.centre, T(0), T(z.factor * sum)};
+  return {z.factor, (2 * d_moments[1] - z.factor * inverse * d_vectors[0]) / n, z.centre, (d_moments[0] - z.factor * T(sum)) / n,
+          d_moments[0]};  // the rest of the sum is 0, as that of x - mean
 }
 
 template <class T> T inverse_root(T var, double epsilon) { return 1 / std::sqrt(var + T(epsilon)); }
@@ -285,7 +296,10 @@ ffi::Error Backward(ffi::ThreadPool pool, In<D> x, In<D> vectors, In<D> kernel, 
   const Window win = window(x.dimensions(), g.dimensions(), w);
   const auto offset = offsets(win);
   const auto f1 = activation<T>(f, 0), f2 = activation<T>(f, 1);
-  const int64_t taps = win.taps(), n = win.out();
+  const int64_t taps = win.taps(), n = win.out(), row = win.out_width * win.batch;
+  Window turned = win;
+  const bool turns = turn(win, turned);
+  const auto turned_offset = offsets(turned);
   shared(pool, x.dimensions()[0], [&](int64_t c) {
     const T *in = x.typed_data() + c * win.in(), *weight = kernel.typed_data() + c * taps, *v = vectors.typed_data() + 7 * c;
     const T *m = found.typed_data() + 4 * c, *d_m = d_found.typed_data() + 4 * c;
@@ -294,15 +308,26 @@ ffi::Error Backward(ffi::ThreadPool pool, In<D> x, In<D> vectors, In<D> kernel, 
     const auto z1 = affine(batch, v, m, epsilon1), z2 = affine(batch, v + 3, m + 2, epsilon2);
     activated(in, padded, win, z1, f1);
     depthwise(padded, between, win, weight, v[6], offset.data());
-    norm_back(between, g.typed_data() + c * n, gradient, n, z2, f2, batch, inverse_root(m[3], epsilon2), d_m + 2, d_v + 3);
-    d_v[6] = T(summed(gradient, n));
+    const Back<T> second =
+        norm_back(between, g.typed_data() + c * n, gradient, n, z2, f2, batch, inverse_root(m[3], epsilon2), d_m + 2, d_v + 3);
+    d_v[6] = second.sum;
+    T* framed_gradient = turns ? scratch<T>(3, turned.padded()) : nullptr;
+    if (turns) framed(framed_gradient, turned, [&](T* out, int64_t h) { second(between + h * row, gradient + h * row, out, row); });
+    else second(between, gradient, gradient, n);
     std::vector<double> sums(taps, 0.0);
     runs(win, [&](int64_t from, int64_t at, int64_t count) {
-      correlated(padded + from, gradient + at, count, offset.data(), sums.data(), taps);
+      const T* run = turns ? framed_gradient + turned.row(at / row) : gradient + at;
+      correlated(padded + from, run, count, offset.data(), sums.data(), taps);
     });
     for (int64_t t = 0; t < taps; t++) d_kernel->typed_data()[c * taps + t] = T(sums[t]);
-    depthwise_back(gradient, back, padded, win, weight, offset.data());
-    norm_back(in, back, back, win.in(), z1, f1, batch, inverse_root(m[1], epsilon1), d_m, d_v);
+    if (turns) {
+      const std::vector<T> reversed(std::reverse_iterator<const T*>(weight + taps), std::reverse_iterator<const T*>(weight));
+      depthwise(framed_gradient, back, turned, reversed.data(), T(0), turned_offset.data());
+    } else {
+      scattered(gradient, back, padded, win, weight, offset.data());
+    }
+    const Back<T> first = norm_back(in, back, back, win.in(), z1, f1, batch, inverse_root(m[1], epsilon1), d_m, d_v);
+    first(in, back, back, win.in());
   });
   return ffi::Error::Success();
 }
