@@ -132,7 +132,8 @@ def memory(order: dict[str, Any]) -> dict[str, Any]:
     case, way = case_of(order), order["way"]
     images, labels = (jnp.asarray(a[0]) for a in replace(case, steps=1).examples(order["seed"]))
     rows, optimizer, key = jnp.arange(case.batch, dtype=jnp.int32)[None], optax.adam(RATE), jax.random.key(order["seed"])
-    variables, fractions = case.variables(order["seed"]), case.fractions(len(BUDGETS))
+    variables = jax.tree.map(np.asarray, case.variables(order["seed"]))  # NumPy cuts them without a program for each array
+    fractions = case.fractions(len(BUDGETS))
     if way == "nested":
         networks = [(case.model, variables, fractions)]
     else:
