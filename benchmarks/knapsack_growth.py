@@ -47,7 +47,7 @@ Row = dict[str, Any]
 def fit(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float] | None:
     """(p, c) of the fit seconds = c * size ** p over the larger half of the sizes, but three of them at least; None below two.
 
-    >>> [round(v, 6) for v in fit([1, 2, 4, 8], [0.5, 2, 8, 32])]
+    >>> [round(v, 6) for v in fit([1, 2, 4, 8, 16, 32], [9, 9, 9, 32, 128, 512])]
     [2.0, 0.5]
     """
     first = min(len(sizes) // 2, max(len(sizes) - 3, 0))
