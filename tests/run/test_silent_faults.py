@@ -1,7 +1,8 @@
 """What a user writes means the same at every width: one program runs, so Python's branches and sizes are those of the full one.
 
 Each network here once ran as another network at a narrow width, or was counted as one: a branch on a shape, a size in the
-code, a constant along the channels, a mode that is training by default, a part that exists in training only.
+code, a constant along the channels, a mode that is training by default, a part that exists in training only, a reshape that
+turns its axes.
 Narrow programs are run by NumPy in double precision, so that nothing is compiled; at full width JAX runs them too.
 """
 
@@ -49,6 +50,11 @@ class Net(nn.Module):
                 y = y * jnp.arange(y.shape[-1])
             case "mean over channels":
                 y = y * y.mean(-1, keepdims=True)
+            case "turned by a reshape":
+                rows = jnp.arange(6.0, dtype=y.dtype)[:, None, None]
+                y = jax.lax.reshape(y, (len(y), 36, 8), (0, 2, 1, 3)).reshape(y.shape) * rows
+            case "channels first by a reshape":
+                y = jnp.moveaxis(jax.lax.reshape(y, (len(y), 8, 36), (0, 3, 1, 2)), 1, 2).reshape(y.shape)
             case "ones":
                 y = y / jnp.ones_like(y).sum(-1, keepdims=True)
         y = nn.relu(y).mean((1, 2))
@@ -58,7 +64,7 @@ class Net(nn.Module):
 
 
 KINDS = ("skip", "skip by features", "scaled", "constant", "rolled", "mixed with its roll", "sliced", "counted",
-         "mean over channels", "ones", "auxiliary")
+         "mean over channels", "ones", "auxiliary", "turned by a reshape", "channels first by a reshape")
 
 
 @cache

@@ -121,7 +121,13 @@ def _open(
         outputs = tuple(program.new(v.aval) for v in eqn.outvars)
         env.update(zip(eqn.outvars, outputs, strict=True))
         body = _body(program, eqn.params["jaxpr"], here, line, rules) if name == "scan" else None
-        items.append(Operation(eqn.primitive, inputs, outputs, eqn.params, here, line, body))
+        params = eqn.params
+        if name == "reshape" and (order := params["dimensions"]) is not None:  # it turns its axes first: two operations
+            x, out = inputs[0], outputs[0]
+            inputs = (program.new(jax.ShapeDtypeStruct([x.shape[i] for i in order], out.dtype)),)
+            items.append(Operation(jax.lax.transpose_p, (x,), inputs, {"permutation": tuple(order)}, here, line))
+            params = {**params, "dimensions": None}
+        items.append(Operation(eqn.primitive, inputs, outputs, params, here, line, body))
     return items
 
 
