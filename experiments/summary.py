@@ -128,7 +128,7 @@ def nested_step(folder: str = "", subnetworks: int | None = None) -> str:
     if last is None:
         return "Not recorded yet."
     chosen = [record for at, record in found if at == last[0] and subnetworks in (None, len(record["fractions"]))]
-    picture = min(last[0].glob("*.png"))
+    picture = min(last[0].glob("*_4_*.png"))
     return step_report.summary(chosen, f"{folder}step/{last[0].name}/{picture.name}")
 
 
