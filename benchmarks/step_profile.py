@@ -2,9 +2,9 @@
 
     python benchmarks/step_profile.py --networks "MobileNetV1 0.25" --cores 1 --results runs/profile
 
-The step runs in a process of its own; after it was compiled and has run once, `perf` notes where every thread is, with the calls
-that led there, so many times a second of the processor. A sample belongs to the first line of `PARTS` that names one of its
-calls. Shares of samples hardly depend on what else the machine does; milliseconds do: `train_step.py` measures those.
+The step runs in a process of its own; after it was compiled and has run once, `perf` notes where every thread is, with the
+calls that led there, so many times a second of the processor. A sample belongs to the first line of `PARTS` that names one of
+its calls. Shares of samples hardly depend on what else the machine does; milliseconds do: `train_step.py` measures those.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def part_of(calls: Sequence[str]) -> str:
 
     >>> part_of(["_int_malloc", "operator new", "xla::cpu::DotThunk::Execute"]), part_of(["[unknown]"])
     ('allocation', 'compiled loops')
-    >>> part_of(["ynn::dot_fp32", "xla::cpu::YnnFusionThunk::Execute"]), part_of(["ynn::copy", "xla::cpu::YnnFusionThunk::Execute"])
+    >>> part_of(["ynn::dot_fp32", "xla::cpu::DotThunk::Execute"]), part_of(["ynn::copy", "xla::cpu::YnnFusionThunk::Execute"])
     ('products', 'around products')
     """
     if calls[0].split("@")[0].split(".")[0] in ALLOCATOR:
