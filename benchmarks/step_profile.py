@@ -32,7 +32,7 @@ PRODUCTS = ("YnnFusionThunk", "DotThunk", "ConvolutionThunk")
 PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("between products: forwards", ("segment_forward",)),
     ("between products: backwards", ("segment_backward",)),
-    ("convolutions", ("conv_",)),
+    ("convolutions", ("conv_", "namespace)::Inputs<", "namespace)::Kernel<", "namespace)::run<")),
     ("copies", ("CopyThunk",)),
     ("compiled loops", ("KernelThunk", "[unknown]")),
     ("the system", ("[kernel",)),

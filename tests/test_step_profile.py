@@ -26,7 +26,8 @@ def test_doctests():
 @pytest.mark.parametrize(("calls", "part"), [
     (["weighted<float>", "segment_forward_f32", "xla::cpu::CustomCallThunk::Execute"], "between products: forwards"),
     (["norm_back<float>", "segment_backward_f32"], "between products: backwards"),
-    (["product<float, 4, 3>", "conv_kernel_f32"], "convolutions"),
+    (["product<float, 4, 3>", "conv_forward_f32"], "convolutions"),
+    (["(anonymous namespace)::Kernel<(xla::ffi::DataType)11>", "xla::ffi::InvokeAsync"], "convolutions"),
     (["Eigen::internal::gebp_kernel", "xla::cpu::DotThunk::Execute"], "products"),
     (["__memmove_avx", "ynn::run", "xla::cpu::YnnFusionThunk::Execute"], "around products"),
     (["_int_malloc", "segment_forward_f32"], "allocation"),
