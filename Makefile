@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Exact versions are tested on Python 3.11; other Pythons take what the ranges of pyproject.toml allow.
 PINS   := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
 
-.PHONY: vww test install lint proofs device bench notebooks docs clean
+.PHONY: vww test install lint proofs device bench bench-step bench-solver bench-phases bench-accuracy notebooks docs clean
 
 install: $(VENV)/.installed
 
@@ -32,8 +32,22 @@ proofs:  ## check the Coq development (Debian: apt-get install coq)
 device: install  ## networks of the literature on emulated Cortex-M (Debian: apt-get install qemu-system-arm gcc-arm-none-eabi)
 	$(BIN)/python benchmarks/device.py
 
-bench: $(VENV)/.benchmarks  ## the nested training step beside its peers, into runs/step; no network begins after an hour
+bench: bench-step bench-solver bench-phases bench-accuracy  ## each beside its peers, into runs; hours, and each can be made alone
+
+bench-step: $(VENV)/.benchmarks  ## the nested training step; no network begins after an hour
 	$(BIN)/python benchmarks/train_step.py --results runs/step --total 3600
+
+bench-solver: $(VENV)/.benchmarks  ## the width solver on the literature's networks, and how it grows
+	$(BIN)/python benchmarks/knapsack.py
+	$(BIN)/python benchmarks/knapsack_growth.py --results runs/knapsack/growth.json
+
+bench-phases: install  ## what surrounds training, memory, and the parts of `make vww`
+	$(BIN)/python benchmarks/phases.py stages --rounds 1
+	$(BIN)/python benchmarks/phases.py memory --rounds 1
+	$(BIN)/python benchmarks/phases.py vww
+
+bench-accuracy: $(VENV)/.benchmarks  ## how long until four subnetworks are accurate (Debian: apt-get install dataset-fashion-mnist)
+	$(BIN)/python benchmarks/time_to_accuracy.py --data folder:/usr/share/datasets/fashion-mnist --limit 20000 --epochs 8
 
 $(VENV)/.benchmarks: $(VENV)/.installed
 	@echo "Installing PyTorch into $(VENV): about 5 GB with what its Linux wheels bring"

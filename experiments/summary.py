@@ -24,6 +24,7 @@ sys.path.append(str(HERE.parent / "benchmarks"))
 import gpu_step
 import imagenet_cost
 import phases_report
+import step_profile
 import step_report
 
 BEGIN, END = "<!-- summary.py: {} begins -->", "<!-- summary.py: {} ends -->"
@@ -264,7 +265,8 @@ SHAPES: dict[str | None, tuple[int, int]] = {"mfcc_40_20": (49, 10), "mfcc_40_40
 KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches", "gammas", "steps", "many", "bounds")}
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
                               "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu, "growth": growth_table,
-                              "phases": partial(phases_report.summary, HERE / "phases"), **KINDS},
+                              "phases": partial(phases_report.summary, HERE / "phases"),
+                              "step_profile": partial(step_profile.summary, HERE / "step_profile"), **KINDS},
          HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4),
                                      "growth": growth_line},
          HERE.parent / "docs" / "imagenet_cost.md": {"imagenet_cost": imagenet}}
