@@ -266,7 +266,7 @@ KINDS = {name: partial(kind, name) for name in ("orders", "training", "batches",
 PAGES = {HERE / "README.md": {"widths": summary, "published": published, "paper_widths": partial(kind, "published"),
                               "wider": wider, "nested_step": nested_step, "nested_step_gpu": gpu, "growth": growth_table,
                               "phases": partial(phases_report.summary, HERE / "phases"),
-                              "step_profile": partial(step_profile.summary, HERE / "step_profile"), **KINDS},
+                              "step_profile": partial(step_profile.summary, HERE / "step_samples"), **KINDS},
          HERE.parent / "README.md": {"widths": short, "nested_step": partial(nested_step, "experiments/", 4),
                                      "growth": growth_line},
          HERE.parent / "docs" / "imagenet_cost.md": {"imagenet_cost": imagenet}}
