@@ -225,13 +225,14 @@ Proof.
   - rewrite H. reflexivity.
 Qed.
 Example use_recalibrate x z e :
-  run kept1 [0] (recalibrated summed kept1 over_batch [0] twice x) z (0, 0) e =
-  run full [0] (masked kept1 [0] (recalibrated_masked summed full kept1 over_batch [0] twice x)) z (0, 0) e.
+  run kept1 [0] (recalibrated summed summed kept1 over_batch [0] twice x) z (0, 0) e =
+  run full [0] (masked kept1 [0] (recalibrated_masked summed summed full kept1 over_batch [0] twice x)) z (0, 0) e.
 Proof.
   destruct over_batch_ok as (Hn & HR & HZ & HT).
-  apply (recalibrate_cut_is_mask_recalibrate _ summed full kept1 over_batch twice [0] x z); auto.
+  apply (recalibrate_cut_is_mask_recalibrate _ summed summed full kept1 over_batch twice [0] x z); auto.
   - intros [|[|h]]; unfold kept1, full; lia.
   - intros h [<-|[]]. reflexivity.
+  - exact (proj1 Hn).
   - split; simpl; unfold kept1; lia.
 Qed.
 Example use_program_permutation x e :

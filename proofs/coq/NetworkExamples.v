@@ -580,8 +580,8 @@ Theorem full_statistics_make_another_network :
   let W h := match h with 1 => 2 | _ => 1 end%nat in
   let k (_ : nat) := 1%nat in
   let x (_ : channel) := batch 1 3 in
-  let full := recalibrated summed W over_batch [0%nat] one_norm x in
-  let own := recalibrated summed k over_batch [0%nat] one_norm x in
+  let full := recalibrated summed summed W over_batch [0%nat] one_norm x in
+  let own := recalibrated summed summed k over_batch [0%nat] one_norm x in
   map (run k [0%nat] full x (0, 0)%nat) [false; true] = [0; 0] /\
   map (run k [0%nat] own x (0, 0)%nat) [false; true] = [0; 2].
 Proof. split; reflexivity. Qed.

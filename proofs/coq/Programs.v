@@ -143,39 +143,41 @@ Section Programs.
 
   (** ** Recalibration: the network with the statistics of one run written down.
 
-      [ev] runs a part of the network.  Every batch normalisation gets the statistics of what
-      comes in at its place, and is a map with stored numbers from then on. *)
-  Fixpoint freeze (ev : axis -> net F -> (channel -> F) -> channel -> F)
+      [ev] runs a part of the network, in training mode.  Every batch normalisation gets the statistics
+      of what comes in at its place, and is a map with stored numbers from then on.  [pool] computes
+      them: [stat] of one batch, or where a channel carries several batches and [stat] is that of each of
+      them, the pooled statistics of all. *)
+  Fixpoint freeze (pool : F -> F) (ev : axis -> net F -> (channel -> F) -> channel -> F)
       (t : store) (g : axis) (P : program) (x : channel -> F) : net F :=
     match P with
-    | PNorm n => Each (fun c => norms t n c (stat (x c)))
-    | PSeq a b => Seq (freeze ev t g a x) (freeze ev t (pout g a) b (ev g (build t a) x))
-    | PZip n a b => Zip (zips t n) (freeze ev t g a x) (freeze ev t g b x)
-    | PCat a b => Cat (freeze ev t g a x) (freeze ev t g b x)
+    | PNorm n => Each (fun c => norms t n c (pool (x c)))
+    | PSeq a b => Seq (freeze pool ev t g a x) (freeze pool ev t (pout g a) b (ev g (build t a) x))
+    | PZip n a b => Zip (zips t n) (freeze pool ev t g a x) (freeze pool ev t g b x)
+    | PCat a b => Cat (freeze pool ev t g a x) (freeze pool ev t g b x)
     | _ => build t P
     end.
 
   (** The statistics of the full network, of the cut network, and of the masked network. *)
-  Definition recalibrated (W : nat -> nat) := freeze (run W).
-  Definition recalibrated_masked (W k : nat -> nat) := freeze (fun g N => run W g (masked k g N)).
+  Definition recalibrated pool (W : nat -> nat) := freeze pool (run W).
+  Definition recalibrated_masked pool (W k : nat -> nat) := freeze pool (fun g N => run W g (masked k g N)).
 
-  Lemma out_freeze ev t P : forall g x, out g (freeze ev t g P x) = pout g P.
+  Lemma out_freeze pool ev t P : forall g x, out g (freeze pool ev t g P x) = pout g P.
   Proof. induction P; intros g x; simpl; auto; rewrite ?IHP1, ?IHP2; auto. Qed.
 
   (** Equal channels have equal statistics, and equal statistics do the same. *)
   Definition regular_norms (t : store) : Prop :=
     Proper (eqv ==> eqv) stat /\ forall n c, Proper (eqv ==> eqv ==> eqv) (norms t n c).
 
-  Lemma regular_freeze ev t P : forall g x,
-    regular_norms t -> regular (build t P) -> regular (freeze ev t g P x).
+  Lemma regular_freeze pool ev t P : forall g x,
+    regular_norms t -> regular (build t P) -> regular (freeze pool ev t g P x).
   Proof.
     induction P; intros g x Hn H; simpl in *; intuition auto.
     apply (proj2 Hn). reflexivity.
   Qed.
-  Lemma mixes_zero_freeze ev t P : forall g x,
-    mixes_zero (build t P) -> mixes_zero (freeze ev t g P x).
+  Lemma mixes_zero_freeze pool ev t P : forall g x,
+    mixes_zero (build t P) -> mixes_zero (freeze pool ev t g P x).
   Proof. induction P; intros g x H; simpl in *; intuition auto. Qed.
-  Lemma tied_freeze ev t P : forall g x, tied g (build t P) -> tied g (freeze ev t g P x).
+  Lemma tied_freeze pool ev t P : forall g x, tied g (build t P) -> tied g (freeze pool ev t g P x).
   Proof.
     induction P; intros g x H; simpl in *; rewrite ?out_build, ?out_freeze in *; intuition auto.
   Qed.
@@ -183,7 +185,7 @@ Section Programs.
   (** With the statistics of a batch stored, this batch is treated as in training. *)
   Theorem recalibrated_is_trained W t P : forall g x,
     regular_norms t -> regular (build t P) -> tied g (build t P) ->
-    forall o, on W (pout g P) o -> run W g (recalibrated W t g P x) x o == run W g (build t P) x o.
+    forall o, on W (pout g P) o -> run W g (recalibrated stat W t g P x) x o == run W g (build t P) x o.
   Proof.
     unfold recalibrated. induction P; intros g x Hn HR HT o Ho; simpl in *; try reflexivity.
     - rewrite out_freeze, out_build in *. destruct HR as [Ra Rb]. destruct HT as [Ta Tb].
@@ -199,18 +201,18 @@ Section Programs.
 
   (** The statistics of the masked run are those of the cut run, channel by channel that is kept:
       [x] is the batch of the cut network, [y] the same batch as the masked network sees it. *)
-  Lemma statistics_agree W k t P : forall g x y,
-    (forall h, k h <= W h) ->
+  Lemma statistics_agree pool W k t P : forall g x y,
+    (forall h, k h <= W h) -> Proper (eqv ==> eqv) pool ->
     regular_norms t -> regular (build t P) -> mixes_zero (build t P) -> tied g (build t P) ->
     (forall i, on k g i -> y i == x i) ->
     (forall i, on W g i -> kept k g i = false -> y i == zero) ->
-    related eqv k g (recalibrated k t g P x) (recalibrated_masked W k t g P y).
+    related eqv k g (recalibrated pool k t g P x) (recalibrated_masked pool W k t g P y).
   Proof.
     unfold recalibrated, recalibrated_masked.
-    induction P; intros g x y Hk Hn HR HZ HT Hx Hy; simpl in *; auto.
+    induction P; intros g x y Hk Hp Hn HR HZ HT Hx Hy; simpl in *; auto.
     - split; [reflexivity|]. intros o i a b _ _ E. apply HR. exact E.
     - intros c a b _ E. apply HR. exact E.
-    - intros c a b Hc E. apply (proj2 Hn); [|exact E]. apply (proj1 Hn). symmetry. auto.
+    - intros c a b Hc E. apply (proj2 Hn); [|exact E]. apply Hp. symmetry. auto.
     - rewrite out_build in HT. destruct HR as [Ra Rb]. destruct HZ as [Za Zb]. destruct HT as [Ta Tb].
       destruct (network_prefix_mask_both F W k (build t P1) g x y) as [A B]; auto.
       rewrite out_build in A, B. rewrite out_freeze. split; auto.
@@ -222,17 +224,17 @@ Section Programs.
 
   (** ** Recalibrate and cut = mask and recalibrate.
 
-      The statistics are those of the batch [x]; [z] is any later input.  The cut network with
+      The statistics are those of the batch (or batches) [x]; [z] is any later input.  The cut network with
       the statistics of its own run computes what the masked full network computes with the
       statistics of the masked run. *)
-  Theorem recalibrate_cut_is_mask_recalibrate W k t P g x z :
-    (forall h, k h <= W h) -> (forall h, In h g -> k h = W h) ->
+  Theorem recalibrate_cut_is_mask_recalibrate pool W k t P g x z :
+    (forall h, k h <= W h) -> (forall h, In h g -> k h = W h) -> Proper (eqv ==> eqv) pool ->
     regular_norms t -> regular (build t P) -> mixes_zero (build t P) -> tied g (build t P) ->
     forall o, on k (pout g P) o ->
-      run k g (recalibrated k t g P x) z o ==
-      run W g (masked k g (recalibrated_masked W k t g P x)) z o.
+      run k g (recalibrated pool k t g P x) z o ==
+      run W g (masked k g (recalibrated_masked pool W k t g P x)) z o.
   Proof.
-    intros Hk Hg Hn HR HZ HT o Ho.
+    intros Hk Hg Hp Hn HR HZ HT o Ho.
     assert (N : forall i, on W g i -> kept k g i = false -> x i == zero).
     { intros i [A B] K. exfalso. unfold kept in K.
       rewrite Hg in K by (apply nth_In; exact A). apply Nat.ltb_ge in K. lia. }
