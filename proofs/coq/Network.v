@@ -270,7 +270,7 @@ Section Networks.
     Each (fun c x => if kept k g c then x else zero).
 
   (** A mask after every operation; the one that matters is the one after the
-      activation, see [mask_before_activation_is_wrong]. *)
+      activation, see [mask_before_activation_is_wrong] in NetworkExamples.v. *)
   Fixpoint masked (k : nat -> nat) (g : axis) (N : net) : net :=
     match N with
     | Id => Id

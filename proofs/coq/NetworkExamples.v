@@ -318,9 +318,9 @@ Defined.
 Definition times (w x : Z * Z) : Z * Z := (fst w * fst x, fst w * snd x + snd w * fst x).
 Definition lift (act act' : Z -> Z) (x : Z * Z) : Z * Z := (act (fst x), act' (fst x) * snd x).
 
-(** At an integer [t] the weight [w] is moved by [t] times its direction.  A number is [near t] a pair if it
+(** The weight [w] moved by [t] times its direction, [t] an integer.  A number is [near t] a pair if it
     is the value + t derivative + t^2 (something); [derives act act'] says this of an activation. *)
-Definition moved (t : Z) (w : Z * Z) : Z := fst w + t * snd w.
+Definition weight_at (t : Z) (w : Z * Z) : Z := fst w + t * snd w.
 Definition near (t : Z) (y : Z) (d : Z * Z) : Prop := exists r, y = fst d + t * snd d + t * t * r.
 Definition derives (act act' : Z -> Z) : Prop :=
   forall t z d, exists r, act (z + t * d) = act z + t * (act' z * d) + t * t * r.
@@ -338,8 +338,8 @@ Section Derivatives.
     Zip (F := pairs) (fun _ x y e => times (x e) (y e)) a b.
   Definition dense_at (t : Z) (h : axis) (A : channel -> channel -> Z * Z) (b : channel -> Z * Z)
       (act : Z -> Z) : net values :=
-    Seq (Mix (F := values) h (fun o i x e => moved t (A o i) * x e))
-        (Each (F := values) (fun o z e => act (z e + moved t (b o)))).
+    Seq (Mix (F := values) h (fun o i x e => weight_at t (A o i) * x e))
+        (Each (F := values) (fun o z e => act (z e + weight_at t (b o)))).
   Definition gate_at (a b : net values) : net values := Zip (F := values) (fun _ x y e => x e * y e) a b.
 
   (** The gradient of a subnetwork is the gradient of the masked network: along every direction. *)
@@ -369,7 +369,7 @@ Section Derivatives.
     - intros i Hi e'. split; auto.
   Qed.
 
-  (** Why the second part deserves its name: the network at moved weights is the value + t derivative +
+  (** Why the second part deserves its name: the network at the moved weights is the value + t derivative +
       t^2 (something), for every integer t, and only one derivative does this ([slope_is_unique]). *)
   Definition near_all (t : Z) (y : values) (d : pairs) : Prop := forall e, near t (y e) (d e).
   Theorem derivative_is_slope t k g (M : net values) (N : net pairs) x y :
@@ -415,9 +415,9 @@ Section Derivatives.
     related (near_all t) k g (dense_at t h A b act) (dual_dense h A b act act').
   Proof.
     intros H. simpl. repeat split; auto.
-    - intros o i x y _ _ N e. apply near_times; [|apply N]. exists 0. unfold moved. lia.
+    - intros o i x y _ _ N e. apply near_times; [|apply N]. exists 0. unfold weight_at. lia.
     - intros o x y _ N e. apply near_lift; [exact H|]. destruct (N e) as [r E]. exists r.
-      unfold moved. simpl in *. rewrite E. ring.
+      unfold weight_at. simpl in *. rewrite E. ring.
   Qed.
 
   (** A network with a gate: a hidden layer (group 1) times a second one, an output layer (group 2). *)
@@ -467,14 +467,14 @@ Section Derivatives.
         + split; [apply still_dense; [exact Z3|exact Y3]|exact I].
     Qed.
     Corollary gated_derivative_is_slope t k x o e : derives act act' -> on k [2%nat] o ->
-      near t (run k [0%nat] (gated_at t) (fun i n => moved t (x i n)) o e) (run k [0%nat] gated x o e).
+      near t (run k [0%nat] (gated_at t) (fun i n => weight_at t (x i n)) o e) (run k [0%nat] gated x o e).
     Proof.
       intros H Ho. apply (derivative_is_slope t k [0%nat] (gated_at t) gated); [|intros i _ n|exact Ho].
       - split; [apply near_dense, H|]. split.
         + split; [exact I|]. split; [apply near_dense, H|]. split; [reflexivity|].
           intros c u v u' v' _ S S' n. apply near_times; [apply S|apply S'].
         + split; [apply near_dense, H|exact I].
-      - exists 0. unfold moved. lia.
+      - exists 0. unfold weight_at. lia.
     Qed.
   End Gated.
 End Derivatives.

@@ -146,7 +146,8 @@ Section Programs.
       [ev] runs a part of the network, in training mode.  Every batch normalisation gets the statistics
       of what comes in at its place, and is a map with stored numbers from then on.  [pool] computes
       them: [stat] of one batch, or where a channel carries several batches and [stat] is that of each of
-      them, the pooled statistics of all. *)
+      them, the pooled statistics of all.  Where a program uses one normalisation in several places,
+      each place has statistics of its own here. *)
   Fixpoint freeze (pool : F -> F) (ev : axis -> net F -> (channel -> F) -> channel -> F)
       (t : store) (g : axis) (P : program) (x : channel -> F) : net F :=
     match P with
