@@ -5,8 +5,9 @@
     The optima are 30 and 69.  Every hypothesis of every theorem is met here, so
     none of them is empty.  (The worst-case families in Tight.v do the same for
     all values of the parameters.)                                             *)
-From Coq Require Import Arith ZArith Lia Bool List.
-Require Import Knapsack TwoStages Stages Tight Prefix Bilinear Network.
+From Coq Require Import Arith ZArith Lia Bool List Setoid Morphisms.
+Require Import Knapsack TwoStages Stages Tight Prefix Bilinear Network Programs NetworkExamples.
+Import ListNotations.
 
 Definition w4 := two 1 1 2.
 Definition p4 := two 1 7 23.
@@ -168,29 +169,106 @@ Proof.
   - intros [|[|i]] [|[|j]] H1 H2 E; simpl in *; lia.
 Qed.
 Definition net2 : net numbers :=
-  small (fun o => Z.of_nat (3 * o)) (fun o i => Z.of_nat (o + 1)) plus_one.
+  small (fun o => Z.of_nat (3 * snd o)) (fun o i => Z.of_nat (snd o + 1)) plus_one.
 Definition full (h : nat) := match h with 1 => 2 | _ => 1 end.
-Definition kept (_ : nat) := 1.
+Definition kept1 (_ : nat) := 1.
+Definition swap1 (h : nat) := match h with 1 => swap | _ => idn end.
+Lemma swap1_permutes h : permutes (swap1 h) (full h).
+Proof. destruct h as [|[|h]]; try exact swap_permutes; split; unfold swap1, idn; auto. Qed.
+Lemma one_channel h c : full h = 1 -> on full [h] c -> c = (0, 0).
+Proof. destruct c as [[|b] i]; intros E [A B]; unfold group in B; simpl in *; f_equal; lia. Qed.
 Example use_network_permutation x :
-  run full 0 (permute (fun h => match h with 1 => swap | _ => idn end) 0 net2) x 0
-  = run full 0 net2 x 0.
+  run full [0] (permute swap1 [0] net2) x (0, 0) = run full [0] net2 x (0, 0).
 Proof.
-  apply (network_permutation_invariant numbers full
-           (fun h => match h with 1 => swap | _ => idn end) net2 0 x).
-  - intros [|[|h]]; try exact swap_permutes; split; unfold idn; auto.
+  apply (network_permutation_invariant numbers full swap1 net2 [0] x swap1_permutes).
   - apply regular_numbers.
   - simpl; auto.
-  - reflexivity.
-  - reflexivity.
-  - simpl; lia.
+  - intros c H. rewrite (one_channel 0 c eq_refl H). reflexivity.
+  - intros c H. rewrite (one_channel 2 c eq_refl H). reflexivity.
+  - split; simpl; lia.
 Qed.
-Example use_network_prefix x : run kept 0 net2 x 0 = run full 0 (masked kept 0 net2) x 0.
+Example use_network_prefix x : run kept1 [0] net2 x (0, 0) = run full [0] (masked kept1 [0] net2) x (0, 0).
 Proof.
-  apply (network_prefix_is_mask numbers full kept net2 0 x).
-  - intros [|[|h]]; unfold kept, full; lia.
-  - reflexivity.
+  apply (network_prefix_is_mask numbers full kept1 net2 [0] x).
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - intros h [<-|[]]. reflexivity.
   - apply regular_numbers.
   - simpl. repeat split; intros; apply Z.mul_0_r.
   - simpl; auto.
-  - simpl; unfold kept; lia.
+  - split; simpl; unfold kept1; lia.
+Qed.
+
+(** A concatenation of groups 1 (two channels) and 3 (one channel): at widths 1 and 1 channels 0 and 2
+    are kept, which is no prefix of the three. *)
+Example use_channels_prefix : channels kept1 [1; 3] = [(0, 0); (1, 0)] /\
+  channels full [1; 3] = [(0, 0); (0, 1); (1, 0)].
+Proof. split; reflexivity. Qed.
+
+(** One layer that is called twice, a norm over a batch of two, recalibrated: every hypothesis is met. *)
+Definition twice : program :=
+  PSeq (PMix [1] 0) (PSeq (PMix [1] 1) (PSeq (PMap 0) (PSeq (PMix [1] 1) (PSeq (PNorm 0) (PMix [2] 2))))).
+Definition reads2 (n : nat) : axis := match n with 0 => [0] | _ => [1] end.
+Definition makes2 (n : nat) : axis := match n with 2 => [2] | _ => [1] end.
+Example twice_placed : placed reads2 makes2 [0] twice.
+Proof. repeat split. Qed.
+Lemma over_batch_ok : regular_norms summed over_batch /\ regular (build summed over_batch twice) /\
+  mixes_zero (build summed over_batch twice) /\ tied [0] (build summed over_batch twice).
+Proof.
+  assert (S : Proper (eqv ==> eqv) summed) by (intros x y H e; unfold summed; rewrite !H; reflexivity).
+  repeat split; auto; try (intros o i e; simpl; apply Z.mul_0_r); repeat intro; simpl in *.
+  - rewrite H, H0. reflexivity.
+  - rewrite H. reflexivity.
+  - rewrite H. reflexivity.
+  - rewrite H. reflexivity.
+  - rewrite H. reflexivity.
+  - unfold summed. rewrite !H. reflexivity.
+  - rewrite H. reflexivity.
+Qed.
+Example use_recalibrate x z e :
+  run kept1 [0] (recalibrated summed summed kept1 over_batch [0] twice x) z (0, 0) e =
+  run full [0] (masked kept1 [0] (recalibrated_masked summed summed full kept1 over_batch [0] twice x)) z (0, 0) e.
+Proof.
+  destruct over_batch_ok as (Hn & HR & HZ & HT).
+  apply (recalibrate_cut_is_mask_recalibrate _ summed summed full kept1 over_batch twice [0] x z); auto.
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - intros h [<-|[]]. reflexivity.
+  - exact (proj1 Hn).
+  - split; simpl; unfold kept1; lia.
+Qed.
+Example use_program_permutation x e :
+  run full [0] (build summed (permute_store reads2 makes2 swap1 over_batch) twice) x (0, 0) e =
+  run full [0] (build summed over_batch twice) x (0, 0) e.
+Proof.
+  destruct over_batch_ok as (_ & HR & _ & HT).
+  apply (program_permutation_invariant _ summed reads2 makes2 full swap1 over_batch twice [0] x
+           twice_placed swap1_permutes HR HT).
+  - intros c H. rewrite (one_channel 0 c eq_refl H). reflexivity.
+  - intros c H. rewrite (one_channel 2 c eq_refl H). reflexivity.
+  - split; simpl; lia.
+Qed.
+Example use_program_prefix x e :
+  run kept1 [0] (build summed (slice_store reads2 makes2 kept1 over_batch) twice) x (0, 0) e =
+  run full [0] (masked kept1 [0] (build summed over_batch twice)) x (0, 0) e.
+Proof.
+  destruct over_batch_ok as (_ & HR & HZ & HT).
+  apply (program_prefix_is_mask _ summed reads2 makes2 full kept1 over_batch twice [0] x twice_placed); auto.
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - intros h [<-|[]]. reflexivity.
+  - split; simpl; unfold kept1; lia.
+Qed.
+
+(** The derivative of a gated network with relu, one hidden unit of two kept, along a direction that
+    moves only the other one: zero. *)
+Example use_gradient x e : (forall i n, snd (x i n) = 0%Z) ->
+  let still_at_0 c := match snd c with 0 => (1, 0)%Z | _ => (1, 1)%Z end in
+  let A (o i : channel) := still_at_0 (0, snd o + snd i) in
+  let N := gated unit A A A still_at_0 still_at_0 still_at_0 relu (fun z => if (0 <? z)%Z then 1 else 0)%Z in
+  snd (run full [0] (masked kept1 [0] N) x (0, 0) e) = 0%Z.
+Proof.
+  intros Hx s A N. assert (H : forall h c, on kept1 [h] c -> snd c = 0).
+  { intros h [b i] [_ B]. unfold kept1 in B. simpl in *. lia. }
+  apply gated_gradient_is_zero_elsewhere; try solve [intros; unfold A, s; simpl;
+    repeat match goal with H' : on kept1 _ _ |- _ => apply H in H'; rewrite H' end; auto].
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - split; simpl; unfold kept1; lia.
 Qed.
