@@ -16,7 +16,7 @@ import numpy as np
 
 from reds_jax.array_types import Int
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
-from reds_jax.knapsack.capacities import Limit, check_capacities, sorted_capacities
+from reds_jax.knapsack.capacities import Limit, sorted_capacities
 from reds_jax.knapsack.nested import solve_nested
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import value_ratio
@@ -78,7 +78,8 @@ class WidthOrder:
         found = []
         for limits in sorted_capacities(self.problem, capacities):
             value = self.problem.evaluate(self.widths(limits))
-            best = solve(self.problem, limits, time_limit=time_limit).bound
+            optimum = solve(self.problem, limits, time_limit=time_limit)
+            best = optimum.value if optimum.proven_optimal else optimum.bound
             found.append(value_ratio(value, max(best, value), len(self.problem.groups), self.problem.gamma))
         return tuple(found)
 

@@ -6,8 +6,8 @@ c >= c_1 and the longest prefix F(c) that fits,
     any_budget_order   p(F(c)) >= 1/2 OPT(c)    one item, then by density; no optimum has to be computed
     head_order         p(F(c)) >= 1/3 OPT(c)    an optimal set for c_1, then by density
 
-and neither constant can be raised for these orders. No order at all keeps more than 50/87 = .575 on some instances, so the best
-constant lies between 1/2 and that; ``best_order`` finds the best order of a few items.
+and neither constant can be raised for these orders. On some items no order at all
+keeps more than 35/61 = .5738, so the best constant lies between 1/2 and that; ``best_order`` finds the best order of a few.
 
 Proofs: proofs/any_budget.md, and ``any_budget_half`` and ``head_density_third`` in proofs/coq/AnyBudget.v.
 """
@@ -126,7 +126,8 @@ def longest_prefix(instance: Instance, order: Sequence[int], capacity: Number) -
 def order_ratio(instance: Instance, order: Sequence[int], smallest: Number, *, method: Method = "auto") -> OrderRatio:
     """The least p(F(c)) / OPT(c) over ALL capacities c >= c_1, exactly.
 
-    F(c) changes only where another item fits, and OPT never falls, so the ratio is least just below these weights.
+    F(c) changes only where another item fits, and OPT never falls, so the ratio is least just below these weights:
+    at the largest weight below that a set of items may have.
 
     Args:
         instance: the items.
@@ -148,7 +149,7 @@ def order_ratio(instance: Instance, order: Sequence[int], smallest: Number, *, m
     for item in order:
         weight += instance.weights[item]
         if instance.weights[item] and weight > limit:
-            below = max((math.ceil(weight / unit) - 1) * unit, Fraction(limit))  # nothing weighs more, and less than this prefix
+            below = max((math.ceil(weight / unit) - 1) * unit, Fraction(limit))
             best = optimum(instance, below, method=method).value
             if best and Fraction(value) / best < worst.ratio:
                 worst = OrderRatio(Fraction(value) / best, exact_number(below, "the capacity"))
