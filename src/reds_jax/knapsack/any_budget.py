@@ -1,8 +1,8 @@
 """One way from the narrowest widths to the full ones: every budget is served by the widest widths on it that fit.
 
 ``solve_nested`` answers for the budgets that it is given. Here the budget is not known before: the widths are a list, each
-one step wider in one group than those before it, and at run time the last that fits is taken. The list passes through the
-nested widths of a few budgets, and between two of these takes the step of best value per cost.
+one step wider in one group than those before it, and at run time the last that fits is taken. The next step is that of best
+value per cost; the list may be made to pass through the nested widths of a few budgets.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class WidthOrder:
 def any_budget_order(
     problem: WidthProblem,
     *,
-    anchors: int = 10,
+    anchors: int = 0,
     budgets: Sequence[Mapping[str, Limit] | Limit] | None = None,
     time_limit: float | None = None,
 ) -> WidthOrder:
@@ -95,8 +95,9 @@ def any_budget_order(
 
     Args:
         problem: the width problem; no cost may fall as a width grows.
-        anchors: for how many budgets between the smallest and the full widths `solve_nested` finds widths that the list
-            passes through; 0 goes by value per cost alone. They are spaced by equal factors.
+        anchors: for how many budgets between the smallest and the full widths, spaced by equal factors, `solve_nested` finds
+            widths that the list passes through. 0, value per cost alone, takes no solver, and is as good on the library's
+            networks (docs/choosing_budgets.md); where one group is cheap early and dear later it may be much worse.
         budgets: instead of ``anchors``, the budgets (as for ``solve_nested``), those that matter most.
         time_limit: seconds for the nested widths.
 
