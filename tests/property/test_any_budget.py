@@ -23,13 +23,14 @@ def many(n):
 
 @st.composite
 def items(draw, *, most=6):
-    """A few items, some of weight or profit 0, often of equal weight or of equal density; and c_1."""
+    """A few items, some of weight or profit 0, often of equal weight or density, or each heavier than all before; and c_1."""
     small = st.sampled_from([(6, 9), (3, 3), (20, 100)])
     weight, profit = draw(small)
     one = st.one_of(
         st.tuples(st.integers(0, weight), st.integers(0, profit)),
         st.integers(weight // 2, weight).map(lambda w: (w, w)),
         st.integers(weight // 2, weight).map(lambda w: (w, profit)),
+        st.integers(0, 3).map(lambda k: (4**k, 4**k)),
     )
     found = draw(st.lists(one, min_size=1, max_size=most))
     heaviest = max(w for w, _ in found)
@@ -126,6 +127,13 @@ def test_density_alone_keeps_nothing():
     instance = Instance((1, 1000), (2, 1000))
     assert order_ratio(instance, (0, 1), 1000).ratio == Fraction(2, 1000)
     assert any_budget_order(instance) == (1, 0)
+
+
+def test_the_last_that_outweighs_all_before_it_goes_first():
+    """Any other item in front, the first of these for one, leaves no room for the heaviest."""
+    instance = Instance((1, 4, 16, 64), (1, 4, 16, 64))
+    assert any_budget_order(instance) == (3, 0, 1, 2)
+    assert order_ratio(instance, (1, 0, 2, 3), 64) == (Fraction(21, 84), 84)
 
 
 def test_light_items_are_needed():

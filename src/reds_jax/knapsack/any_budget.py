@@ -35,7 +35,7 @@ class WidthOrder:
     """
 
     problem: WidthProblem
-    rows: Int[np.ndarray, "rows groups"]
+    rows: Int[np.ndarray, "steps groups"]
     costs: Mapping[str, np.ndarray] = field(hash=False)
 
     def row(self, capacities: Mapping[str, Limit] | Limit) -> int:
