@@ -52,8 +52,8 @@ def any_budget_order(instance: Instance) -> Items:
     Returns:
         all items, each once.
 
-    Cost: sorting. Source: derived here; that an item may have to overtake the denser ones is from Disser, Klimm, Megow and
-    Stiller, *Packing a Knapsack of Unknown Capacity* (2017), whose sets leave out what does not fit and are not nested.
+    Cost: sorting. Source: derived here; the nearest we know is Disser, Klimm, Megow and Stiller, *Packing a Knapsack of
+    Unknown Capacity* (arXiv 1307.2806), whose fixed order skips what does not fit, so that its sets are not nested.
     Tests: test_half_at_every_capacity.
 
     >>> any_budget_order(Instance.of((1, 2), (5, 9), (5, 5)))
