@@ -10,7 +10,7 @@
     [head_density_third]: an optimal selection for [c1] in front, then the others by
     density, serves every capacity from [c1] on with at least a third of it.  Neither
     constant can be raised for these orders ([any_budget_half_sharp],
-    [head_density_third_sharp]); [no_order_beats] bounds what any order keeps.  *)
+    [head_density_third_sharp]).                                               *)
 From Coq Require Import Arith Lia Bool.
 Require Import Knapsack TwoStages.
 
