@@ -106,8 +106,8 @@ def any_budget_order(
         InfeasibleError, TimeoutError: as in ``solve_nested``.
 
     A step costs the sum of its shares, over the resources, of the way from the smallest to the full widths; peaks do not
-    count. With costs that are products of widths no list keeps a constant share of every optimum (proofs/any_budget.md): ask ``certificates`` what
-    this one keeps.
+    count. With costs that are products of widths no list keeps a constant share of every optimum (proofs/any_budget.md): ask
+    ``certificates`` what this one keeps.
 
     >>> problem = WidthProblem.chain(scores=[[3, 2, 1], [9, 5]], pair_macs=[1, 2], unit_macs=[0, 1])
     >>> order = any_budget_order(problem, anchors=2)
