@@ -122,6 +122,14 @@ def test_a_third_is_all_that_an_optimal_head_keeps(m):
     assert order_ratio(instance, order, 2 * m) == (Fraction(2 * m + 10, 6 * m + 3), 3 * m + 3)
 
 
+def test_behind_the_head_the_densest_come_first():
+    instance = Instance([10] * 7, (0, 0, 0, 100, 100, 100, 100))
+    order = head_order(instance, 10)
+    assert {instance.profits[i] for i in order[:4]} == {100}
+    assert order_ratio(instance, order, 10).ratio == 1
+    assert order_ratio(instance, (3, 0, 1, 2, 4, 5, 6), 10).ratio < Fraction(1, 3)
+
+
 def test_density_alone_keeps_nothing():
     """Without the item in front: a light dense item, after which the heavy one does not fit."""
     instance = Instance((1, 1000), (2, 1000))
