@@ -21,7 +21,7 @@ from knapsack_shapes import SHAPES
 from reds_jax.cost import width_problem
 from reds_jax.experiments.theory_cases import MODELS, traced
 from reds_jax.knapsack import WidthProblem, any_budget_order, solve, solve_nested
-from reds_jax.knapsack.solution import value_ratio
+from reds_jax.knapsack.solution import _ratio as value_ratio
 from reds_jax.report import environment
 
 VALUES = {"ces": 0.0, "log_retention": 0.25, "sum": 0.25}  # with the floor that each is used with

@@ -19,7 +19,7 @@ from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack.capacities import Limit, sorted_capacities
 from reds_jax.knapsack.nested import solve_nested
 from reds_jax.knapsack.problem import WidthProblem
-from reds_jax.knapsack.solution import value_ratio
+from reds_jax.knapsack.solution import _ratio as value_ratio
 from reds_jax.knapsack.solve import solve
 
 

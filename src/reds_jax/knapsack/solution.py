@@ -96,7 +96,7 @@ class NestedSolution:
         """For each subnetwork how close it is to its separate optimum, as in ``certificate``."""
         groups = len(self.solutions[0].widths)
         return tuple(
-            value_ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
+            _ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
         )
 
     @property
@@ -109,11 +109,10 @@ class NestedSolution:
         -gamma, ``exp(total / (subnetworks * groups))`` (gamma = 0) the geometric mean.
         """
         groups = len(self.solutions) * len(self.solutions[0].widths)
-        return value_ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
+        return _ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
 
 
-def value_ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
-    """How close a value over so many groups is to the optimum, as in ``NestedSolution.certificate``."""
+def _ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:
