@@ -1,10 +1,12 @@
 """Choosing widths: a knapsack over true costs, solved exactly, with NumPy alone.
 
 From the bottom up: ``values`` and ``table``; ``layered`` and ``chain``, which know tables only; ``problem``; the solvers
-``exact``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several. The theorems on nested
+``exact``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several, ``any_budget`` for
+budgets that are not known yet. The theorems on nested
 knapsacks with additive costs are in ``reds_jax.theory``.
 """
 
+from reds_jax.knapsack.any_budget import WidthOrder, any_budget_order
 from reds_jax.knapsack.nested import solve_nested
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import NestedSolution, Solution
@@ -16,8 +18,10 @@ __all__ = [
     "NestedSolution",
     "Solution",
     "Table",
+    "WidthOrder",
     "WidthProblem",
     "allowed_widths",
+    "any_budget_order",
     "ces",
     "log_retention",
     "pair_sum",
