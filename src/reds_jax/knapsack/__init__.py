@@ -1,7 +1,7 @@
 """Choosing widths: a knapsack over true costs, solved exactly, with NumPy alone.
 
 From the bottom up: ``values`` and ``table``; ``layered`` and ``chain``, which know tables only; ``problem``; the solvers
-``exact``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several. The theorems on nested
+``exact``, ``fptas``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several. The theorems on nested
 knapsacks with additive costs are in ``reds_jax.theory``.
 """
 
