@@ -5,8 +5,8 @@
    the best, and no choice is worth more than that: a bound.
 2. If the bound proves the share that was asked for, this is the answer; else again, with a smaller unit.
 
-Source: Ibarra and Kim 1975 for the knapsack, Hassin 1992 for paths; here the loop ends by its own bound, so it needs no estimate
-of the optimum before. Proofs, and how much work it is: ``proofs/complexity.md``.
+Source: Ibarra and Kim 1975 for the knapsack, Hassin 1992 for paths; here the loop ends by its own bound, so it needs no
+estimate of the optimum before. Proofs, and how much work it is: ``proofs/complexity.md``.
 """
 
 from __future__ import annotations
