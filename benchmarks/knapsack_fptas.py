@@ -85,8 +85,8 @@ def table(record: dict[str, Any]) -> str:
     machine = record["machine"]
     lines = ["# The approximation scheme beside the exact solver", "",
              f"`{record['command']}`, commit {machine['commit']}, {machine['date']}, {machine['machine']}, load "
-             f"{machine['load']:.1f}. Seconds are of processor time. *Lost*: of the optimum (of the loss, where values are losses). "
-             "*Open*: what the scheme's own bound leaves open, at most epsilon.", "",
+             f"{machine['load']:.1f}. Seconds are of processor time. *Lost*: of the optimum (of the loss, where values are "
+             "losses). *Open*: what the scheme's own bound leaves open, at most epsilon.", "",
              "| case | exact: s | " + " | ".join(f"{key.replace('_', ' ')}: lost | open | s" for key in epsilons) + " |",
              "|---|---:|" + "---:|---:|---:|" * len(epsilons)]  # fmt: skip
     for row in record["rows"]:

@@ -53,7 +53,7 @@ def test_the_numbers_may_be_large():
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 10**6), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_plain_chains_have_a_short_table(units, seed, share):
-    """Theorem B: fully connected layers cost at most L U^2, so a table over (layer, width, cost) has at most L^2 U^3 entries."""
+    """Theorem B: fully connected layers cost at most L U^2, so a table over layer, width and cost has L^2 U^3 entries."""
     scores = [np.sort(np.random.default_rng(seed).integers(0, 10**9, size=u))[::-1] for u in units]
     problem = WidthProblem.chain(scores=scores, pair_macs=[1] * len(units), unit_macs=[0] * len(units))
     full, widest = problem.cost("macs", problem.full_widths), max(units)
