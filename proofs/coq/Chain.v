@@ -586,3 +586,11 @@ Section Subset_sum.
       change (cst p <= 2 * (sum a m + B)) in F. change (sum a m + B <= val p) in H. lia.
   Qed.
 End Subset_sum.
+
+(** The page's small instance: 3 and 5, where some add up to 5, and none to 4. *)
+Definition three_five (i : nat) : Z := match i with O => 3 | _ => 5 end.
+Definition three_five_best : Z -> option Z := chain_dp 1 ss_widths (ss_value three_five) (ss_cost three_five) 4.
+Example some_add_up_to_5 : three_five_best (2 * (8 + 5)) = Some 13.
+Proof. reflexivity. Qed.
+Example none_add_up_to_4 : three_five_best (2 * (8 + 4)) = Some 11.
+Proof. reflexivity. Qed.
