@@ -88,6 +88,15 @@ def test_it_loses_something_on_random_problems():
     assert max(lost) > 0.05
 
 
+@given(st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=6), st.integers(0, 45), st.booleans())
+def test_values_are_rounded_down_exactly(values, power, floats):
+    """Floats are an eighth of these, counted in an eighth of the unit."""
+    table = np.array(values) / 8 if floats else np.array(values)
+    problem = WidthProblem(("a",), (tuple(range(1, len(values) + 1)),), (Table("a", table),))
+    counted = fptas.rounded(problem, power - 3 * floats, 10**15)
+    assert counted.values[0].array.tolist() == [v // 2**power for v in values]
+
+
 def tied(groups, quotient, unit):
     """Widths 1 and 2 of each group count alike in this unit, and 2 is worth a unit less 1 more; width 3 fits in no group."""
     values = tuple(Table(g, [quotient * unit, quotient * unit + unit - 1, 0]) for g in range(groups))
@@ -177,7 +186,8 @@ def test_values_of_very_different_sizes():
 def test_nothing_to_gain():
     nothing = WidthProblem(("a",), ((1, 2),), (), {"macs": (Table("a", [3, 5]),)})
     zeros = WidthProblem(("a", "b"), ((1, 2),) * 2, (Table("a", [0.0, 0.0]),), {"macs": (Table(("a", "b"), [[1, 2], [2, 4]]),)})
-    for problem in (nothing, zeros):
+    lossless = WidthProblem(("a",), ((1, 2, 3),), (Table("a", [-0.5, 0.0, -2.0]),), {"macs": (Table("a", [1, 2, 5]),)})
+    for problem in (nothing, zeros, lossless):
         answer = solve(problem, {"macs": 3}, method="fptas", epsilon=0.1)
         assert (answer.value, answer.bound, answer.proven_optimal) == (0, 0, True)
 
