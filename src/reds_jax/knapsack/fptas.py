@@ -68,7 +68,8 @@ def solve_fptas(
             widths, value = found.widths, problem.evaluate(found.widths)
         if found.bound is not None:
             bound = min(bound, upper_bound(int(found.bound), power, len(tables), whole=whole))
-        bound = min(bound, 0) if not gains else bound if bound >= least else 0  # no gain lies between 0 and the least entry
+        if gains and bound < least:  # no gain lies between 0 and the least entry
+            bound = 0
         if not found.proven or (widths is not None and proves(value, bound, share)):
             return Outcome(widths, bound, widths is not None and bound <= value)
 
