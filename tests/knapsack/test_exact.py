@@ -310,7 +310,7 @@ def test_the_order_of_the_groups_is_chosen_to_keep_few_states():
         ({"capacities": {"macs": "5"}}, "capacity of 'macs' is not a number; got '5'"),
         ({"capacities": {"macs": math.nan}}, "capacity of 'macs' is not a number; got nan"),
         ({"capacities": {"macs": True}}, "capacity of 'macs' is not a number; got True"),
-        ({"method": "gurobi"}, "unknown method; got 'gurobi'; allowed: 'exact', 'milp' or 'brute'"),
+        ({"method": "gurobi"}, "unknown method; got 'gurobi'; allowed: 'exact', 'fptas', 'milp' or 'brute'"),
         ({"constraints": lambda widths, value: []}, "extra constraints need the MILP"),
         ({"time_limit": 0}, "time limit is not a positive number"),
         ({"time_limit": 1.0, "method": "brute"}, "time limit is not a positive number of seconds for a method that"),

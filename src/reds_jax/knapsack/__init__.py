@@ -1,9 +1,8 @@
 """Choosing widths: a knapsack over true costs, solved exactly, with NumPy alone.
 
 From the bottom up: ``values`` and ``table``; ``layered`` and ``chain``, which know tables only; ``problem``; the solvers
-``exact``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several, ``any_budget`` for
-budgets that are not known yet. The theorems on nested
-knapsacks with additive costs are in ``reds_jax.theory``.
+``exact``, ``fptas``, ``milp`` and ``brute``; ``solve`` for one subnetwork; ``joint`` and ``nested`` for several, ``any_budget``
+for budgets that are not known yet. The theorems on nested knapsacks with additive costs are in ``reds_jax.theory``.
 """
 
 from reds_jax.knapsack.any_budget import WidthOrder, any_budget_order

@@ -9,7 +9,7 @@ from typing import Literal
 from reds_jax.knapsack.table import exact_sum
 from reds_jax.knapsack.values import NO_GAMMA
 
-Method = Literal["exact", "milp", "brute"]
+Method = Literal["exact", "fptas", "milp", "brute"]
 Order = Literal["joint", "bottom_up", "top_down"]
 Stages = tuple[tuple[int, ...], ...]
 
@@ -35,7 +35,7 @@ class Solution:
             and the values are integers; for floats it exceeds it by the rounding allowed for (about 1e-12 of their sum).
         proven_optimal: the value is the optimum (for floats: within that rounding).
         seconds: wall time.
-        method: "exact", "milp" or "brute".
+        method: "exact", "fptas", "milp" or "brute".
     """
 
     widths: tuple[int, ...]
