@@ -6,7 +6,7 @@
     none of them is empty.  (The worst-case families in Tight.v do the same for
     all values of the parameters.)                                             *)
 From Coq Require Import Arith ZArith Lia Bool List.
-Require Import Knapsack TwoStages Stages Tight Prefix Bilinear Network.
+Require Import Knapsack TwoStages Stages Tight TopDown Prefix Bilinear Network.
 
 Definition w4 := two 1 1 2.
 Definition p4 := two 1 7 23.
@@ -86,9 +86,9 @@ Proof.
   exists A, opt. split; [exact C|split; [exact HO|]].
   refine (stages_granularity 4 w4 p4 (fun i => 6 * i) 2 3 2 A 2 opt _ fits _ C _ _ HO); lia.
 Qed.
-Example use_top_down_stages : 30 <= 2 ^ (2 - 1) * P 4 p4 d1.
+Example use_top_down_stages : 30 <= (2 - 1 + 1) * P 4 p4 d1.
 Proof.
-  refine (top_down_stages 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
+  refine (top_down_stages_exact 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
     unfold caps; lia.
 Qed.
 
@@ -141,8 +141,8 @@ Example use_bilinear_lower_bound :
   1101 <= 2 * value (linear 101) (linear 100) (5, 2).
 Proof.
   destruct bilinear_gap as (h1 & h2 & h3 & _).
-  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 (5, 1) (5, 2) 1101
-            _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
+  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 10 (5, 1) (5, 2) 1101
+            _ _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
   - intros a b H. unfold linear. lia.
   - intros a b H. unfold linear. lia.
   - apply h2.
