@@ -39,6 +39,25 @@ Proof.
     rewrite Nat.add_succ_r. specialize (H A (S A + r) ltac:(lia)). cbn [Nat.mul]. lia.
 Qed.
 
+(** What both steps from q to A = q + 1 + e and from f to B = f + 1 + g are worth, X and Y, and the
+    units beyond A and B that no other unit pays for, [ra] worth m and [rb] worth u each. *)
+Lemma two_steps i X Y Z m u e g ra rb :
+  (1 + e) * m <= X -> (1 + g) * u <= Y -> X <= Z -> Y <= Z ->
+  ra + e <= i \/ ra = 0 -> rb + g <= i \/ rb = 0 -> ra = 0 \/ rb = 0 \/ (1 <= e /\ 1 <= g) ->
+  X + ra * m + (Y + rb * u) <= (2 + i) * Z.
+Proof.
+  intros HX HY LX LY HA HB both.
+  assert (T : forall r c t, r <= i -> t <= Z -> c = r * t -> c <= i * Z) by (intros; subst; apply Nat.mul_le_mono; auto).
+  assert (t1 : ra * m <= i * Z) by (apply (T ra _ m); lia).
+  assert (t2 : rb * u <= i * Z) by (apply (T rb _ u); lia).
+  destruct both as [->|[->|[e1 g1]]]; [lia|lia|].
+  (* both steps have two units at least: half of i Z each *)
+  assert (m2 : 2 * m <= (1 + e) * m) by (apply Nat.mul_le_mono_r; lia).
+  assert (u2 : 2 * u <= (1 + g) * u) by (apply Nat.mul_le_mono_r; lia).
+  assert (s1 : 2 * (ra * m) <= i * Z) by (apply (T ra _ (2 * m)); lia).
+  assert (s2 : 2 * (rb * u) <= i * Z) by (apply (T rb _ (2 * u)); lia). lia.
+Qed.
+
 (** Inside any (A, B) that does not fit K, itself inside (a, b) with ab <= jK, there are widths
     that fit K and are worth at least 1/j of (a, b). *)
 Lemma part_of_part v1 v2 K j a b A B :
@@ -104,35 +123,27 @@ Proof.
     { assert ((b - B) * u <= (b - B - (j - 1) * f + (j - 1) * f) * u) by (apply Nat.mul_le_mono_r; lia).
       assert ((j - 1) * (f * u) <= (j - 1) * v2 f) by (apply Nat.mul_le_mono_l; auto). lia. }
     set (ra := a - A - (j - 1) * q) in *. set (rb := b - B - (j - 1) * f) in *.
-    assert (ra1 : ra + e <= i \/ ra = 0) by (unfold ra; subst j; lia).
-    assert (rb1 : rb + g <= i \/ rb = 0) by (unfold rb; subst j; lia).
+    assert (ra1 : ra + e <= i \/ ra = 0) by (unfold ra; clear - aq Ei Ee; subst j; lia).
+    assert (rb1 : rb + g <= i \/ rb = 0) by (unfold rb; clear - bf Ei Eg; subst j; lia).
     assert (both : ra = 0 \/ rb = 0 \/ (1 <= e /\ 1 <= g)).
     { destruct (Nat.eq_dec ra 0) as [|Za]; auto. destruct (Nat.eq_dec rb 0) as [|Zb]; auto.
-      right. right. assert (Ta : j * q < a) by (unfold ra in Za; subst j; lia).
-      assert (Tb : j * f < b) by (unfold rb in Zb; subst j; lia).
+      right. right. assert (Ta : j * q < a) by (unfold ra in Za; clear - Za Ei qA; subst j; lia).
+      assert (Tb : j * f < b) by (unfold rb in Zb; clear - Zb Ei fB; subst j; lia).
       split.
       - destruct e; [exfalso|lia]. destruct cross; [|lia|lia]. replace (q + 1) with A by lia. lia.
       - destruct g; [exfalso|lia]. destruct cross; [|lia|lia]. replace (f + 1) with B by lia. lia. }
-    assert (main : forall Z, X <= Z -> Y <= Z -> X + ra * m + (Y + rb * u) <= j * Z).
-    { intros Z HX HY. subst j.
-      assert (t1 : ra * m <= i * Z).
-      { destruct ra1 as [T| ->]; [|lia]. apply Nat.mul_le_mono; lia. }
-      assert (t2 : rb * u <= i * Z).
-      { destruct rb1 as [T| ->]; [|lia]. apply Nat.mul_le_mono; lia. }
-      destruct both as [->|[->|[e1 g1]]]; [lia|lia|].
-      (* both steps have two units at least: half of i Z each *)
-      assert (m2 : 2 * m <= X) by (assert (2 * m <= (1 + e) * m) by (apply Nat.mul_le_mono_r; lia); lia).
-      assert (u2 : 2 * u <= Y) by (assert (2 * u <= (1 + g) * u) by (apply Nat.mul_le_mono_r; lia); lia).
-      assert (s1 : ra * (2 * m) <= i * Z).
-      { destruct ra1 as [T| ->]; [|lia]. apply Nat.mul_le_mono; lia. }
-      assert (s2 : rb * (2 * u) <= i * Z).
-      { destruct rb1 as [T| ->]; [|lia]. apply Nat.mul_le_mono; lia. }
-      lia. }
+    assert (hX : (1 + e) * m <= X) by (clear - x1 EX; lia).
+    assert (hY : (1 + g) * u <= Y) by (clear - x2 EY; lia).
+    assert (main : forall Z, X <= Z -> Y <= Z -> X + ra * m + (Y + rb * u) <= (2 + i) * Z)
+      by (intros Z HX HY; apply (two_steps i X Y Z m u e g); assumption).
+        assert (Ej : j - 1 = 1 + i) by (clear - Ei; lia). rewrite Ej in *. subst j.
+    clear low1 low2 p1 p2 x1 x2 cross aq bf both ra1 rb1 mean H over L. clearbody ra rb.
+    rewrite EX in *. rewrite EY in *.
     destruct (le_lt_dec X Y) as [V|V].
     + exists (q, B). cbn [fst snd]. split; [lia|split; [lia|split; [lia|]]].
-      specialize (main Y V (le_n Y)). rewrite EY. subst j. lia.
+      specialize (main Y V (le_n Y)). lia.
     + exists (A, f). cbn [fst snd]. split; [lia|split; [lia|split; [lia|]]].
-      specialize (main X (le_n X) ltac:(lia)). rewrite EX. subst j. lia.
+      specialize (main X (le_n X) ltac:(lia)). lia.
   - (* B > K: a < j and b <= jK *)
     exists (1, K). cbn [fst snd]. split; [lia|split; [lia|split; [lia|]]].
     assert (b1 : 1 * b <= a * b) by (apply Nat.mul_le_mono_r; lia).
