@@ -6,7 +6,7 @@
     none of them is empty.  (The worst-case families in Tight.v do the same for
     all values of the parameters.)                                             *)
 From Coq Require Import Arith ZArith Lia Bool List Setoid Morphisms.
-Require Import Knapsack TwoStages Stages Tight Prefix Bilinear Network Programs NetworkExamples.
+Require Import Knapsack TwoStages Stages Tight TopDown Prefix Bilinear BilinearStages Price Network Programs NetworkExamples.
 Import ListNotations.
 
 Definition w4 := two 1 1 2.
@@ -87,9 +87,9 @@ Proof.
   exists A, opt. split; [exact C|split; [exact HO|]].
   refine (stages_granularity 4 w4 p4 (fun i => 6 * i) 2 3 2 A 2 opt _ fits _ C _ _ HO); lia.
 Qed.
-Example use_top_down_stages : 30 <= 2 ^ (2 - 1) * P 4 p4 d1.
+Example use_top_down_stages : 30 <= (2 - 1 + 1) * P 4 p4 d1.
 Proof.
-  refine (top_down_stages 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
+  refine (top_down_stages_exact 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
     unfold caps; lia.
 Qed.
 
@@ -126,6 +126,15 @@ Proof.
   exact (top_down_near 4 w4 p4 1 2 2 3 6 e1 e2 30
            ltac:(lia) ltac:(lia) ltac:(lia) ltac:(lia) fits near_down best3).
 Qed.
+(** The same as a chain of two stages. *)
+Definition near_chain (i : nat) := match i with 1 => e1 | _ => e2 end.
+Example use_top_down_stages_near :
+  1 * ((1 - (2 - 1) * 0) * 30) <= 2 * (((2 - 1 + 1) * 1 + (2 - 1) * (2 * 2 - 1)) * P 4 p4 (near_chain 1)).
+Proof.
+  refine (top_down_stages_near 4 w4 p4 1 2 caps 2 near_chain 1 (fun _ => 2) 30 _ fits _ _ _ _ _ best3);
+    unfold caps; try lia.
+  split; [apply near_down|]. intros i H1 H2. assert (i = 1) by lia. subst. apply near_down.
+Qed.
 
 (** Prefixes: two layers, {0} and {1, 2, 3}. *)
 Definition lay (i : nat) := match i with 0 => 0 | _ => 1 end.
@@ -142,11 +151,53 @@ Example use_bilinear_lower_bound :
   1101 <= 2 * value (linear 101) (linear 100) (5, 2).
 Proof.
   destruct bilinear_gap as (h1 & h2 & h3 & _).
-  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 (5, 1) (5, 2) 1101
-            _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
+  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 10 (5, 1) (5, 2) 1101
+            _ _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
   - intros a b H. unfold linear. lia.
   - intros a b H. unfold linear. lia.
   - apply h2.
+Qed.
+
+(** Both orders on the same instance: (5,1), (5,2) and (1,5), (1,10); the optima are 605 and 1101. *)
+Definition v101 := linear 101.
+Definition v100 := linear 100.
+Lemma subadditive_linear_increasing q : subadditive (linear q) /\ increasing (linear q) /\ concave (linear q).
+Proof.
+  split; [apply linear_subadditive|]. unfold increasing, concave, linear.
+  split; [intros; apply Nat.mul_le_mono_l; auto|split; intros; lia].
+Qed.
+Example ten_shrinks : b_optimal 5 10 v101 v100 10 (1, 10) /\ b_restricts 5 10 v101 v100 5 (1, 10) (1, 5).
+Proof.
+  unfold b_optimal, b_restricts, affordable, within, value, v101, v100, linear. cbn [fst snd].
+  split; [split; [lia|]|split; [lia|split; [lia|]]]; intros [a b]; cbn [fst snd]; intros.
+  - destruct a as [|[|[|[|[|[|a]]]]]]; lia.
+  - assert (a = 1) by lia. subst a. lia.
+Qed.
+Example five_is_605 : b_OPT 5 10 v101 v100 5 605.
+Proof. exists (5, 1). split; [apply bilinear_gap|reflexivity]. Qed.
+Example use_bilinear_price : 2 * (2 + 1) * (605 + 1101) <= (3 * 2 + 1) *
+  Nat.max (value v101 v100 (5, 1) + value v101 v100 (5, 2)) (value v101 v100 (1, 5) + value v101 v100 (1, 10)).
+Proof.
+  destruct bilinear_gap as (h1 & h2 & h3 & _). destruct ten_shrinks as [h4 h5].
+  destruct (subadditive_linear_increasing 101) as (S1 & I1 & _), (subadditive_linear_increasing 100) as (S2 & I2 & _).
+  refine (bilinear_price_total 5 10 v101 v100 5 2 10 (5, 1) (5, 2) (1, 5) (1, 10) 605 1101
+            S1 S2 I1 I2 _ _ _ h1 h2 h4 h5 five_is_605 h3); lia.
+Qed.
+Example use_bilinear_price_min_ratio :
+  70 * 605 <= 99 * value v101 v100 (1, 5) \/ 70 * 1101 <= 99 * value v101 v100 (5, 2).
+Proof.
+  destruct bilinear_gap as (h1 & h2 & h3 & _). destruct ten_shrinks as [h4 h5].
+  destruct (subadditive_linear_increasing 101) as (S1 & I1 & _), (subadditive_linear_increasing 100) as (S2 & I2 & _).
+  refine (bilinear_price_min_ratio 5 10 v101 v100 5 2 10 70 99 (5, 1) (5, 2) (1, 5) (1, 10) 605 1101
+            S1 S2 I1 I2 _ _ _ h1 h2 h4 h5 five_is_605 h3 _); lia.
+Qed.
+Example use_bilinear_top_down_stages : 1101 <= 2 * value v101 v100 (1, 5).
+Proof.
+  destruct bilinear_gap as (_ & _ & h3 & _). destruct ten_shrinks as [h4 h5].
+  destruct (subadditive_linear_increasing 101) as (_ & I1 & C1), (subadditive_linear_increasing 100) as (_ & I2 & C2).
+  refine (bilinear_top_down_stages 5 10 v101 v100 (fun i => 5 * i) 2 (fun i => (1, 5 * i)) 1 2 1101
+            C1 C2 I1 I2 _ h4 _ _ _ _ _ h3); try lia.
+  intros k H1 H2. assert (k = 1) by lia. subst. exact h5.
 Qed.
 
 (** The three parts of {23, 23, 23} at capacity 3, beside {7}: 23, 23 and 23. *)

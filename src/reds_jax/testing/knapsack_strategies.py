@@ -124,8 +124,7 @@ def assert_nested_guarantee(
         promise: "bottom_up" and "top_down": every stage is optimal in this order, and T1, T3 or T2, T5 hold; "total": T6,
             as for the better of both or the joint optimum; "min_ratio": T7. The last two need two stages.
         stages: the number of capacities that are drawn.
-        approximate: e: the stages are solved to (1 - e), and T4 takes the place of T1 to T3 (top-down: for the two
-            largest capacities).
+        approximate: e: the stages are solved to (1 - e), and T4 takes the place of T1 to T3 and T5.
         cases: a strategy of your own for ``Case``; default ``nested_cases(stages=stages)``.
         max_examples: how many are tried; the same ones in every run.
 
@@ -197,11 +196,8 @@ def _promised(
     promise: Promise, instance: Instance, limits: tuple[Number, ...], approximate: Fraction
 ) -> tuple[Fraction, ...]:
     """The ratio of each stage, 0 where the theorems say nothing."""
-    if promise == "top_down" and not approximate:
-        return bounds.top_down_ratios(limits, instance=instance)
     if promise == "top_down":
-        before = [bounds.top_down_ratio(limits[-2:], instance=instance, approximate=approximate)] if len(limits) > 1 else []
-        return (*[Fraction(0)] * (len(limits) - 2), *before, 1 - approximate)
+        return bounds.top_down_ratios(limits, instance=instance, approximate=approximate)
     if bounds.granularity_of(instance, limits):
         return bounds.granular_ratios(limits, instance=instance, approximate=approximate)
     second = [bounds.bottom_up_ratio(limits[:2], instance=instance, approximate=approximate)] if len(limits) > 1 else []

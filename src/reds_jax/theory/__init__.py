@@ -4,7 +4,8 @@
 their chains are worth at least, ``tight_instance`` builds the instances that are worst, and ``certificate`` compares the two
 for a chain at hand. ``any_budget_order`` serves every capacity by a prefix of one order. ``three_parts`` and ``blocks`` are
 the lemmas behind the bounds. Where a cost is a product of two widths, the bounds do not hold: ``bilinear_ratios`` says what
-does, and ``any_width_ratio`` for every capacity. Widths of networks are chosen by ``reds_jax.knapsack``.
+does, ``bilinear_nesting_ratio`` what nesting costs, ``any_width_ratio`` what one order keeps at every capacity. Widths of
+networks are chosen by ``reds_jax.knapsack``.
 
 The proofs: proofs/README.md.
 """
@@ -12,7 +13,7 @@ The proofs: proofs/README.md.
 from reds_jax.theory import bounds
 from reds_jax.theory.any_budget import OrderRatio, any_budget_order, best_order, head_order, longest_prefix, order_ratio
 from reds_jax.theory.any_width import any_width_instance, any_width_ratio, one_layer_first
-from reds_jax.theory.bilinear import bilinear_instance, bilinear_ratios
+from reds_jax.theory.bilinear import bilinear_instance, bilinear_min_ratio, bilinear_nesting_ratio, bilinear_ratios
 from reds_jax.theory.certificate import Certificate, certificate
 from reds_jax.theory.chains import Order, Ties, best_of_both, bottom_up, every_chain, top_down
 from reds_jax.theory.items import Chain, Instance, Number, Selection
@@ -26,7 +27,7 @@ from reds_jax.theory.tight import Theorem, Tight, tight_instance
 __all__ = [
     "Certificate", "Chain", "Instance", "Method", "Number", "Order", "OrderRatio", "Parts", "Quadratic", "Selection",
     "Theorem", "Ties", "Tight", "any_budget_order", "any_width_instance", "any_width_ratio", "best_of_both", "best_order",
-    "bilinear_instance", "bilinear_ratios", "blocks", "bottom_up", "bounds", "certificate", "every_chain", "head_order",
-    "joint_optimum", "longest_prefix", "one_layer_first", "optimal_sets", "optimum", "order_ratio", "three_parts",
-    "tight_instance", "top_down",
+    "bilinear_instance", "bilinear_min_ratio", "bilinear_nesting_ratio", "bilinear_ratios", "blocks", "bottom_up", "bounds",
+    "certificate", "every_chain", "head_order", "joint_optimum", "longest_prefix", "one_layer_first", "optimal_sets",
+    "optimum", "order_ratio", "three_parts", "tight_instance", "top_down",
 ]
