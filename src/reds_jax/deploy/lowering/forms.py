@@ -10,6 +10,7 @@ import numpy as np
 
 from reds_jax.deploy.lowering.program import Activation, Kind, Operation, Tensor, Window
 from reds_jax.errors import TraceError
+from reds_jax.graph.channels import Size
 
 Vectors = tuple[np.ndarray, ...]
 
@@ -113,7 +114,7 @@ class Writer:
             raise TraceError("a device program reads one image or one vector", got=shape, allowed="[1, H, W, C] or [1, C]")
         h, w = shape[1:3] if len(shape) == 4 else (1, 1)
         lies_channel_first = h * w == 1 or shape[-1] == 1
-        self.tensors.append(Tensor((shape[-1],) * self.subnetworks, h, w, lies_channel_first))
+        self.tensors.append(Tensor((shape[-1],) * self.subnetworks, h, w, lies_channel_first, Size(shape[-1])))
         form = self.plain(self.source(self.tensors[0], shape[-1], stored=0))
         return replace(form, index=form.index.reshape(shape))
 
