@@ -72,8 +72,8 @@ def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=No
     return made
 
 
-def make_case(case: Case, dtype: str, folder: Path, name: str = "reds") -> Made:
-    return make(case.program, case.x, dtype, folder, widths=case.widths, name=name)
+def make_case(case: Case, dtype: str, folder: Path, name: str = "reds", rows: AnyWidths | None = None) -> Made:
+    return make(case.program, case.x, dtype, folder, widths=case.widths, name=name, rows=rows)
 
 
 class Compiled(HostNetwork):

@@ -111,6 +111,19 @@ class HostNetwork:
         return row is not None and self._function("in_order", ctypes.c_void_p)(row.ctypes.data) == 1
 
     @property
+    def active(self) -> int:
+        """The subnetwork that the next inference runs, or whose tables its row of widths has."""
+        return int(self._function("active")())
+
+    def invoke(self, x: np.ndarray) -> np.ndarray:
+        """The outputs [N, outputs] for inputs [N, ...] of the network's number format."""
+        x = self._given(x, self._dtype)
+        out = np.empty((len(x), self.facts["output_items"]), self._dtype)
+        for row, result in zip(x, out, strict=True):
+            self._invoke(row.ctypes.data, result.ctypes.data)
+        return out
+
+    @property
     def _groups(self) -> list[str]:
         if "any_widths" not in self.facts:
             raise InvalidArgumentError("the network was exported for its subnetworks only", hint="export(any_widths=True)")
@@ -125,21 +138,8 @@ class HostNetwork:
         if row.shape != (len(groups),) or row.dtype.kind not in "iu":
             raise InvalidArgumentError("this is no row of widths", got=widths,
                                        allowed=f"{len(groups)} integers, one for each group: {', '.join(groups)}")
-        fits = 0 <= row.min() and row.max() < 2**16
+        fits = row.min() >= 0 and row.max() < 2**16
         return np.ascontiguousarray(row, np.uint16) if fits else None
-
-    @property
-    def active(self) -> int:
-        """The subnetwork that the next inference runs, or whose tables its row of widths has."""
-        return int(self._function("active")())
-
-    def invoke(self, x: np.ndarray) -> np.ndarray:
-        """The outputs [N, outputs] for inputs [N, ...] of the network's number format."""
-        x = self._given(x, self._dtype)
-        out = np.empty((len(x), self.facts["output_items"]), self._dtype)
-        for row, result in zip(x, out, strict=True):
-            self._invoke(row.ctypes.data, result.ctypes.data)
-        return out
 
     def _given(self, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """The examples as C reads them, if they have the type and, axis by axis, the shape that it reads."""

@@ -70,7 +70,7 @@ class AnyWidths:
         return {"groups": self.groups, "least": self.rows[0], "most": self.rows[-1], "order_rows": len(self.order)}
 
 
-def any_widths(
+def any_rows(
     name: str, graph: ChannelGraph, widths: Sequence[Widths], order: np.ndarray | Sequence[Sequence[int]] | None
 ) -> AnyWidths:
     """What ``export(any_widths=True, order=...)`` asks for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.constants import lines
@@ -24,8 +25,8 @@ static const row rows[{upper}_LARGEST + 1] = {{
 /* What {lower}_adapt_to was given. */
 static row own[3];
 
-/* What an adaptation changes: the row of the next inference. ``running`` is that of the latest one; ``writing`` is 1 while a row
- * is copied. */
+/* What an adaptation changes: the row of the next inference. ``running`` is that of the latest one; ``writing`` is 1 while a
+ * row is copied. */
 static const row *volatile active = &rows[{upper}_LARGEST];
 static const row *volatile running = &rows[{upper}_LARGEST];
 static volatile uint8_t writing;
@@ -40,7 +41,7 @@ _BEGIN = """do {{ /* the inference keeps its row to its end: nothing is written 
 def of_row(tensor: Tensor, factor: int) -> str:
     """A multiple of the channels of a tensor at the row ``r``."""
     assert tensor.size is not None, "the program was lowered for its subnetworks only"
-    terms = [f"{k * factor}u * r->widths[{g}]" for g, k in tensor.size.terms]
+    terms = [f"{k * factor}u * r->widths[{g}]" if k * factor > 1 else f"r->widths[{g}]" for g, k in tensor.size.terms]
     return " + ".join(([f"{tensor.size.constant * factor}u"] if tensor.size.constant or not terms else []) + terms)
 
 
@@ -86,7 +87,8 @@ def changes(rows: AnyWidths) -> list[list[tuple[int, int, int]]]:
     A step that changes several groups is several changes with the MACs of its end, so that a budget has all or none of them.
     """
     found: list[list[tuple[int, int, int]]] = [[] for _ in rows.rows]
-    for before, after, macs in zip(rows.order, rows.order[1:], rows.macs[1:], strict=False):
+    for (before, least), (after, macs) in pairwise(zip(rows.order, rows.macs, strict=True)):
+        assert (macs > least) == (before != after), "every channel costs MACs"
         found[rows.subnetwork(after)] += [(macs, g, n) for g, (m, n) in enumerate(zip(before, after, strict=True)) if m != n]
     return found
 

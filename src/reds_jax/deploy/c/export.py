@@ -9,92 +9,31 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from reds_jax.data import Normalise
 from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.c import any_widths_text, arena, constants, source
-from reds_jax.deploy.c.any_widths import AnyWidths
-from reds_jax.deploy.c.any_widths import any_widths as any_rows
+from reds_jax.deploy.c.any_widths import any_rows
+from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.escape import c_identifier
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
-from reds_jax.deploy.int8.quality import Quality, QuantizationWarning, compare
-from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
-from reds_jax.deploy.int8.row import at_row_int8
-from reds_jax.deploy.int8.simulate import outputs_int8
+from reds_jax.deploy.int8.quality import QuantizationWarning, compare
+from reds_jax.deploy.int8.quantize import quantize
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
-from reds_jax.deploy.lowering.row import at_row
-from reds_jax.deploy.lowering.simulate import outputs
 from reds_jax.deploy.lowering.subnetworks import resolve
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
-
-Dtype = Literal["float32", "int8"]
-
-
-@dataclass(frozen=True, eq=False)
-class Exported:
-    """What `export` wrote.
-
-    Args:
-        folder: with the C files.
-        program: in floats.
-        quantized: for int8 only, else None.
-        facts: what model.json holds: bytes of weights, tables and arena, MACs, ...
-        quality: of int8, for each subnetwork, else None.
-        rows: which rows of widths it takes, with ``any_widths``, else None.
-        graph: of the network.
-    """
-
-    folder: Path
-    program: Program
-    quantized: QuantizedProgram | None
-    facts: dict[str, Any]
-    quality: Quality | None = None
-    rows: AnyWidths | None = None
-    graph: ChannelGraph | None = None
-
-    def expected(self, k: int, x: np.ndarray) -> np.ndarray:
-        """What the compiled subnetwork k answers: [N, outputs], float32 or int8 (bit for bit)."""
-        if self.quantized is not None:
-            return outputs_int8(self.quantized, k, x)
-        return outputs(self.program, k, x)
-
-    def subnetwork_of(self, widths: WidthLike) -> int:
-        """The subnetwork whose tables a row of widths runs with on the device: the smallest that contains it."""
-        rows, row = self._row(widths)
-        return rows.subnetwork(row)
-
-    def expected_at(self, widths: WidthLike, x: np.ndarray) -> np.ndarray:
-        """What the device answers after ``adapt_to(widths)``, [N, outputs], float32 or int8 (bit for bit).
-
-        In floats that is ``reds_jax.run(model, variables of subnetwork_of(widths), x, widths)``.
-
-        Raises:
-            WidthError: a row that the device refuses.
-        """
-        rows, row = self._row(widths)
-        assert self.graph is not None
-        k, macs = rows.subnetwork(row), self.graph.macs(row)
-        if self.quantized is not None:
-            return outputs_int8(at_row_int8(self.quantized, k, row, macs), 0, x)
-        return outputs(at_row(self.program, k, row, macs), 0, x)
-
-    def _row(self, widths: WidthLike) -> tuple[AnyWidths, tuple[int, ...]]:
-        if self.rows is None or self.graph is None:
-            raise InvalidArgumentError("the network was exported for its subnetworks only", hint="export(any_widths=True)")
-        return self.rows, self.rows.integers(self.graph.integers(widths))
 
 
 def export(

@@ -90,8 +90,9 @@ class Emitter:
         changed = [f"width.{field} = {of_row(t, factor)};" for field, (t, factor) in given.items() if t.size and t.size.terms]
         if not changed:
             return call
-        kind, table = f"reds_{self.short}_width", f"s->width_{i}"
-        return "\n        ".join([f"{{\n        {kind} width = {table};", *changed, call.replace(f"&{table}", "&width")]) + "\n    }"
+        table = f"s->width_{i}"
+        block = ["{", f"reds_{self.short}_width width = {table};", *changed, call.replace(f"&{table}", "&width")]
+        return "\n        ".join(block) + "\n    }"
 
     def _place(self, tensor: int) -> str:
         """Where a tensor lies: with the caller, or in the arena."""

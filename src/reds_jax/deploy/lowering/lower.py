@@ -39,8 +39,9 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
         every_row: whether the device is to run every row of widths; the tensors then have their `Tensor.size`.
 
     Raises:
-        TraceError: an operation that the device does not run, channels that are no prefix (of a subnetwork, or of some row if
-            every row is asked for), or weights that differ between subnetworks; the message names the operation, the module and the line.
+        TraceError: an operation that the device does not run, channels that are no prefix (in a subnetwork, or at some row if
+            every row is asked for), or weights that differ between subnetworks; the message names the operation, the module
+            and the line.
         WidthError: widths of another network.
     """
     pairs = [adapt(model, tree) for tree in variables]

@@ -5,7 +5,7 @@
 $groups_comment
  * (the largest of the subnetworks that are in the build; no width has to be a multiple of anything). A row runs with the scales
  * and offsets (and in int8 the grids of its arrays) of the smallest subnetwork that contains it, group by group: that one is
- * what ${name}_active and ${name}_invoke return. The row of a subnetwork is that subnetwork. */
+ * what ${name}_active and ${name}_invoke return. The row of a subnetwork is that subnetwork (the first, of equal ones). */
 #define ${NAME}_GROUPS ${groups}u
 
 /* Run this row from the next inference on. ${NAME}_WIDTHS_NOT_ALLOWED: a null pointer, or a width out of its range. On an error
