@@ -73,7 +73,7 @@ int main(void) {
     if (refused == 0) return 7;
     /* in the midst of an inference, with two or three rows that follow each other, and before it reads its row */
     for (at_once = 1; at_once <= 3; at_once++) {
-        for (uint32_t step = 0, ended = 0; !ended; step += step < 150u ? 1u : 1u + step / 6u) {
+        for (uint32_t step = 0, ended = 0; !ended; step += step < 40u ? 1u : step / 5u) {
             if (reds_adapt_to(rows[4]) != REDS_OK || reds_adapt_to(rows[0]) != REDS_OK) return 8;
             busy = fired = 0, until = step;
             begin_stepping();
