@@ -17,7 +17,9 @@ static reds_element input[REDS_INPUT_ITEMS];
 static reds_element answers[ROWS][REDS_OUTPUT_ITEMS];
 static uint16_t rows[ROWS][REDS_GROUPS];
 static uint32_t until, at_once; /* instructions before the interrupt; how many rows it adapts to, one after the other */
+static uint32_t second; /* instructions from there to another one, which adapts to three rows; 0: there is none */
 static volatile uint32_t busy, fired;
+static reds_element inferred[REDS_OUTPUT_ITEMS]; /* by an interrupt that adapts to nothing */
 
 static void make_rows(void) {
     for (uint32_t k = 0; k < ROWS; k++) {
@@ -35,7 +37,10 @@ static void interrupt(int number, siginfo_t *info, void *context) {
     (void)number, (void)info;
     if (until-- != 0) return;
     for (uint32_t n = 0; n < at_once; n++) busy += reds_adapt_to(rows[1 + n]) == REDS_BUSY;
+    if (at_once == 0) (void)reds_invoke(input, inferred);
     fired = 1;
+    until = second, at_once = 3, second = 0;
+    if (until) return;
     ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
 }
 
@@ -68,23 +73,44 @@ int main(void) {
         if (status != REDS_OK || (busy != 0 && busy != 2)) return 5;
         refused += busy != 0;
         (void)reds_invoke(input, out);
-        if (!(is(0, out) || (!busy && is(2, out)))) return 6;
+        if (!(is(0, out) || (!busy && fired && is(2, out)))) return 6;
     }
     if (refused == 0) return 7;
-    /* in the midst of an inference, with two or three rows that follow each other, and before it reads its row */
-    for (at_once = 1; at_once <= 3; at_once++) {
-        for (uint32_t step = 0, ended = 0; !ended; step += step < 40u ? 1u : step / 5u) {
+    /* an inference in the midst of an adaptation, also of one that is refused: the row before, or the new one at the end */
+    for (int allowed = 0; allowed < 2; allowed++) {
+        for (uint32_t step = 0, ended = 0, old = 0; !ended; step++) {
+            uint16_t wrong[REDS_GROUPS];
+            memcpy(wrong, rows[0], sizeof wrong);
+            wrong[REDS_GROUPS - 1] = 0;
+            if (reds_adapt_to(rows[3]) != REDS_OK || reds_adapt_to(rows[4]) != REDS_OK) return 13;
+            fired = 0, until = step, at_once = 0;
+            begin_stepping();
+            const reds_status status = reds_adapt_to(allowed ? rows[0] : wrong);
+            end_stepping();
+            ended = !fired;
+            if (status != (allowed ? REDS_OK : REDS_WIDTHS_NOT_ALLOWED)) return 14;
+            if (fired && !(is(4, inferred) || (allowed && is(0, inferred)))) return 15;
+            old += fired && is(4, inferred);
+            (void)reds_invoke(input, out);
+            if (!is(allowed ? 0 : 4, out)) return 16;
+            if (ended && old == 0) return 17;
+        }
+    }
+    /* in the midst of an inference, and before it reads its row: one to three rows at once, and one and then three */
+    for (uint32_t rows_at_once = 1; rows_at_once <= 4; rows_at_once++) {
+        const uint32_t first = rows_at_once < 4 ? rows_at_once : 1, again = rows_at_once < 4 ? 0 : 150;
+        for (uint32_t step = 0, ended = 0; !ended; step += step < 40u ? 1u : step) {
             if (reds_adapt_to(rows[4]) != REDS_OK || reds_adapt_to(rows[0]) != REDS_OK) return 8;
-            busy = fired = 0, until = step;
+            busy = fired = 0, until = step, at_once = first, second = again;
             begin_stepping();
             (void)reds_invoke(input, out);
             end_stepping();
             ended = !fired;
             if (busy) return 9;
-            if (!is(0, out) && !(fired && is(at_once, out))) return 10;
+            if (!is(0, out) && !(fired && is(first, out))) return 10;
             inside += fired && is(0, out);
             (void)reds_invoke(input, out); /* the next one is that of the last adaptation */
-            if (fired && !is(at_once, out)) return 11;
+            if (fired && !is(first, out) && !(again && is(3, out))) return 11;
             instructions = step;
         }
     }

@@ -249,7 +249,7 @@ def test_any_input_and_any_row_is_survived(made, compiler, tmp_path, dtype: str)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or platform.system() != "Linux", reason="the trap flag is x86-64's")
-@pytest.mark.parametrize("optimise", ["-O0", "-O2", "-O3"])
+@pytest.mark.parametrize("optimise", ["-O2", *(pytest.param(o, marks=pytest.mark.slow) for o in ("-O0", "-O1", "-O3", "-Os"))])
 def test_an_interrupt_behind_every_instruction(every_row, compiler, tmp_path, optimise: str) -> None:
     """An inference ends with the row that it began with, whatever adapts meanwhile; a row is whole or refused."""
     case = case_of(RandomNet((LayerSpec("dense", 7, act="relu"), LayerSpec("dense", 9, act="relu")), ((),), 6), (5,), (0.3, 1.0))
