@@ -82,7 +82,13 @@ int main(void) {
             uint16_t wrong[REDS_GROUPS];
             memcpy(wrong, rows[0], sizeof wrong);
             wrong[REDS_GROUPS - 1] = 0;
-            if (reds_adapt_to(rows[3]) != REDS_OK || reds_adapt_to(rows[4]) != REDS_OK) return 13;
+            for (int n = 0; n < 3; n++) { /* wherever the row will be written, there is one of the smallest subnetwork */
+                if (reds_adapt_to(reds_widths(0)) != REDS_OK) return 13;
+                if (n == 0) (void)reds_invoke(input, out);
+            }
+            if (reds_adapt_to(rows[3]) != REDS_OK) return 13;
+            (void)reds_invoke(input, out);
+            if (reds_adapt_to(rows[4]) != REDS_OK) return 13;
             fired = 0, until = step, at_once = 0;
             begin_stepping();
             const reds_status status = reds_adapt_to(allowed ? rows[0] : wrong);

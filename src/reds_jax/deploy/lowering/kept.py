@@ -31,7 +31,7 @@ class Kept:
     """
 
     def __init__(self, traced: Traced, integers: Sequence[tuple[int, ...]], *, every_row: bool = False) -> None:
-        self._numbering, self._integers, self._every_row = traced.numbering, integers, every_row
+        self._numbering, self._integers, self.every_row = traced.numbering, integers, every_row
         self._names = {id(use.operation): module_of(use.parameter) for use in traced.state.layers}
         self._pinned = {p.path: f": of {p.size}, {p.channels} stay, because {p.reason} ({p.line or 'the end'})"
                         for p in traced.graph.pinned}
@@ -54,7 +54,7 @@ class Kept:
 
     def size(self, op: Operation, axis: int) -> Size | None:
         """How many channels of the output of a layer there are at any row of widths; None unless every row is asked for."""
-        if not self._every_row:
+        if not self.every_row:
             return None
         units, length = self._numbering.axes(op.outputs[0])[axis], op.outputs[0].shape[axis]
         size = Size(length) if units is None else units.size
@@ -79,7 +79,7 @@ class Kept:
             if entries.size != channels * source.tensor.positions or np.any(source.channel(entries) >= channels):
                 self._refuse(op, "keeps other channels than the array that it is made of")
                 break
-        if self._every_row and not self._same_units(value, form):
+        if self.every_row and not self._same_units(value, form):
             self._refuse(op, "keeps at some row of widths other channels than the array that it is made of")
         self._agreeing.add(key)
         self._checked.append((form.index, axes))

@@ -97,7 +97,7 @@ class Layers:
             tensor = self._writer.channel_first(tensor)
         made = Tensor(self._kept.made(op, axis), *size, size=self._kept.size(op, axis))
         read = self._writer.tensors[tensor]
-        if depthwise and (made.channels, made.size) != (read.channels, read.size if made.size else None):
+        if depthwise and (made.channels, made.size) != (read.channels, read.size):
             raise refusal(op, "keeps other channels than it reads")
         self._check_padding(op, window)
         return self._writer.plain(self._writer.source(

@@ -78,7 +78,7 @@ def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Kn
 def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], kept: Kept) -> tuple[int, bool]:
     rules = Rules(writer, kept)
     forms: dict[int, Form] = dict(parameters)
-    forms[program.inputs[0].number] = writer.input(program.inputs[0].shape)
+    forms[program.inputs[0].number] = writer.input(program.inputs[0].shape, every_row=kept.every_row)
     last = program.outputs[0]
     assert isinstance(last, flat.Value)
     argmax = False
