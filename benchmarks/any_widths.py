@@ -1,9 +1,9 @@
 """What `any_widths` costs on emulated Cortex-M processors: ``python benchmarks/any_widths.py --help``.
 
-The networks of `device.py` are exported twice, with and without any_widths, and run in QEMU, where every subnetwork must give the
-recorded answers. With any_widths there is an order too, which widens one group after the other by one channel. Counted are the
-instructions of an adaptation (of each kind, at the row of the largest subnetwork, the most expensive one), of the two functions
-of the order at its last row, and of an inference; and the bytes of code, constants and RAM. Instructions are no cycles.
+The networks of `device.py` are exported twice, with and without any_widths, and run in QEMU, where every subnetwork must give
+the recorded answers. With any_widths there is an order too, which widens one group after the other by one channel. Counted
+are the instructions of an adaptation (of each kind, at the row of the largest subnetwork, the most expensive one), of the two
+functions of the order at its last row, and of an inference; and the bytes of code, constants and RAM. Instructions are no cycles.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def measure(network: Network, dtype: str, options: Options, folder: Path) -> lis
                 for name, more in (("plain", {}), ("any", {"any_widths": True, "order": order}))]
     found = []
     for board in options.boards:
-        record = {"network": network.name, "dtype": dtype, "board": board, "groups": len(graph.groups), "order_rows": len(order)}
+        record = {"network": network.name, "dtype": dtype, "board": board, "groups": len(graph.groups),
+                  "order_rows": len(order)}
         try:
             runs = [device.run(e.folder, board) for e in exported]
             if any(run.left_out for run in runs):
