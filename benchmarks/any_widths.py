@@ -3,7 +3,8 @@
 The networks of `device.py` are exported twice, with and without any_widths, and run in QEMU, where every subnetwork must give
 the recorded answers. With any_widths there is an order too, which widens one group after the other by one channel. Counted
 are the instructions of an adaptation (of each kind, at the row of the largest subnetwork, the most expensive one), of the two
-functions of the order at its last row, and of an inference; and the bytes of code, constants and RAM. Instructions are no cycles.
+functions of the order at its last row, and of an inference; and the bytes of code, constants and RAM. Instructions are no
+cycles.
 """
 
 from __future__ import annotations
