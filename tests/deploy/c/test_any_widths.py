@@ -260,7 +260,7 @@ def test_any_input_and_any_row_is_survived(made, compiler, tmp_path, dtype: str)
 @pytest.mark.parametrize("optimise", ["-O2", *(pytest.param(o, marks=pytest.mark.slow) for o in ("-O0", "-O1", "-O3", "-Os"))])
 def test_an_interrupt_behind_every_instruction(every_row, compiler, tmp_path, optimise: str) -> None:
     """An inference ends with the row that it began with, whatever adapts meanwhile; a row is whole or refused."""
-    net = RandomNet(tuple(LayerSpec("dense", n, norm=True, act="relu") for n in (7, 9)), ((),), 6)
+    net = RandomNet(tuple(LayerSpec("dense", n, norm=True, act="leaky_relu") for n in (7, 9)), ((),), 6)
     case = case_of(net, (5,), (0.3, 1.0))
     case = replace(case, program=lower(case.model, case.trees, case.widths, case.x, every_row=True))
     folder = make_case(case, "float32", tmp_path / "c", rows=any_rows("reds", case.graph, case.widths, None)).folder
