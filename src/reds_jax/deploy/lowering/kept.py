@@ -58,7 +58,7 @@ class Kept:
             return None
         units, length = self._numbering.axes(op.outputs[0])[axis], op.outputs[0].shape[axis]
         size = Size(length) if units is None else units.size
-        if units is not None and (len(size.terms) != 1 or not np.array_equal(_conditions(units), _stored(size, length))):
+        if units is not None and not np.array_equal(_conditions(units), _stored(size, length)):
             self._refuse(op, "makes channels of which not every row of widths keeps a prefix")
         return size
 
