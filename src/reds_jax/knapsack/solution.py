@@ -96,7 +96,7 @@ class NestedSolution:
         """For each subnetwork how close it is to its separate optimum, as in ``certificate``."""
         groups = len(self.solutions[0].widths)
         return tuple(
-            mean_ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
+            ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
         )
 
     @property
@@ -109,11 +109,11 @@ class NestedSolution:
         -gamma, ``exp(total / (subnetworks * groups))`` (gamma = 0) the geometric mean.
         """
         groups = len(self.solutions) * len(self.solutions[0].widths)
-        return mean_ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
+        return ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
 
 
-def mean_ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
-    """A value / an optimum; where values are those of shares, the ratio of the means of the shares (``certificate``)."""
+def ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
+    """The certificate of a value against an optimum: see ``NestedSolution.certificate``; ``groups`` are those of all subnetworks."""
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:

@@ -15,7 +15,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve
 from reds_jax.knapsack.brute import brute_nested
 from reds_jax.knapsack.capacities import Limit, sorted_capacities
-from reds_jax.knapsack.solution import Stages, mean_ratio
+from reds_jax.knapsack.solution import Stages, ratio
 from reds_jax.knapsack.table import TOLERANCE, Table, exact_sum, table_scale
 from reds_jax.optional import needs
 from reds_jax.testing.solver_runs import settings_for, try_solver
@@ -178,7 +178,7 @@ def _best_beside(i: int, widths: Stages, problem: WidthProblem, limits: Capaciti
 def _keeps(value: int | float, best: int | float, least: float | Fraction, problem: WidthProblem, slack: float) -> bool:
     """Whether a stage keeps a share of its optimum: exactly for integers, by the shares retained for values with a gamma."""
     if problem.gamma is not None:
-        return mean_ratio(value, best, len(problem.groups), problem.gamma) >= float(least) - 1e-9
+        return ratio(value, best, len(problem.groups), problem.gamma) >= float(least) - 1e-9
     return Fraction(value) + Fraction(slack) >= Fraction(least) * Fraction(best)
 
 
