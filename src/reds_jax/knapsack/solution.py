@@ -113,7 +113,7 @@ class NestedSolution:
 
 
 def ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
-    """The certificate of a value against an optimum: see ``NestedSolution.certificate``; ``groups`` are those of all subnetworks."""
+    """How close a value is to an optimum: see ``NestedSolution.certificate``; ``groups`` are those of all subnetworks."""
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:
