@@ -4,7 +4,8 @@ Each mutant is one change of one file (``mutant_list.py``) and the tests that mu
 of the files that git tracks or would track; the checkout is left alone. First the tests of the chosen mutants run on the
 unbroken copy, where they must pass. Then every mutant is written, its tests run, and the file is put back. A mutant is *killed*
 if a test fails; it *survived* if all pass: then something is claimed that nothing checks. If nothing could be collected, or no
-test failed although pytest did, the mutant is *broken*: it says nothing. hypothesis draws the same examples in every run.
+test failed although pytest did, the mutant is *broken*: it says nothing. hypothesis draws the same examples in every run
+(``mutant_profile.py``).
 
     python benchmarks/mutants.py --only certificate bilinear    # those whose name has one of these words
     python benchmarks/mutants.py --jobs 2
@@ -84,8 +85,10 @@ def stale(mutants: Sequence[Mutant], root: Path = ROOT) -> list[str]:
 
 def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     """The exit status of pytest in a copy, and the line that names the first failure, or else the last line."""
-    env = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", "--tb=line", *tests]
+    paths = os.pathsep.join(map(str, (tree / "src", Path(__file__).parent)))
+    env = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+    options = ["-q", "-x", "--tb=line", "-m", "", "-p", "no:cacheprovider", "-p", "mutant_profile"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
         done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:

@@ -11,7 +11,17 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.testing.knapsack_strategies import Case, assert_nested_guarantee, check_nested_guarantee
 from reds_jax.testing.solver_runs import settings_for
 from reds_jax.testing.width_solvers import assert_width_solver
-from reds_jax.theory import Instance, best_of_both, bottom_up, bounds, joint_optimum, optimum, top_down
+from reds_jax.theory import (
+    Instance,
+    best_of_both,
+    bottom_up,
+    bounds,
+    certificate,
+    joint_optimum,
+    optimum,
+    tight_instance,
+    top_down,
+)
 
 FIXED = settings(max_examples=200, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
 FEW = settings(FIXED, max_examples=40)
@@ -127,6 +137,17 @@ def test_every_stage_is_held_against_the_bound_of_the_library(solver, promise, s
     monkeypatch.setattr(bounds, bound, claim)
     with pytest.raises(AssertionError, match=r"stage \d keeps .*, the theorems promise"):
         assert_nested_guarantee(solver, promise=promise, stages=stages, settings=FIXED)
+
+
+@pytest.mark.parametrize("theorem", ["T1", "T2", "T5"])
+def test_a_chain_has_no_error_in_its_own_order(theorem):
+    """Bottom-up adds the best it could add, top-down keeps the best of what it has; here each errs in the other."""
+    tight = tight_instance(theorem, **({"stages": 3} if theorem == "T5" else {}))
+    grown, shrunk = (certificate(tight.instance, order(tight.instance, tight.capacities)) for order in (bottom_up, top_down))
+    assert grown.bottom_up_error == shrunk.top_down_error == 0
+    assert grown.chain.sets != shrunk.chain.sets
+    assert shrunk.bottom_up_error > 0
+    assert grown.top_down_error > 0
 
 
 def nothing(instance, capacities):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Optional, get_args
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.optional import needs
@@ -118,7 +118,7 @@ def assert_nested_guarantee(
     approximate: Number = 0,
     cases: st.SearchStrategy[Case] | None = None,
     max_examples: int | None = None,
-    settings: hypothesis.settings | None = None,
+    settings: Optional[hypothesis.settings] = None,  # noqa: UP045
 ) -> None:
     """Puts a nested knapsack solver under the theorems: its chains are nested and feasible, and keep what is promised.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 from reds_jax.optional import needs
 
@@ -14,11 +14,11 @@ with needs("hypothesis", "a strategy"):
     from hypothesis import strategies as st
     from hypothesis.errors import Flaky, UnsatisfiedAssumption
 
-T = TypeVar("T", bound=tuple)
+T = TypeVar("T", bound=tuple)  # below, Optional: at run time hypothesis.settings | None has a form that beartype refuses
 SLOW = {HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example}
 
 
-def settings_for(settings: hypothesis.settings | None, max_examples: int | None) -> hypothesis.settings:
+def settings_for(settings: Optional[hypothesis.settings], max_examples: int | None) -> hypothesis.settings:  # noqa: UP045
     """The settings of a run: those given, else those of the hypothesis profile in force; one failure is told, not several.
 
     Args:

@@ -9,7 +9,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Optional, get_args
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve
@@ -42,7 +42,7 @@ def assert_width_solver(
     stages: int = 2,
     cases: st.SearchStrategy[WidthCase] | None = None,
     max_examples: int | None = None,
-    settings: hypothesis.settings | None = None,
+    settings: Optional[hypothesis.settings] = None,  # noqa: UP045
 ) -> None:
     """Puts a solver for nested widths under test, on small random and near-tight problems.
 
