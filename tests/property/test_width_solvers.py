@@ -103,6 +103,16 @@ def conservative(problem, capacities):
         return bottom_up(problem, capacities)
 
 
+def stands_still(problem, capacities):
+    """The best widths for the smallest capacity, at every stage."""
+    return [solve(problem, capacities[0]).widths] * len(capacities)
+
+
+def falls_at_once(problem, capacities):
+    """The best widths for the largest capacity, and the smallest before."""
+    return [problem.smallest_widths] * (len(capacities) - 1) + [solve(problem, capacities[-1]).widths]
+
+
 @pytest.mark.parametrize(("solver", "promise", "stages", "match"), [
     (separate, "feasible", 2, "shrinks from"),
     (everything, "feasible", 1, "costs .* of '.*', more than"),
@@ -119,6 +129,8 @@ def conservative(problem, capacities):
     (top_down, "joint", 2, "no joint optimum"),
     (bottom_up, "top_down", 2, "stage 1 misses .* in the order top_down"),
     (top_down, "bottom_up", 2, "stage 0 misses .* in the order bottom_up"),
+    (stands_still, "bottom_up", 2, "stage 1 misses"),
+    (falls_at_once, "top_down", 2, "stage 0 misses"),
     (joint, "bottom_up", 2, "stage 0 misses"),
     (joint, "top_down", 2, "misses"),
 ])  # fmt: skip

@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, Optional, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.optional import needs
-from reds_jax.testing.solver_runs import settings_for, try_solver
+from reds_jax.testing.solver_runs import Settings, settings_for, try_solver
 from reds_jax.theory import Certificate, Chain, Instance, Number, Order, Theorem, bounds, certificate, tight_instance
 from reds_jax.theory.items import check_capacities
 
 with needs("hypothesis", "a strategy"):
-    import hypothesis
     from hypothesis import strategies as st
 
 Promise = Literal["bottom_up", "top_down", "total", "min_ratio"]
@@ -118,7 +117,7 @@ def assert_nested_guarantee(
     approximate: Number = 0,
     cases: st.SearchStrategy[Case] | None = None,
     max_examples: int | None = None,
-    settings: Optional[hypothesis.settings] = None,  # noqa: UP045
+    settings: Settings | None = None,
 ) -> None:
     """Puts a nested knapsack solver under the theorems: its chains are nested and feasible, and keep what is promised.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reds_jax.optional import needs
 
@@ -14,11 +14,16 @@ with needs("hypothesis", "a strategy"):
     from hypothesis import strategies as st
     from hypothesis.errors import Flaky, UnsatisfiedAssumption
 
-T = TypeVar("T", bound=tuple)  # below, Optional: at run time hypothesis.settings | None has a form that beartype refuses
+if TYPE_CHECKING:
+    from hypothesis import settings as Settings
+else:
+    Settings = Any  # run-time checks of types cannot read that class in a union
+
+T = TypeVar("T", bound=tuple)
 SLOW = {HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example}
 
 
-def settings_for(settings: Optional[hypothesis.settings], max_examples: int | None) -> hypothesis.settings:  # noqa: UP045
+def settings_for(settings: Settings | None, max_examples: int | None) -> Settings:
     """The settings of a run: those given, else those of the hypothesis profile in force; one failure is told, not several.
 
     Args:
@@ -34,7 +39,7 @@ def settings_for(settings: Optional[hypothesis.settings], max_examples: int | No
 
 def try_solver(
     solver: Callable[..., Any], cases: st.SearchStrategy[T], check: Callable[[Any, T], object], where: Callable[[T], str],
-    settings: hypothesis.settings,
+    settings: Settings,
 ) -> None:  # fmt: skip
     """Calls ``solver(*case)`` on drawn cases and ``check(answer, case)`` on what it returns.
 

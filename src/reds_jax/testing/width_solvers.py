@@ -9,7 +9,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Literal, Optional, get_args
+from typing import Any, Literal, get_args
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import NestedSolution, WidthProblem, solve
@@ -18,11 +18,10 @@ from reds_jax.knapsack.capacities import Limit, sorted_capacities
 from reds_jax.knapsack.solution import Stages, ratio
 from reds_jax.knapsack.table import TOLERANCE, Table, exact_sum, table_scale
 from reds_jax.optional import needs
-from reds_jax.testing.solver_runs import settings_for, try_solver
+from reds_jax.testing.solver_runs import Settings, settings_for, try_solver
 from reds_jax.testing.width_strategies import WidthCase, width_cases
 
 with needs("hypothesis", "a strategy"):
-    import hypothesis
     from hypothesis import strategies as st
 
 WidthPromise = Literal["feasible", "bottom_up", "top_down", "joint"]
@@ -42,7 +41,7 @@ def assert_width_solver(
     stages: int = 2,
     cases: st.SearchStrategy[WidthCase] | None = None,
     max_examples: int | None = None,
-    settings: Optional[hypothesis.settings] = None,  # noqa: UP045
+    settings: Settings | None = None,
 ) -> None:
     """Puts a solver for nested widths under test, on small random and near-tight problems.
 
