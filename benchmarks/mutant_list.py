@@ -140,17 +140,14 @@ MUTANTS = [
         f"{THEORY}/chains.py",
         'max if ties == "kind" else min',
         "min",
-        (
-            f"{CHAINS}test_every_set_that_a_stage_may_return_is_looked_at",
-            f"{CHAINS}test_chains_are_stage_optimal_whatever_the_ties",
-        ),
+        ("tests/theory/test_ties.py::test_ties_are_broken_for_or_against_the_stages_that_follow",),
     ),
     Mutant(
         "the joint optimum lets an item enter at the first stage alone",
         f"{THEORY}/joint.py",
         "for entry in range(stages + 1):",
         "for entry in (0, stages):",
-        (f"{CHAINS}test_the_joint_optimum_is_that_of_enumeration",),
+        (f"{CHAINS}test_the_joint_optimum_can_beat_both_orders",),
     ),
     Mutant(
         "roots compare by the sign of the rational part",
