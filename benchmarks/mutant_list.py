@@ -17,6 +17,7 @@ GROUPS, CUTTING = "tests/graph/test_groups.py::", "tests/graph/test_cutting.py::
 ASSERTIONS = "tests/testing/test_assertions.py::"
 SOLVERS = "tests/property/test_width_solvers.py::"
 ITEM_SOLVERS = "tests/property/test_knapsack_assertions.py::"
+ENUMERATION = "tests/knapsack/test_nested_enumeration.py::"
 NORM = "tests/run/test_batch_norm.py::"
 AGAIN = "tests/training/test_recalibrate.py::"
 
@@ -228,14 +229,14 @@ MUTANTS = [
         f"{KNAPSACK}/brute.py",
         "            inside = np.maximum.accumulate(inside, axis=axis)\n",
         "            inside = np.maximum.accumulate(inside[..., ::-1], axis=axis)[..., ::-1]\n",
-        (f"{SOLVERS}test_nested_enumeration_is_that_of_all_chains",),
+        (f"{ENUMERATION}test_nested_enumeration_is_that_of_all_chains",),
     ),
     Mutant(
         "nested enumeration forgets what cannot be reached",
         f"{KNAPSACK}/brute.py",
         "feasible, exact = feasible & reached, exact + inside",
         "exact = exact + inside",
-        (f"{SOLVERS}test_nested_enumeration_where_costs_fall",),
+        (f"{ENUMERATION}test_nested_enumeration_where_costs_fall",),
     ),
     Mutant(
         "enumeration misses a capacity that is met exactly",

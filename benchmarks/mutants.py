@@ -5,7 +5,7 @@ of the files that git tracks or would track; the checkout is left alone. First t
 unbroken copy, where they must pass. Then every mutant is written, its tests run, and the file is put back. A mutant is *killed*
 if a test fails; it *survived* if all pass: then something is claimed that nothing checks. If nothing could be collected, or no
 test failed although pytest did, the mutant is *broken*: it says nothing. hypothesis draws the same examples in every run
-(``mutant_profile.py``).
+(``mutant_plugin``).
 
     python benchmarks/mutants.py --only certificate bilinear    # those whose name has one of these words
     python benchmarks/mutants.py --jobs 2
@@ -85,7 +85,7 @@ def stale(mutants: Sequence[Mutant], root: Path = ROOT) -> list[str]:
 
 def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     """The exit status of pytest in a copy, and the line that names the first failure, or else the last line."""
-    paths = os.pathsep.join(map(str, (tree / "src", Path(__file__).parent)))
+    paths = os.pathsep.join(map(str, (tree / "src", Path(__file__).parent / "mutant_plugin")))
     env = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
     options = ["-q", "-x", "--tb=line", "-m", "", "-p", "no:cacheprovider", "-p", "mutant_profile"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
