@@ -6,7 +6,6 @@ from itertools import product
 import numpy as np
 import pytest
 from hypothesis import Phase, find, given, settings
-from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from reds_jax.errors import InvalidArgumentError
