@@ -527,14 +527,14 @@ MUTANTS = [
         "src/reds_jax/layer_rules.py",
         "low = max(least, *(_count",
         "low = min(least, *(_count",
-        ("tests/test_cost.py::test_rules_by_path_pattern_bound_the_widths",),
+        ("tests/test_layer_rules.py::test_a_step_and_multiples_hold_together",),
     ),
     Mutant(
         "a rule of multiples replaces the step",
         "src/reds_jax/layer_rules.py",
         "steps = math.lcm(step, *(",
         "steps = math.lcm(*(",
-        ("tests/test_cost.py::test_rules_by_path_pattern_bound_the_widths",),
+        ("tests/test_layer_rules.py::test_a_step_and_multiples_hold_together",),
     ),
     Mutant(
         "excluded layers are cut",
