@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from width_problems import budget_table, chains, limited, random_capacities, random_chain, random_problem
+from width_problems import budget_table, limited, random_capacities, random_chain, random_problem
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, layered, solve
 from reds_jax.knapsack.brute import solve_brute
 from reds_jax.knapsack.exact import dual, labels, smallest_cost, solver
+from reds_jax.testing.width_strategies import width_chains
 
 
 def check_feasible(problem, capacities, answer):
@@ -62,13 +63,13 @@ def test_equals_enumeration_on_random_tables(resources, peaks, residual):
     assert solved >= 90
 
 
-@given(limited(chains()))
+@given(limited(width_chains()))
 @settings(max_examples=250, deadline=None)
 def test_equals_enumeration_on_chains(case):
     agree(*case)
 
 
-@given(limited(chains(floats=True)))
+@given(limited(width_chains(floats=True)))
 @settings(max_examples=80, deadline=None)
 def test_equals_enumeration_on_chains_of_floats(case):
     agree(*case)

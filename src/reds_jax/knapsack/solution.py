@@ -96,7 +96,7 @@ class NestedSolution:
         """For each subnetwork how close it is to its separate optimum, as in ``certificate``."""
         groups = len(self.solutions[0].widths)
         return tuple(
-            _ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
+            ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
         )
 
     @property
@@ -109,10 +109,11 @@ class NestedSolution:
         -gamma, ``exp(total / (subnetworks * groups))`` (gamma = 0) the geometric mean.
         """
         groups = len(self.solutions) * len(self.solutions[0].widths)
-        return _ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
+        return ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
 
 
-def _ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
+def ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
+    """How close a value is to an optimum: see ``NestedSolution.certificate``; ``groups`` are those of all subnetworks."""
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:
