@@ -21,7 +21,7 @@ from knapsack_shapes import SHAPES
 from reds_jax.cost import width_problem
 from reds_jax.experiments.theory_cases import MODELS, traced
 from reds_jax.knapsack import WidthProblem, any_budget_order, solve, solve_nested
-from reds_jax.knapsack.solution import _ratio as value_ratio
+from reds_jax.knapsack.solution import ratio
 from reds_jax.report import environment
 
 VALUES = {"ces": 0.0, "log_retention": 0.25, "sum": 0.25}  # with the floor that each is used with
@@ -66,7 +66,7 @@ def compare(problem: WidthProblem, budgets: list[dict[str, float]]) -> dict[str,
         widths = make()
         seconds = time.process_time() - start
         values = [problem.evaluate(widths(budget)) for budget in budgets]
-        ratios = [value_ratio(v, max(o.value if o.proven_optimal else o.bound, v), len(problem.groups), problem.gamma)
+        ratios = [ratio(v, max(o.value if o.proven_optimal else o.bound, v), len(problem.groups), problem.gamma)
                   for v, o in zip(values, optima, strict=True)]
         found[name] = {"least": min(ratios), "mean": float(np.mean(ratios)), "cpu_seconds": round(seconds, 2)}
     return found

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from width_problems import chains
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, any_budget_order, ces, solve, solve_nested
+from reds_jax.testing.width_strategies import width_chains
 from reds_jax.theory import bilinear_instance
 
 
@@ -33,7 +33,7 @@ def budgets_of(problem, *shares):
 
 
 @many(40)
-@given(chains(kernels=False), st.integers(0, 4), st.data())
+@given(width_chains(kernels=False), st.integers(0, 4), st.data())
 def test_the_list_is_a_walk_and_every_budget_takes_the_last_row_that_fits(problem, anchors, data):
     order = any_budget_order(problem, anchors=anchors)
     rows = [tuple(r) for r in order.rows.tolist()]

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from width_problems import budget_table, chains, limited, random_capacities, random_chain, random_problem
+from width_problems import budget_table, limited, random_capacities, random_chain, random_problem
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, fptas, layered, solve, solve_nested
 from reds_jax.knapsack.exact import labels
+from reds_jax.testing.width_strategies import width_chains
 
 EPSILONS = [1e-9, 0.001, 0.05, 0.1, 0.3, 0.7, 1.0]
 
@@ -57,7 +58,7 @@ def test_the_promise_on_layered_graphs(seed, sign, floats, peaks, epsilon):
     check(problem, random_capacities(rng, problem), epsilon)
 
 
-@given(limited(chains()), st.sampled_from(EPSILONS))
+@given(limited(width_chains()), st.sampled_from(EPSILONS))
 @settings(max_examples=80, deadline=None)
 def test_the_promise_on_chains(case, epsilon):
     """Sums of scores, and of logarithms, with all but one of the resources unlimited."""

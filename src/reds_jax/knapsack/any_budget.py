@@ -19,7 +19,7 @@ from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack.capacities import Limit, sorted_capacities
 from reds_jax.knapsack.nested import solve_nested
 from reds_jax.knapsack.problem import WidthProblem
-from reds_jax.knapsack.solution import _ratio as value_ratio
+from reds_jax.knapsack.solution import ratio
 from reds_jax.knapsack.solve import solve
 
 
@@ -80,7 +80,7 @@ class WidthOrder:
             value = self.problem.evaluate(self.widths(limits))
             optimum = solve(self.problem, limits, time_limit=time_limit)
             best = optimum.value if optimum.proven_optimal else optimum.bound
-            found.append(value_ratio(value, max(best, value), len(self.problem.groups), self.problem.gamma))
+            found.append(ratio(value, max(best, value), len(self.problem.groups), self.problem.gamma))
         return tuple(found)
 
 
