@@ -149,6 +149,30 @@ Section Network.
       apply (cancel _ _ (r i * rate r i)); auto. clear - A L1. lra.
   Qed.
 
+  (** Of two budgets that are used up the larger one has the cheaper MACs, so it is wider everywhere. *)
+  Corollary nested_by_budget l l' (h : nat -> Q -> Q) lo hi r s :
+    (forall i x y, 0 < x -> x < y -> h i y < h i x) ->
+    balanced l (fun i => h i (r i)) lo hi r -> balanced l' (fun i => h i (s i)) lo hi s -> macs r < macs s ->
+    forall i, (i < m)%nat -> r i <= s i.
+  Proof.
+    intros H B B' C.
+    assert (W : forall u v, (forall j, (j < m)%nat -> 0 < u j) -> (forall j, (j < m)%nat -> 0 < v j) -> forall i, (i < m)%nat ->
+      (u i < v i -> h i (v i) < h i (u i)) /\ (v i < u i -> h i (u i) < h i (v i))) by (intros; split; intros; apply H; auto).
+    assert (P : forall j, (j < m)%nat -> 0 < r j) by (intros j Hj; apply B; auto).
+    assert (P' : forall j, (j < m)%nat -> 0 < s j) by (intros j Hj; apply B'; auto).
+    destruct (Qlt_le_dec l l') as [L|L].
+    - exfalso. pose proof (nested_budgets l' l _ _ lo hi s r B' B (Qlt_le_weak _ _ L) (W s r P' P)) as N.
+      assert (macs s <= macs r); [|lra]. unfold macs. apply sum_le. intros i Hi.
+      assert (I : sum (fun j => c i j * s j) m <= sum (fun j => c i j * r j) m).
+      { apply sum_le. intros j Hj. apply mul_le; auto. }
+      assert (J : 0 <= sum (fun j => c i j * s j) m).
+      { apply sum_nonneg. intros j Hj. apply Qmult_le_0_compat; auto. apply Qlt_le_weak; auto. }
+      pose proof (f_pos i). apply Qle_trans with (s i * (f i + (1 # 2) * sum (fun j => c i j * r j) m)).
+      + apply mul_le; [apply Qlt_le_weak; auto|lra].
+      + apply Qmult_le_compat_r; auto. lra.
+    - apply (nested_budgets l l' _ _ lo hi r s B B' L (W r s P P')).
+  Qed.
+
   (** For one price there is one balanced choice. *)
   Corollary balanced_is_unique l (h : nat -> Q -> Q) lo hi r s :
     (forall i x y, 0 < x -> x < y -> h i y < h i x) ->

@@ -3,7 +3,8 @@
 ``optimum``, ``bottom_up``, ``top_down``, ``best_of_both`` and ``joint_optimum`` solve an ``Instance``; ``bounds`` says what
 their chains are worth at least, ``tight_instance`` builds the instances that are worst, and ``certificate`` compares the two
 for a chain at hand. ``three_parts`` and ``blocks`` are the lemmas behind the bounds. Where a cost is a product of two widths,
-the bounds do not hold: ``bilinear_ratios`` says what does. Widths of networks are chosen by ``reds_jax.knapsack``.
+the bounds do not hold: ``bilinear_ratios`` says what does, and ``real_widths`` are the best real widths for CES. Widths of
+networks are chosen by ``reds_jax.knapsack``.
 
 The proofs: proofs/README.md.
 """
@@ -17,11 +18,13 @@ from reds_jax.theory.joint import joint_optimum
 from reds_jax.theory.optimum import optimal_sets, optimum
 from reds_jax.theory.parts import Parts, blocks, three_parts
 from reds_jax.theory.quadratic import Quadratic
+from reds_jax.theory.real_widths import ProductCost, real_widths
 from reds_jax.theory.solvers import Method
 from reds_jax.theory.tight import Theorem, Tight, tight_instance
 
 __all__ = [
-    "Certificate", "Chain", "Instance", "Method", "Number", "Order", "Parts", "Quadratic", "Selection", "Theorem", "Ties",
-    "Tight", "best_of_both", "bilinear_instance", "bilinear_ratios", "blocks", "bottom_up", "bounds", "certificate",
-    "every_chain", "joint_optimum", "optimal_sets", "optimum", "three_parts", "tight_instance", "top_down",
+    "Certificate", "Chain", "Instance", "Method", "Number", "Order", "Parts", "ProductCost", "Quadratic", "Selection",
+    "Theorem", "Ties", "Tight", "best_of_both", "bilinear_instance", "bilinear_ratios", "blocks", "bottom_up", "bounds",
+    "certificate", "every_chain", "joint_optimum", "optimal_sets", "optimum", "real_widths", "three_parts", "tight_instance",
+    "top_down",
 ]
