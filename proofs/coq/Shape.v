@@ -173,6 +173,25 @@ Section Network.
     - apply (nested_budgets l l' _ _ lo hi r s B B' L (W r s P P')).
   Qed.
 
+  (** CES: worth w i / r i ^ g i with whole g i = gamma e_i >= 1, which may differ from group to group. *)
+  Corollary ces_budgets_are_nested l l' w g lo hi r s : (forall i, 0 < w i) ->
+    balanced l (fun i => w i * / pow (r i) (S (g i))) lo hi r ->
+    balanced l' (fun i => w i * / pow (s i) (S (g i))) lo hi s -> macs r < macs s ->
+    forall i, (i < m)%nat -> r i <= s i.
+  Proof.
+    intros W. apply (nested_by_budget l l' (fun i x => w i * / pow x (S (g i)))).
+    intros i x y X XY. assert (G : forall k, pow x (S k) < pow y (S k)).
+    { induction k as [|k IH]; [simpl; lra|]. change (x * pow x (S k) < y * pow y (S k)).
+      pose proof (pow_pos x (S k) X). assert (0 < y) by lra.
+      apply Qlt_le_trans with (y * pow x (S k)); [apply Qmult_lt_compat_r; auto|apply mul_le; lra]. }
+    pose proof (pow_pos x (S (g i)) X) as P. pose proof (G (g i)) as L. pose proof (W i) as Wi.
+    set (p := pow x (S (g i))) in *. set (q := pow y (S (g i))) in *. clearbody p q.
+    assert (Q : 0 < q) by lra. assert (I : / q < / p).
+    { apply (Qmult_lt_r _ _ (p * q)); [apply mul_pos; auto|].
+      setoid_replace (/ q * (p * q)) with p by (field; lra). setoid_replace (/ p * (p * q)) with q by (field; lra). auto. }
+    rewrite !(Qmult_comm (w i)). apply Qmult_lt_compat_r; auto.
+  Qed.
+
   (** For one price there is one balanced choice. *)
   Corollary balanced_is_unique l (h : nat -> Q -> Q) lo hi r s :
     (forall i x y, 0 < x -> x < y -> h i y < h i x) ->
@@ -454,11 +473,21 @@ Proof.
     rewrite (S v), (S k). nra.
 Qed.
 
-(** ** With different exponents the shape changes with the budget: two groups, losses 1/n and 1/(2 n^2),
-    cost n0 n1: (1, 1) is best at 1, and (4, 2) at 8.  They are nested all the same ([nested_budgets]). *)
+(** ** That the worth falls is needed: for the logarithm it is level, and along a see-saw two choices are
+    balanced at the same price, neither inside the other. *)
 Definition one_pair (i j : nat) : Q := match i, j with 0%nat, 1%nat => 1 | 1%nat, 0%nat => 1 | _, _ => 0 end.
 Definition two (x y : Q) (i : nat) : Q := match i with O => x | _ => y end.
 
+Theorem level_worth_is_not_nested :
+  let level r := balanced 2 one_pair (fun _ => 0) 1 (fun _ => 1) (fun _ => 0) (fun _ => 9) r in
+  level (two 1 1) /\ level (two (1 # 2) 2) /\ two (1 # 2) 2 0%nat < two 1 1 0%nat /\ two 1 1 1%nat < two (1 # 2) 2 1%nat.
+Proof.
+  split; [|split; [|split; reflexivity]]; (split; [reflexivity|]);
+    intros [|[|i]] Hi; try lia; vm_compute; repeat split; intros; discriminate.
+Qed.
+
+(** ** With different exponents the shape changes with the budget: two groups, losses 1/n and 1/(2 n^2),
+    cost n0 n1: (1, 1) is best at 1, and (4, 2) at 8.  They are nested all the same ([nested_budgets]). *)
 Theorem different_exponents_other_shape y : (forall i, 0 < y i) ->
   let total := macs 2 one_pair (fun _ => 0) in let lost := ces_loss 2 0 (fun i => i) (fun _ => 1) in
   (total y <= 1 -> lost (two 1 1) <= lost y) /\ (total y <= 8 -> lost (two 4 2) <= lost y).
