@@ -153,7 +153,7 @@ def nesting() -> list[str]:
     lines = [
         "## What nesting costs whole widths", "",
         "The loss of nested widths (joint) at 25, 50 and 75 % of the true MACs together, over that of the separate optima, "
-        "minus 1, in percent; scores j^-1/2 in every group, no smallest width but one step. For real widths and CES it is 0.",
+        "minus 1, in percent; scores j^-1/2 in every group, no smallest width but one step. Proved for real widths: 0 for CES.",
         "",
         "| network | step | CES, gamma 2 | CES, gamma 1/2 | log | sum |", "|---|---:|---:|---:|---:|---:|",
     ]
