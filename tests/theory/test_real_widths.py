@@ -64,6 +64,14 @@ def test_real_widths_are_best(seed, m, share, ends):
             assert lost(s) >= lost(r) * (1 - 1e-9)
 
 
+def test_what_no_width_changes_costs_too():
+    """A layer between two pinned ones: 42 MACs at every width, and so much less is left of a budget."""
+    graph = traced("dnn_s")
+    still = ProductCost.of(replace(graph, layers=(*graph.layers, Layer("still", "dense", 7, (Size(2, ()), Size(3, ()))))))
+    assert still.macs([0.5] * 3) == ProductCost.of(graph).macs([0.5] * 3) + 42
+    assert real_widths(ProductCost([[0]], [3], 4), 5.5, worth=[1], exponents=[1]).tolist() == pytest.approx([0.5])
+
+
 def test_a_group_that_multiplies_itself():
     """r^2 = 1/4."""
     assert real_widths(ProductCost([[2]], [0]), 0.25, worth=[1], exponents=[1]).tolist() == pytest.approx([0.5])
