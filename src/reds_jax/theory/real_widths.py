@@ -8,7 +8,7 @@ is ``sum_i A_i R_i^-gamma / gamma`` with R_i = r_i^e_i. Best are the shares that
 with <= for a group at its upper end and >= at its floor. The larger the budget the wider is every group, so whole widths
 that are rounded down from them are nested, and what they lose is what is lost by rounding.
 
-Proof: proofs/one_shape.md, and ``nested_budgets`` and ``balanced_is_best`` in proofs/coq/Shape.v.
+Proof: proofs/one_shape.md, and ``nested_budgets`` and ``balanced_is_best`` in proofs/coq/Balance.v.
 """
 
 from __future__ import annotations
