@@ -10,7 +10,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -80,7 +80,7 @@ def measured(network: Compared) -> np.ndarray:
 
 def uniform_share(cost: ProductCost, budget: float) -> float:
     """The share that every group keeps under a budget."""
-    return brentq(lambda s: cost.macs(np.full(len(cost.fixed), s)) - budget, 1e-6, 1, xtol=1e-12)
+    return cast(float, brentq(lambda s: cost.macs(np.full(len(cost.fixed), s)) - budget, 1e-6, 1, xtol=1e-12))
 
 
 def enough_for_uniform(cost: ProductCost, exponent: float) -> float:
@@ -90,7 +90,7 @@ def enough_for_uniform(cost: ProductCost, exponent: float) -> float:
     lost = lambda r: float(np.sum(r**-g))  # noqa: E731
     uniform = lost(np.full(m, uniform_share(cost, budget)))
     excess = lambda b: lost(real_widths(cost, b * budget, worth=np.ones(m), exponents=g)) / uniform - 1  # noqa: E731
-    return brentq(excess, 0.2, 1, xtol=1e-4)
+    return cast(float, brentq(excess, 0.2, 1, xtol=1e-4))
 
 
 def thresholds() -> list[str]:
@@ -141,7 +141,7 @@ def networks() -> tuple[list[str], list[tuple[str, float, np.ndarray]]]:
         cells = (network.title, shown(touched / graph.macs(), 1), f"{touched.max() / touched.min():.1f}", shown(best),
                  shown(kept), *(f"{one:.3f}" for one in enough), difference(measured(network)))
         lines.append(f"| {' | '.join(cells)} |")
-    order = spearmanr([1 - enough for _, enough, _ in points], [apart.mean() for *_, apart in points])
+    order: Any = spearmanr([1 - enough for _, enough, _ in points], [apart.mean() for *_, apart in points])
     lines += ["", f"Rank correlation (Spearman) over these {len(points)} between 1 - enough (e = 1) and what was measured: "
               f"{order.statistic:+.2f}, p = {order.pvalue:.2f}."]
     return lines, points

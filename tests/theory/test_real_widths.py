@@ -33,7 +33,7 @@ def test_the_cost_is_that_of_the_network(name):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 5), st.floats(0.1, 1.1), st.sampled_from([(1e-9, 1.0), (0.05, 1.0), (1e-9, 1e6)]))
+@given(st.integers(0, 10**6), st.integers(1, 5), st.floats(0.25, 1.1), st.sampled_from([(1e-9, 1.0), (0.2, 1.0), (1e-9, 1e6)]))
 def test_real_widths_are_best(seed, m, share, ends):
     """No other choice within the budget and the range loses less, and the shares are in balance at one price."""
     dice = np.random.default_rng(seed)
@@ -43,6 +43,7 @@ def test_real_widths_are_best(seed, m, share, ends):
     budget = cost.constant + share * (cost.macs(np.ones(m)) - cost.constant)
     r = real_widths(cost, budget, worth=w, exponents=g, floor=ends[0], upper=ends[1])
     assert cost.macs(r) <= budget
+    assert ((r >= ends[0]) & (r <= ends[1])).all()
     if cost.macs(np.full(m, ends[1])) <= budget:
         assert (r == ends[1]).all()
         return
@@ -72,8 +73,18 @@ def test_what_no_width_changes_costs_too():
     assert real_widths(ProductCost([[0]], [3], 4), 5.5, worth=[1], exponents=[1]).tolist() == pytest.approx([0.5])
 
 
+def test_a_group_at_its_floor():
+    """Without it (1/4, 1): the first group is worth next to nothing."""
+    best = real_widths(ProductCost(*PAIR), 0.25, worth=[0.01, 1], exponents=[1, 1], floor=0.4)
+    assert best.tolist() == pytest.approx([0.4, 0.625])
+
+
 def test_a_group_that_multiplies_itself():
-    """r^2 = 1/4."""
+    """r^2 = 1/4; and a layer from the first group to itself, 144 units of which 72 stay."""
+    graph = traced("dnn_s")
+    square = Layer("square", "dense", 2, (Size(0, ((0, 1),)),) * 2)
+    more = ProductCost.of(replace(graph, layers=(*graph.layers, square))).macs([0.5] * 3)
+    assert more == ProductCost.of(graph).macs([0.5] * 3) + 2 * 72**2
     assert real_widths(ProductCost([[2]], [0]), 0.25, worth=[1], exponents=[1]).tolist() == pytest.approx([0.5])
 
 
