@@ -88,11 +88,11 @@ MUTANTS = [
         (f"{BILINEAR}test_capacities_that_are_no_multiples", f"{BILINEAR}test_errors"),
     ),
     Mutant(
-        "bilinear top-down counts one step alone",
+        "bilinear top-down rounds the quotient down",
         f"{THEORY}/bilinear.py",
-        "math.prod(steps[i:], start=Fraction(1))",
-        "math.prod(steps[i : i + 1], start=Fraction(1))",
-        (f"{BILINEAR}test_top_down_over_several_capacities_is_the_product_of_the_steps",),
+        "Fraction(1, -(-limits[-1] // c)) for c in limits",
+        "Fraction(1, limits[-1] // c) for c in limits",
+        (f"{BILINEAR}test_the_ratios_top_down",),
     ),
     Mutant(
         "bilinear capacities keep their fraction",
