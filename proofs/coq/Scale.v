@@ -677,3 +677,78 @@ Proof.
   assert (0 < K) by (unfold K; lia). assert (0 <= h * (K * g * g)) by lia. assert (0 <= 2 * g * K) by lia.
   clearbody K V B'. lia.
 Qed.
+
+(** Floors matter.  The family of [bilinear_bottom_up_family] with every width times g:
+    layer 0 has K g units worth q+1, layer 1 has j K g units worth q, floors g.        *)
+Theorem floor_family g K j q : 1 <= g -> 2 <= K -> 2 <= j -> K * g <= q ->
+  let d := alike (fun l => if l =? 0 then q + 1 else q) in let pairs := [(1, 0, 1)] in
+  let f := fun _ : nat => g in let U := fun l => if l =? 0 then K * g else j * (K * g) in
+  let x1 := fun l => if l =? 0 then K * g else g in let o := fun l => if l =? 0 then g else j * (K * g) in
+  optimal_net 2 d pairs [] 0 f U (g * (K * g)) x1 /\
+  (forall xj, (forall l, l < 2 -> x1 l <= xj l) -> affordable_net 2 pairs [] 0 f U (j * (g * (K * g))) xj ->
+     val 2 d xj <= (q + 1) * (K * g) + q * (j * g)) /\
+  optimal_net 2 d pairs [] 0 f U (j * (g * (K * g))) o /\
+  val 2 d o = (q + 1) * g + q * (j * (K * g)).
+Proof.
+  intros Hg HK Hj Hq. cbv zeta.
+  assert (V : forall n, val 2 (alike (fun l => if l =? 0 then q + 1 else q)) n = (q + 1) * n 0 + q * n 1).
+  { intros n. unfold val, kept. simpl. rewrite !prefix_profit_alike. simpl. lia. }
+  assert (C : forall n, cost [(1, 0, 1)] [] 0 n = n 0 * n 1) by (intros n; unfold cost, macs, ends; simpl; lia).
+  assert (Kg : 2 * g <= K * g) by (apply Nat.mul_le_mono_r; auto).
+  assert (jKg : 2 * (K * g) <= j * (K * g)) by (apply Nat.mul_le_mono_r; auto).
+  split; [|split; [|split]].
+  - split.
+    + split; [|rewrite C; simpl; lia]. intros l Hl. destruct (l =? 0); lia.
+    + intros y [A R]. rewrite C in R. rewrite !V. simpl.
+      pose proof (A 0 ltac:(lia)) as [a1 a2]. pose proof (A 1 ltac:(lia)) as [b1 _]. simpl in a2.
+      set (a := y 0) in *. set (b := y 1) in *. clearbody a b.
+      assert (exists r, a = g + r) as [r ->] by (exists (a - g); lia).
+      assert (exists s, b = g + s) as [s ->] by (exists (b - g); lia).
+      assert (T : g + r + (g + s) <= K * g + g).
+      { apply (Nat.mul_le_mono_pos_l _ _ g); [lia|]. assert (0 <= r * s) by lia. lia. }
+      assert (q * (g + r + (g + s)) <= q * (K * g + g)) by (apply Nat.mul_le_mono_l; auto). lia.
+  - intros y up [A R]. rewrite C in R. rewrite V.
+    pose proof (up 0 ltac:(lia)) as u0. pose proof (A 0 ltac:(lia)) as [_ a2]. simpl in u0, a2.
+    assert (E : y 0 = K * g) by lia. rewrite E in *. set (b := y 1) in *. clearbody b.
+    assert (b <= j * g).
+    { apply (Nat.mul_le_mono_pos_l _ _ (K * g)); lia. }
+    assert (q * b <= q * (j * g)) by (apply Nat.mul_le_mono_l; auto). lia.
+  - split.
+    + split; [|rewrite C; simpl; lia]. intros l Hl. destruct (l =? 0); lia.
+    + intros y [A R]. rewrite C in R. rewrite !V. simpl.
+      pose proof (A 0 ltac:(lia)) as [a1 a2]. pose proof (A 1 ltac:(lia)) as [b1 b2]. simpl in a2, b2.
+      set (a := y 0) in *. set (b := y 1) in *. clearbody a b.
+      destruct (Nat.eq_dec a g) as [->|Na].
+      { assert (q * b <= q * (j * (K * g))) by (apply Nat.mul_le_mono_l; lia). lia. }
+      destruct (Nat.eq_dec b g) as [->|Nb].
+      { assert ((q + 1) * a <= (q + 1) * (K * g)) by (apply Nat.mul_le_mono_l; auto).
+        assert (q * (2 * (K * g)) <= q * (j * (K * g))) by (apply Nat.mul_le_mono_l; auto).
+        assert (1 * (K * g) <= q * (K * g)) by (apply Nat.mul_le_mono_r; lia). lia. }
+      assert (exists r, a = g + S r) as [r Er] by (exists (a - g - 1); lia).
+      assert (exists s, b = g + S s) as [s Es] by (exists (b - g - 1); lia).
+      assert (T : S (a + b) <= g + j * (K * g)).
+      { apply Nat.le_succ_l, (Nat.mul_lt_mono_pos_l g); [lia|].
+        assert (0 <= r * s) by lia. subst a b. lia. }
+      assert (q * S (a + b) <= q * (g + j * (K * g))) by (apply Nat.mul_le_mono_l; auto). lia.
+  - rewrite V. simpl. lia.
+Qed.
+
+(** With floors 9 the optimum at 16 c1 has widths of at least 9, and bottom-up keeps less
+    than 1/4 - (3/4)/9 of it: the divided widths would be below the floors.             *)
+Theorem floor_breaks_scaling : exists d pairs f U c1 x1 o,
+  (forall l, descending (d l)) /\
+  optimal_net 2 d pairs [] 0 f U c1 x1 /\ optimal_net 2 d pairs [] 0 f U (16 * c1) o /\
+  (forall l, l < 2 -> 9 <= o l) /\
+  forall xj, (forall l, l < 2 -> x1 l <= xj l) -> affordable_net 2 pairs [] 0 f U (16 * c1) xj ->
+    4 * 9 * val 2 d xj + 3 * val 2 d o < 1 * 9 * val 2 d o.
+Proof.
+  destruct (floor_family 9 16 16 144) as (h1 & h2 & h3 & h4); [lia|lia|lia|lia|].
+  cbv zeta in *.
+  exists (alike (fun l => if l =? 0 then 144 + 1 else 144)), [(1, 0, 1)], (fun _ => 9),
+    (fun l => if l =? 0 then 16 * 9 else 16 * (16 * 9)), (9 * (16 * 9)),
+    (fun l => if l =? 0 then 16 * 9 else 9), (fun l => if l =? 0 then 9 else 16 * (16 * 9)).
+  split; [intros l; apply alike_sorted|]. split; [exact h1|]. split; [exact h3|]. split.
+  - intros l Hl. destruct (l =? 0); lia.
+  - intros xj up A. specialize (h2 xj up A). rewrite h4.
+    set (V := val 2 _ xj) in *. clearbody V. lia.
+Qed.

@@ -12,7 +12,7 @@ from width_problems import chains, random_chain
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, joint, nested, solve, solve_nested
-from reds_jax.knapsack.solution import _ratio
+from reds_jax.knapsack.solution import ratio
 
 ORDERS = ("bottom_up", "top_down", "joint")
 
@@ -331,4 +331,4 @@ def test_the_joint_optimum_is_told_from_a_start_beside_a_ruinous_width(power):
 @pytest.mark.parametrize("gamma", [5e-324, 1e-300, 1e-200, 1e-17, 1e-9, -1e-17])
 def test_the_certificate_of_a_small_gamma_is_that_of_the_logarithm(gamma):
     value, optimum, groups = -0.7, -0.5, 2
-    assert _ratio(value, optimum, groups, gamma) == pytest.approx(math.exp((value - optimum) / groups), rel=1e-8)
+    assert ratio(value, optimum, groups, gamma) == pytest.approx(math.exp((value - optimum) / groups), rel=1e-8)
