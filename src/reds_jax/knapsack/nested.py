@@ -46,9 +46,10 @@ def solve_nested(
         TimeoutError: if the time limit passed before nested widths were found.
 
     With costs that are products of widths the guarantees known for the additive knapsack (2/3 bottom-up, 1/2 top-down) do
-    not hold. ``promise`` says what holds instead, whatever the scores; the certificate is computed for the answer at hand. It is relative to a bound on each separate optimum, so it also
-    holds where an optimum was not proven. For groups of thousands of widths ``exact_joint`` looks at those that may be part of
-    a better nested choice; if they are too many, ``proven_optimal`` is False.
+    not hold. ``promise`` says what holds instead (proofs/scaling.md); the certificate is computed for the answer at hand. It
+    is relative to a bound on each separate optimum, so it also holds where an optimum was not proven. For groups of thousands
+    of widths ``exact_joint`` looks at those that may be part of a better nested choice; if they are too many,
+    ``proven_optimal`` is False.
 
     >>> problem = WidthProblem.chain(scores=[[3, 2, 1], [9, 5]], pair_macs=[1, 2], unit_macs=[0, 1])
     >>> answer = solve_nested(problem, [9, 5], order="joint")

@@ -1,8 +1,9 @@
 """What dividing all widths promises of nested widths, whatever the scores: the theorem of proofs/scaling.md, for one problem.
 
-Multiply the widths x of an optimum by r and round down to allowed widths w. Sorted units lose the least valuable first, so group
-l keeps at least ``w_l / x_l`` of what it kept. Where w is within a smaller capacity, the optimum there is worth no less. The
-largest such r is searched with the problem's own cost tables, so pair terms, fixed ends, floors and steps count as they are.
+Multiply the widths x of an optimum by r and round down to allowed widths w. Sorted units lose the least valuable first, so
+group l keeps at least ``w_l / x_l`` of what it kept. Where w is within a smaller capacity, the optimum there is worth no
+less. The largest such r is searched with the problem's own cost tables, so pair terms, fixed ends, floors and steps count as
+they are.
 
 Proof: ``scale_floor``, ``scale_group`` and ``scale_top_down`` in proofs/coq/Scale.v. Tests: tests/property/test_promise.py.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +39,9 @@ def promise(
 ) -> Promise:
     """What the better of these nested choices is worth at least: see `Promise`.
 
-    Subnetwork j at or above the start s of a spread contains the optimum at the capacities of s, which is worth no less than the
-    optimum at the capacities of j divided until it fits there. Subnetwork i below s is the best part of subnetwork i + 1, and
-    worth no less than that one divided.
+    Subnetwork j at or above the start s of a spread contains the optimum at the capacities of s, which is worth no less than
+    the optimum at the capacities of j divided until it fits there. Subnetwork i below s is the best part of subnetwork i + 1,
+    and worth no less than that one divided.
 
     Args:
         problem: the width problem.
@@ -61,10 +63,15 @@ def promise(
     if not held:
         return Promise(None, None, None, next(one for one in found if isinstance(one, str)))
     values, scales = max(held, key=lambda one: _sum(one[0]))
-    size = len(problem.groups)
+    size, gamma = len(problem.groups), problem.gamma
+
+    def certificate(value: Fraction | float, optimum: float, groups: int) -> float:
+        nothing = gamma is not None and gamma < 0 and 1 - gamma * value / groups <= 0  # the mean of the shares
+        return 0.0 if nothing else ratio(value, optimum, groups, gamma)
+
     bounds = [o.bound for o in optima]
-    each = tuple(ratio(v, b, size, problem.gamma) for v, b in zip(values, bounds, strict=True))
-    whole = ratio(_sum(values), exact_sum(bounds), size * len(values), problem.gamma)
+    each = tuple(certificate(v, b, size) for v, b in zip(values, bounds, strict=True))
+    whole = certificate(_sum(values), exact_sum(bounds), size * len(values))
     if whole != whole or any(c != c for c in each):  # nan
         return Promise(None, None, None, "an optimum is not worth more than nothing")
     return Promise(whole, None, None) if order == "joint" else Promise(whole, each, scales)
@@ -73,14 +80,15 @@ def promise(
 def divided(
     problem: WidthProblem, widths: Sequence[int], limits: Mapping[str, float]
 ) -> tuple[float, tuple[int, ...]] | None:
-    """The largest r in [0, 1] whose divided widths are within the limits, and these widths; None if even the smallest are not.
+    """The largest r whose divided widths are within the limits, and these widths; None if even the smallest are not.
 
-    ``w_l(r)`` is the largest allowed width up to ``r x_l``, or the smallest allowed one: it never falls below a floor. Where a
-    cost does not grow with the widths, a larger r may exist.
+    ``w_l(r)`` is the largest allowed width up to ``r x_l``, or the smallest allowed one: it never falls below a floor. Only 0
+    and the ratios of allowed widths to x_l are tried, since the widths are the same in between. Where a cost does not grow
+    with the widths, a larger r may exist.
 
     >>> problem = WidthProblem.chain(scores=[[1] * 8, [1] * 8], pair_macs=[0, 1], unit_macs=[0, 0], min_width=[3, 1])
     >>> divided(problem, (8, 8), {"macs": 16}), divided(problem, (4, 8), {"macs": 8})
-    ((0.5, (4, 4)), (0.375, (3, 2)))
+    ((0.5, (4, 4)), (0.25, (3, 2)))
     """
     allowed = [np.array(w)[: i + 1] for w, i in zip(problem.widths, problem.index(widths), strict=True)]
     shares = [a / a[-1] for a in allowed]
@@ -140,7 +148,7 @@ def _rise(widths: Sequence[int], values: np.ndarray) -> int | None:
     """The first position whose average value is above that of a smaller width."""
     if values.dtype.kind == "i":
         pairs = list(zip(widths, values.tolist(), strict=True))
-        return next((i for i, ((m, v), (n, u)) in enumerate(zip(pairs, pairs[1:], strict=False), 1) if u * m > v * n), None)
+        return next((i for i, ((m, v), (n, u)) in enumerate(pairwise(pairs), 1) if u * m > v * n), None)
     averages = values / np.array(widths)
     least = np.minimum.accumulate(averages)
     above = averages[1:] > least[:-1] + ROUNDING * np.abs(least[:-1])
@@ -187,7 +195,7 @@ def _least(
         q = np.array(narrow) / np.array(wide)
         kept = np.array([g.values[i] for g, i in zip(groups, at, strict=True)])
         total = float(np.sum(q**-problem.gamma * kept - np.array([g.amplitude for g in groups]) * _loss(q, problem.gamma)))
-    if all(t.whole for t in problem.values):
+    if problem.gamma is None and all(t.whole for t in problem.values):
         return total
     scale = table_scale([g.values for g in groups])  # floats are optimal up to TOLERANCE of it in every stage
     return float(total) - 2 * (stages + 2) * TOLERANCE * scale - ROUNDING * abs(float(total))

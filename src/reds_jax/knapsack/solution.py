@@ -145,7 +145,7 @@ class NestedSolution:
 
 
 def ratio(value: int | float | Fraction, optimum: int | float, groups: int, gamma: float | None) -> float:
-    """The certificate of a value against an optimum: see ``NestedSolution.certificate``; ``groups`` are those of all subnetworks."""
+    """The certificate of a value against an optimum, see ``NestedSolution``; ``groups`` are those of all subnetworks in it."""
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:

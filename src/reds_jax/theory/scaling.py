@@ -1,8 +1,8 @@
 """What nested widths of any number of layers keep when costs are products of widths: about the square root of the budget.
 
-Multiply all widths by r <= 1 and round down. Products of widths fall with r^2, and each layer keeps at least the share of its
-units that is left, since its units are sorted by profit. So stages over c_1 < c_2 keep sqrt(c_1 / c_2) - 1/g where the widths of
-the optimum are at least g, in every graph of layers. No larger constant holds (`scaling_instance`).
+Multiply all widths by r <= 1 and round down. Products of widths fall with r^2, and each layer keeps at least the share of
+its units that is left, since its units are sorted by profit. So stages over c_1 < c_2 keep sqrt(c_1 / c_2) - 1/g where the
+widths of the optimum are at least g, in every graph of layers. No larger root holds (`scaling_instance`).
 
 ``reds_jax.knapsack.solve_nested`` says what this promises for a problem at hand, with its fixed ends, floors and steps.
 
@@ -26,7 +26,7 @@ from reds_jax.theory.quadratic import Quadratic
 
 
 def scaling_ratios(capacities: Iterable[Number], least_width: int, order: Order = "bottom_up") -> tuple[Quadratic, ...]:
-    """Bottom-up: p(stage j) >= (sqrt(c_1 / c_j) - 1/g) OPT(c_j). Top-down: p(stage i) >= (sqrt(c_i / c_N) - (N - i)/g) OPT(c_i).
+    """Bottom-up: p(stage j) >= (sqrt(c_1/c_j) - 1/g) OPT(c_j). Top-down: p(stage i) >= (sqrt(c_i/c_N) - (N-i)/g) OPT(c_i).
 
     Assumptions: the cost is a sum of products of two widths, over any pairs of layers (a layer may be paired with itself); the
     units of each layer are sorted by profit; every width from 1 on is allowed. g is the least width of the optimum at c_j;
@@ -50,7 +50,7 @@ def scaling_ratios(capacities: Iterable[Number], least_width: int, order: Order 
     test_scaling_bottom_up, test_scaling_top_down, test_a_larger_root_fails.
 
     >>> [round(float(r), 2) for r in scaling_ratios((25, 50, 75, 100), 1000, "top_down")]
-    [0.5, 0.71, 0.86, 1.0]
+    [0.5, 0.71, 0.87, 1.0]
     """
     limits = check_capacities(capacities)
     check_integer("least_width", least_width, 1)
@@ -119,7 +119,7 @@ def divided_widths(widths: Sequence[int], scale: Number, floors: Sequence[int] |
 
 
 def above_floor(capacities: Iterable[Number], floor_cost: Number) -> Fraction:
-    """What holds with floors, always: of OPT(c_2) - V(f) the share (c_1 - F) / (c_2 - F), less rounding, is kept on top of V(f).
+    """What holds with any floors: of OPT(c_2) - V(f) the share (c_1 - F)/(c_2 - F), less rounding, is kept on top of V(f).
 
     F is what the floors f cost and V(f) what they are worth. Of what every width has above its floor the share r is kept; from
     the floors up a product is convex, so that costs at most (1 - r) F + r c_2 = c_1. Rounding: if every layer keeps the share q
@@ -145,14 +145,16 @@ def scaling_instance(
 ) -> tuple[WidthProblem, tuple[int, int]]:
     """Width problems on which an order keeps no more than the root: 1/t of the optimum, for capacities K^2 and (t K)^2.
 
-    "bottom_up": layer x reads and writes a group of t K units, layer y has K^2 - 1 units on top: cost x^2 + x y. The units of x
-    are worth K, those of y 1, and the first g of y K g more. At K^2 all of y on one unit of x is the best, and at (t K)^2 there is
-    room for t^2 units of x beside it; the optimum has about t K. "top_down": the same cost; the units of x are worth K^2, those
-    of y t K - t^2 - g - 1, and the first g of y K^2 g more. At (t K)^2 about t K units of x are the best, and K of them are left at K^2, where all of y is the best.
+    "bottom_up": layer x reads and writes a group of t K units, layer y has K^2 - 1 units on top: cost x^2 + x y. The units of
+    x are worth K, those of y 1, and the first g of y K g more. At K^2 all of y on one unit of x is the best, and at (t K)^2
+    there is room for fewer than t^2 units of x beside it; the optimum has about t K.
 
-    "floor": two layers with cost a b, floors g: layer a has t^2 g units worth t^2 g + 1 each, layer b t^4 g units worth t^2 g,
-    capacities (t g)^2 and (t^2 g)^2: the family of `bilinear_instance` for K = j = t^2, with every width times g. Bottom-up keeps
-    about 2 / t^2, although the optimum's widths are at least g: divided they are below their floors.
+    "top_down": the same cost; the units of x are worth K^2, those of y t K - t^2 - g - 1, and the first g of y K^2 g more. At
+    (t K)^2 about t K units of x are the best; about K of them are left at K^2, where all of y is the best.
+
+    "floor": two layers with cost a b, floors g: layer a has t^2 g units worth t^2 g + 1 each, layer b t^4 g units worth
+    t^2 g, capacities (t g)^2 and (t^2 g)^2: the family of `bilinear_instance` for K = j = t^2, with every width times g.
+    Bottom-up keeps about 2/t^2, although the optimum's widths are at least g: divided they are below their floors.
 
     Args:
         kind: which.
