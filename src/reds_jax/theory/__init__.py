@@ -3,12 +3,13 @@
 ``optimum``, ``bottom_up``, ``top_down``, ``best_of_both`` and ``joint_optimum`` solve an ``Instance``; ``bounds`` says what
 their chains are worth at least, ``tight_instance`` builds the instances that are worst, and ``certificate`` compares the two
 for a chain at hand. ``three_parts`` and ``blocks`` are the lemmas behind the bounds. Where a cost is a product of two widths,
-the bounds do not hold: ``bilinear_ratios`` says what does. Widths of networks are chosen by ``reds_jax.knapsack``.
+the bounds do not hold: ``bilinear_ratios`` and ``scaling`` say what does. Widths of networks are chosen by
+``reds_jax.knapsack``.
 
 The proofs: proofs/README.md.
 """
 
-from reds_jax.theory import bounds
+from reds_jax.theory import bounds, scaling
 from reds_jax.theory.bilinear import bilinear_instance, bilinear_ratios
 from reds_jax.theory.certificate import Certificate, certificate
 from reds_jax.theory.chains import Order, Ties, best_of_both, bottom_up, every_chain, top_down
@@ -23,5 +24,5 @@ from reds_jax.theory.tight import Theorem, Tight, tight_instance
 __all__ = [
     "Certificate", "Chain", "Instance", "Method", "Number", "Order", "Parts", "Quadratic", "Selection", "Theorem", "Ties",
     "Tight", "best_of_both", "bilinear_instance", "bilinear_ratios", "blocks", "bottom_up", "bounds", "certificate",
-    "every_chain", "joint_optimum", "optimal_sets", "optimum", "three_parts", "tight_instance", "top_down",
+    "every_chain", "joint_optimum", "optimal_sets", "optimum", "scaling", "three_parts", "tight_instance", "top_down",
 ]
