@@ -1,4 +1,4 @@
-"""What dividing all widths promises of nested widths, whatever the scores: the theorem of proofs/scaling.md, for one problem.
+"""What dividing all widths promises of nested widths: the theorem of proofs/scaling.md for a problem at hand.
 
 Multiply the widths x of an optimum by r and round down to allowed widths w. Sorted units lose the least valuable first, so
 group l keeps at least ``w_l / x_l`` of what it kept. Where w is within a smaller capacity, the optimum there is worth no

@@ -50,10 +50,10 @@ class Solution:
 
 @dataclass(frozen=True)
 class Promise:
-    """What nested widths keep whatever the scores are, because all widths of an optimum can be divided: proofs/scaling.md.
+    """What nested widths keep because all widths of an optimum can be divided: proofs/scaling.md.
 
-    It follows from the allowed widths, the costs, the capacities and the widths of the optima, and is never above what is
-    measured.
+    It follows from the costs, the capacities, and the widths of the optima and what each group keeps in them, whatever the
+    scores inside a group are. It is never above what is measured.
 
     Attributes:
         certificate: ``NestedSolution.certificate`` is at least this; None where nothing is promised.
@@ -90,7 +90,7 @@ class NestedSolution:
         gamma: see ``certificate``.
         order: how the widths were found: "joint", "bottom_up" or "top_down".
         seconds: wall time.
-        promise: what ``certificate`` and ``certificates`` are at least for every choice of scores, or why nothing is known.
+        promise: what ``certificate`` and ``certificates`` are at least, because widths can be divided; or why not.
     """
 
     solutions: tuple[Solution, ...]
