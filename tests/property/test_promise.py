@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from reds_jax.errors import InfeasibleError
 from reds_jax.knapsack import Table, WidthProblem, allowed_widths, ces, log_retention, prefix_sum, solve_nested
 from reds_jax.knapsack.promise import divided
-from reds_jax.theory.scaling import scaling_ratios
+from reds_jax.theory.scaling import scaling_instance, scaling_ratios
 
 ORDERS = ("bottom_up", "top_down", "joint")
 
@@ -157,6 +157,26 @@ def test_the_promise_is_reached():
     grown = solve_nested(unlike, [625, 2500], order="bottom_up")
     assert grown.optima[1].widths == (50,)
     assert grown.promise.certificates == (1.0, 0.5)
+
+
+@many(15)
+@given(st.sampled_from(["bottom_up", "top_down"]), st.integers(2, 3), st.integers(7, 14), st.integers(1, 3), st.data())
+def test_the_promise_is_kept_where_the_theorem_is_sharp(order, root, units, least, data):
+    """The families of `scaling_instance` with a few units worth more: there the first stage blocks the way to the second."""
+    problem, capacities = scaling_instance(order, root=root, units=units, least_width=least)
+    more = data.draw(st.integers(0, 3))
+    values = [Table(t.groups, t.array + np.minimum(more, np.arange(1, t.shape[0] + 1))) for t in problem.values]
+    answer = solve_nested(replace(problem, values=tuple(values)), capacities, order=order)
+    assert answer.promise.certificate <= answer.certificate
+    assert all(a <= b for a, b in zip(answer.promise.certificates, answer.certificates, strict=True))
+    assert min(answer.certificates) < 0.95
+
+
+def test_one_percent_more_is_not_kept():
+    """Top-down on its family the promise is reached within 1 %."""
+    problem, capacities = scaling_instance("top_down", units=60)
+    answer = solve_nested(problem, capacities, order="top_down")
+    assert answer.promise.certificates[0] <= answer.certificates[0] < 1.01 * answer.promise.certificates[0]
 
 
 REFUSED = {

@@ -10,6 +10,7 @@ Proof: ``scale_floor``, ``scale_group`` and ``scale_top_down`` in proofs/coq/Sca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -202,4 +203,4 @@ def _least(
 
 
 def _sum(numbers: Sequence[Fraction | float]) -> Fraction | float:
-    return exact_sum(numbers) if any(isinstance(n, float) for n in numbers) else sum(numbers, Fraction(0))
+    return math.fsum(numbers) if any(isinstance(n, float) for n in numbers) else sum(map(Fraction, numbers), Fraction(0))

@@ -61,7 +61,7 @@ def scaling_ratios(capacities: Iterable[Number], least_width: int, order: Order 
         found = [_root(Fraction(limits[0]) / c) + (-Fraction(min(j, 1), least_width)) for j, c in enumerate(limits)]
     else:
         found = [_root(Fraction(c) / last) + (-Fraction(count - 1 - i, least_width)) for i, c in enumerate(limits)]
-    return tuple(r if r > 0 else Quadratic(0, 0, 0) for r in found)
+    return tuple(r if r.sign() > 0 else Quadratic(0, 0, 0) for r in found)
 
 
 def scale_within(products: Number, singles: Number, fixed: Number, capacity: Number) -> Quadratic:
