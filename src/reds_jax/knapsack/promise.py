@@ -127,10 +127,11 @@ def _groups(problem: WidthProblem) -> list[_Group] | str:
     """
     tables = [np.zeros(len(w), np.int64) for w in problem.widths]
     for table in problem.values:
-        if len(table.groups) > 1:
-            names = ", ".join(problem.groups[int(g)] for g in table.groups)
+        at = [int(g) for g in table.groups]
+        if len(at) > 1:
+            names = ", ".join(problem.groups[g] for g in at)
             return f"a value depends on the widths of several groups together ({names})"
-        tables[int(table.groups[0])] = tables[int(table.groups[0])] + table.array
+        tables[at[0]] = tables[at[0]] + table.array
     found = []
     for name, widths, values in zip(problem.groups, problem.widths, tables, strict=True):
         n = np.array(widths, np.float64)
@@ -203,4 +204,6 @@ def _least(
 
 
 def _sum(numbers: Sequence[Fraction | float]) -> Fraction | float:
-    return math.fsum(numbers) if any(isinstance(n, float) for n in numbers) else sum(map(Fraction, numbers), Fraction(0))
+    if any(isinstance(n, float) for n in numbers):
+        return math.fsum(numbers)
+    return sum([Fraction(n) for n in numbers], Fraction(0))
