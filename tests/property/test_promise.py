@@ -197,14 +197,16 @@ def test_what_is_not_promised(reason, order):
     assert str(promise).startswith("scaling promises nothing, because ")
 
 
-def test_unproven_stages_promise_nothing(monkeypatch):
-    """As where the time or the memory ended: the stage may be worth less than the divided widths."""
+@pytest.mark.parametrize("proven", [[False, True, True], [True, False, True], [True, True, False]])
+def test_unproven_stages_promise_nothing(monkeypatch, proven):
+    """As where the time or the memory ended: one of the two optima, or the second stage, may be worth less than the widths."""
     from reds_jax.knapsack import nested
 
-    problem = WidthProblem.chain(scores=[[3, 2, 1], [9, 5]], pair_macs=[1, 2], unit_macs=[0, 1])
-    exact = nested.solve
-    monkeypatch.setattr(nested, "solve", lambda *a, **k: replace(exact(*a, **k), proven_optimal=False))
-    assert "not solved to a proven optimum" in solve_nested(problem, [5, 9]).promise.reason
+    problem = WidthProblem.chain(scores=[[101] * 5, [100] * 10], pair_macs=[0, 1], unit_macs=[0, 0])
+    assert solve_nested(problem, [5, 10], order="bottom_up").promise.certificate is not None
+    exact, said = nested.solve, iter(proven)
+    monkeypatch.setattr(nested, "solve", lambda *a, **k: replace(exact(*a, **k), proven_optimal=next(said)))
+    assert "not solved to a proven optimum" in solve_nested(problem, [5, 10], order="bottom_up").promise.reason
 
 
 def test_costs_that_fall_with_a_width():
