@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reds_jax.errors import InfeasibleError
 from reds_jax.knapsack import Table, WidthProblem, allowed_widths, ces, log_retention, prefix_sum, solve_nested
-from reds_jax.knapsack.promise import divided
+from reds_jax.knapsack.promise import _groups, _least, divided
 from reds_jax.theory.scaling import scaling_instance, scaling_ratios
 
 ORDERS = ("bottom_up", "top_down", "joint")
@@ -123,6 +123,17 @@ def test_divided_is_the_largest(problem, data):
     r, narrow = divided(problem, wide, limits)
     assert r == float(fitting[-1])
     assert narrow == at(fitting[-1])
+
+
+@many(150)
+@given(problems(), st.data())
+def test_the_shares_of_units_bound_the_value(problem, data):
+    """Whatever the widths and the kind of value, to the last bit: alike units keep exactly their share."""
+    wide = tuple(data.draw(st.sampled_from(w)) for w in problem.widths)
+    narrow = tuple(data.draw(st.sampled_from([a for a in w if a <= n])) for w, n in zip(problem.widths, wide, strict=True))
+    groups = _groups(problem)
+    assert not isinstance(groups, str)
+    assert _least(problem, groups, wide, narrow, 1) <= problem.evaluate(narrow)
 
 
 @many(25)
