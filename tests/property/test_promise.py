@@ -49,7 +49,8 @@ def problems(draw, kinds=("sum", "floats", "log", "ces", "learned")):
               st.integers(1, 8)))), reverse=True) for _ in names]
     widths = []
     for units in scores:
-        widths.append(allowed_widths(len(units), draw(st.integers(1, 3)), draw(st.integers(1, len(units)))))
+        step, floor = draw(st.sampled_from([1, 1, 2, 3])), draw(st.integers(1, 1 + len(units) // 3))
+        widths.append(allowed_widths(len(units), step, floor))
     values, gamma = value_tables(draw, names, scores, widths, draw(st.sampled_from(kinds)))
 
     def costs():
@@ -129,8 +130,8 @@ def test_divided_is_the_largest(problem, data):
 @given(problems(), st.data())
 def test_the_shares_of_units_bound_the_value(problem, data):
     """Whatever the widths and the kind of value, to the last bit: alike units keep exactly their share."""
-    wide = tuple(data.draw(st.sampled_from(w)) for w in problem.widths)
-    narrow = tuple(data.draw(st.sampled_from([a for a in w if a <= n])) for w, n in zip(problem.widths, wide, strict=True))
+    wide = tuple(data.draw(st.sampled_from(w[len(w) // 2:])) for w in problem.widths)
+    narrow = tuple(data.draw(st.sampled_from(w[: len(w) // 2 + 1])) for w in problem.widths)
     groups = _groups(problem)
     assert not isinstance(groups, str)
     assert _least(problem, groups, wide, narrow, 1) <= problem.evaluate(narrow)
@@ -218,6 +219,12 @@ def test_unproven_stages_promise_nothing(monkeypatch, proven):
     exact, said = nested.solve, iter(proven)
     monkeypatch.setattr(nested, "solve", lambda *a, **k: replace(exact(*a, **k), proven_optimal=next(said)))
     assert "not solved to a proven optimum" in solve_nested(problem, [5, 10], order="bottom_up").promise.reason
+
+
+def test_a_mean_below_nothing_is_nothing():
+    """Values that are no shares: the least value has no mean with the exponent 1, and nothing is what remains."""
+    problem = WidthProblem(("a",), ((1, 2),), (Table("a", [-3.0, 0.0]),), {"macs": (Table("a", [1, 2]),)}, gamma=-1.0)
+    assert solve_nested(problem, [1, 2], order="bottom_up").promise.certificates[1] == 0
 
 
 def test_costs_that_fall_with_a_width():

@@ -193,7 +193,7 @@ def r_squared(r):
 @given(nets(ends=True, most=5), st.data())
 def test_above_the_floors(net, data):
     """(g) With any floors: the share of what is above them, less rounding, on top of what the floors are worth."""
-    floors = tuple(data.draw(st.integers(1, len(units))) for units in net.layers)
+    floors = tuple(data.draw(st.integers(1, 1 + len(units) // 2)) for units in net.layers)
     c1, c2 = capacities_of(data.draw, net, floors)
     floor_cost, floor_value = net.cost(floors), net.value(floors)
     r = above_floor((c1, c2), floor_cost)
@@ -209,11 +209,12 @@ def test_above_the_floors(net, data):
 @given(nets(ends=True, most=5), st.data())
 def test_divided_but_not_below_the_floors(net, data):
     """(g) Where the widths divided down to the floors fit, their share is kept."""
-    floors = tuple(data.draw(st.integers(1, len(units))) for units in net.layers)
+    floors = tuple(data.draw(st.integers(1, 1 + len(units) // 2)) for units in net.layers)
     c1, c2 = capacities_of(data.draw, net, floors)
     r = data.draw(st.fractions(0, 1, max_denominator=9))
     for target in net.optima(c2, lower=floors):
         cut = divided_widths(target, r, floors)
+        assert all(f <= w <= n for f, w, n in zip(floors, cut, target, strict=True))
         if net.cost(cut) <= c1:
             share = min(Fraction(w, n) for w, n in zip(cut, target, strict=True))
             assert net.value(net.optima(c1, lower=floors)[0]) >= share * net.value(target)
