@@ -137,6 +137,17 @@ def test_the_shares_of_units_bound_the_value(problem, data):
     assert _least(problem, groups, wide, narrow, 1) <= problem.evaluate(narrow)
 
 
+@pytest.mark.parametrize("kind", [prefix_sum, log_retention, ces])
+def test_rounding_is_on_the_safe_side(kind):
+    """Alike units of a tenth keep exactly their share, in numbers that are no floats."""
+    widths = tuple(range(1, 31))
+    problem = WidthProblem(("a",), (widths,), (Table("a", kind([0.1] * 30)),), {},
+                           gamma={prefix_sum: None, log_retention: 0.0, ces: 2.0}[kind])
+    groups = _groups(problem)
+    assert not isinstance(groups, str)
+    assert all(_least(problem, groups, (x,), (w,), 1) <= problem.evaluate((w,)) for x in widths for w in widths[:x])
+
+
 @many(25)
 @given(st.data(), st.sampled_from(["sum", "log", "ces"]))
 def test_it_is_no_less_than_the_theorem(data, kind):
