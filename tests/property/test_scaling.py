@@ -308,7 +308,7 @@ def test_errors():
 
 
 def test_above_the_floors_is_reached():
-    """One of two layers is at its floor of 4, the other goes from 16 to 4 + 12 r: r = 1/3 costs all of c_1, and more is too much."""
+    """One of two layers is at its floor of 4, the other at 4 + 12 r: r = 1/3 costs all of c_1, and more is too much."""
     net = Net(((1,) * 4, (1,) * 16), ((1, 0, 1),))
     r = above_floor((32, 64), net.cost((4, 4)))
     assert r == Fraction(1, 3)
