@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
 from reds_jax.knapsack.table import exact_sum
@@ -48,6 +49,35 @@ class Solution:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """What nested widths keep because all widths of an optimum can be divided: proofs/scaling.md.
+
+    It follows from the costs, the capacities, and the widths of the optima and what each group keeps in them, whatever the
+    scores inside a group are. It is never above what is measured.
+
+    Attributes:
+        certificate: ``NestedSolution.certificate`` is at least this; None where nothing is promised.
+        certificates: the same of each subnetwork; None for the joint order, which promises the total of the better of
+            bottom-up and top-down, and where nothing is promised.
+        scales: what the widths of each subnetwork's optimum (top-down: of the next larger subnetwork) are multiplied by.
+        reason: why nothing is promised; empty otherwise.
+
+    >>> str(Promise(0.5, (1.0, 0.5), (1.0, 0.5))), str(Promise(None, None, None, "two groups share a value"))
+    ('scaling promises 0.5000', 'scaling promises nothing, because two groups share a value')
+    """
+
+    certificate: float | None
+    certificates: tuple[float, ...] | None
+    scales: tuple[float, ...] | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.certificate is None:
+            return f"scaling promises nothing, because {self.reason}"
+        return f"scaling promises {self.certificate:.4f}"
+
+
+@dataclass(frozen=True)
 class NestedSolution:
     """Nested widths, from the smallest subnetwork to the largest, and what is known about them.
 
@@ -60,6 +90,7 @@ class NestedSolution:
         gamma: see ``certificate``.
         order: how the widths were found: "joint", "bottom_up" or "top_down".
         seconds: wall time.
+        promise: what ``certificate`` and ``certificates`` are at least, because widths can be divided; or why not.
     """
 
     solutions: tuple[Solution, ...]
@@ -70,6 +101,7 @@ class NestedSolution:
     gamma: float | None
     order: Order
     seconds: float = field(compare=False)
+    promise: Promise
 
     @property
     def widths(self) -> Stages:
@@ -112,8 +144,8 @@ class NestedSolution:
         return ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
 
 
-def ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
-    """How close a value is to an optimum: see ``NestedSolution.certificate``; ``groups`` are those of all subnetworks."""
+def ratio(value: int | float | Fraction, optimum: int | float, groups: int, gamma: float | None) -> float:
+    """The certificate of a value against an optimum, see ``NestedSolution``; ``groups`` are those of all subnetworks in it."""
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:
@@ -121,4 +153,4 @@ def ratio(value: int | float, optimum: int | float, groups: int, gamma: float | 
     if gamma is not None:
         least, most = (-math.log1p(-gamma * min(v, 0) / groups) / gamma for v in (value, optimum))
         return math.exp(least - most)
-    return value / optimum if optimum > 0 else math.nan
+    return float(value / optimum) if optimum > 0 else math.nan

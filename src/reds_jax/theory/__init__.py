@@ -3,14 +3,14 @@
 ``optimum``, ``bottom_up``, ``top_down``, ``best_of_both`` and ``joint_optimum`` solve an ``Instance``; ``bounds`` says what
 their chains are worth at least, ``tight_instance`` builds the instances that are worst, and ``certificate`` compares the two
 for a chain at hand. ``any_budget_order`` serves every capacity by a prefix of one order. ``three_parts`` and ``blocks`` are
-the lemmas behind the bounds. Where a cost is a product of two widths, the bounds do not hold: ``bilinear_ratios`` says what
-does, ``bilinear_nesting_ratio`` what nesting costs, ``any_width_ratio`` what one order keeps at every capacity;
-``real_widths`` are the best real widths for CES. Widths of networks are chosen by ``reds_jax.knapsack``.
+the lemmas behind the bounds. Where a cost is a product of two widths, the bounds do not hold: ``bilinear_ratios`` and
+``scaling`` say what does, ``bilinear_nesting_ratio`` what nesting costs, ``any_width_ratio`` what one order keeps at every
+capacity; ``real_widths`` are the best real widths for CES. Widths of networks are chosen by ``reds_jax.knapsack``.
 
 The proofs: proofs/README.md.
 """
 
-from reds_jax.theory import bounds
+from reds_jax.theory import bounds, scaling
 from reds_jax.theory.any_budget import OrderRatio, any_budget_order, best_order, head_order, longest_prefix, order_ratio
 from reds_jax.theory.any_width import any_width_instance, any_width_ratio, one_layer_first
 from reds_jax.theory.bilinear import bilinear_instance, bilinear_min_ratio, bilinear_nesting_ratio, bilinear_ratios
@@ -30,5 +30,5 @@ __all__ = [
     "Selection", "Theorem", "Ties", "Tight", "any_budget_order", "any_width_instance", "any_width_ratio", "best_of_both",
     "best_order", "bilinear_instance", "bilinear_min_ratio", "bilinear_nesting_ratio", "bilinear_ratios", "blocks",
     "bottom_up", "bounds", "certificate", "every_chain", "head_order", "joint_optimum", "longest_prefix", "one_layer_first",
-    "optimal_sets", "optimum", "order_ratio", "real_widths", "three_parts", "tight_instance", "top_down",
+    "optimal_sets", "optimum", "order_ratio", "real_widths", "scaling", "three_parts", "tight_instance", "top_down",
 ]
