@@ -18,6 +18,8 @@ ASSERTIONS = "tests/testing/test_assertions.py::"
 SOLVERS = "tests/property/test_width_solvers.py::"
 ITEM_SOLVERS = "tests/property/test_knapsack_assertions.py::"
 ENUMERATION = "tests/knapsack/test_nested_enumeration.py::"
+ONE_ORDER, SCALING = "tests/property/test_any_budget.py::", "tests/property/test_scaling.py::"
+PROMISE = "tests/property/test_promise.py::"
 NORM = "tests/run/test_batch_norm.py::"
 AGAIN = "tests/training/test_recalibrate.py::"
 
@@ -296,6 +298,91 @@ MUTANTS = [
         "least = min(least, limit.get(name, math.inf))",
         "least = limit.get(name, math.inf)",
         (f"{NESTED}test_capacities_that_pull_apart",),
+    ),
+    # theory and knapsack: one order, scaling, the approximation scheme, real widths
+    Mutant(
+        "the first item that outweighs goes in front, not the last",
+        f"{THEORY}/any_budget.py",
+        "            front = place\n",
+        "            front = front or place\n",
+        (f"{ONE_ORDER}test_the_last_that_outweighs_all_before_it_goes_first",),
+    ),
+    Mutant(
+        "behind an optimal head the order is that of the list",
+        f"{THEORY}/any_budget.py",
+        "[i for i in dense if i not in head]",
+        "[i for i in sorted(dense) if i not in head]",
+        (f"{ONE_ORDER}test_behind_the_head_the_densest_come_first",),
+    ),
+    Mutant(
+        "the list of widths takes the best value, whatever it costs",
+        f"{KNAPSACK}/any_budget.py",
+        "return (gain / cost, gain) if cost > 0",
+        "return (gain, gain) if cost > 0",
+        ("tests/knapsack/test_any_budget_order.py::test_between_two_it_takes_the_best_value_per_cost",),
+    ),
+    Mutant(
+        "top-down stages within an error count one sum less",
+        f"{THEORY}/bounds.py",
+        "error * sum(rest)",
+        "error * sum(rest[1:])",
+        (f"{CHAINS}test_t4_in_several_stages_down",),
+    ),
+    Mutant(
+        "the price for products of widths rounds the quotient down",
+        f"{THEORY}/bilinear.py",
+        "    j = -(-c2 // c1)\n    return Fraction(2 * (j + 1), 3 * j + 1)",
+        "    j = c2 // c1\n    return Fraction(2 * (j + 1), 3 * j + 1)",
+        (f"{BILINEAR}test_bilinear_price",),
+    ),
+    Mutant(
+        "scaling forgets what is fixed",
+        f"{THEORY}/scaling.py",
+        "b * b + 4 * a * (c - k)",
+        "b * b + 4 * a * c",
+        (f"{SCALING}test_fixed_ends",),
+    ),
+    Mutant(
+        "divided widths fall below their floors",
+        f"{THEORY}/scaling.py",
+        "max(f, math.floor(r * n))",
+        "max(1, math.floor(r * n))",
+        (f"{SCALING}test_divided_but_not_below_the_floors",),
+    ),
+    Mutant(
+        "the promise divides one step too little",
+        f"{KNAPSACK}/promise.py",
+        "    return float(steps[low]), at(steps[low])\n",
+        "    return float(steps[min(low + 1, len(steps) - 1)]), at(steps[min(low + 1, len(steps) - 1)])\n",
+        (f"{PROMISE}test_divided_is_the_largest", f"{PROMISE}test_the_promise_is_kept"),
+    ),
+    Mutant(
+        "stages that are not proven are promised something",
+        f"{KNAPSACK}/promise.py",
+        "    if not proven:\n",
+        "    if proven is None:\n",
+        (f"{PROMISE}test_unproven_stages_promise_nothing",),
+    ),
+    Mutant(
+        "the approximation scheme stops at twice the share",
+        f"{KNAPSACK}/fptas.py",
+        "Fraction(bound) - share * abs(Fraction(bound))",
+        "Fraction(bound) - 2 * share * abs(Fraction(bound))",
+        ("tests/knapsack/test_fptas.py::test_the_promise_cannot_be_one_percent_better",),
+    ),
+    Mutant(
+        "rounded values are bounded by those of one table less",
+        f"{KNAPSACK}/fptas.py",
+        "return (best << power) + tables * ((1 << power) - 1)",
+        "return (best << power) + (tables - 1) * ((1 << power) - 1)",
+        ("tests/knapsack/test_fptas.py::test_the_bound_of_a_rounded_problem_cannot_be_lower",),
+    ),
+    Mutant(
+        "what no width changes costs nothing",
+        f"{THEORY}/real_widths.py",
+        "float(self.constant + r @",
+        "float(r @",
+        ("tests/theory/test_real_widths.py::test_what_no_width_changes_costs_too",),
     ),
     # graph
     Mutant(
