@@ -36,7 +36,7 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
             batch statistics, scale and offset, each may have of its own.
         widths: one per subnetwork: fractions, or `Widths` from ``graph.widths``.
         example: one batch of input [N, ...]; only its shape and dtype matter.
-        every_row: whether the device is to run every row of widths; the tensors then have their `Tensor.size`.
+        every_row: whether the device is to run every row of widths; the tensors then have their ``Tensor.size``.
 
     Raises:
         TraceError: an operation that the device does not run, channels that are no prefix (in a subnetwork, or at some row if
