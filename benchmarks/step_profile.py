@@ -133,11 +133,13 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
 
 def summary(folder: Path) -> str:
     """The records in a folder, in Markdown."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    paths = sorted(folder.glob("*.json"))
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     if not records:
         return "Not recorded yet."
     about = records[0]["machine"]
-    return (f"`{records[0]['command']}` at commit [{about['commit']}]({folder.name}), {about['date']}, {about['machine']}; jax "
+    commit = f"[{about['commit']}]({folder.name}/{paths[0].name})"
+    return (f"`{records[0]['command']}` at commit {commit}, {about['date']}, {about['machine']}; jax "
             f"{about['versions']['jax']}; form {about['form']}. Percent of the samples:\n\n{table(records)}")
 
 

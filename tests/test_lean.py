@@ -19,7 +19,9 @@ from reds_jax.optional import INSTALL
 ROOT = Path(__file__).parents[1]
 LEAN = ("jax", "flax", "optax", "numpy", "scipy")
 EVERYBODY = {*sys.stdlib_module_names, "reds_jax", *LEAN, "jaxlib", "rich"}  # flax brings rich and orbax
-AT_THE_TOP = {"adapters/equinox.py", "adapters/keras.py", "testing/strategies.py", "testing/knapsack_strategies.py"}
+AT_THE_TOP = {"adapters/equinox.py", "adapters/keras.py",
+              *(f"testing/{name}.py" for name in ("strategies", "knapsack_strategies", "solver_runs", "width_solvers",
+                                                  "width_strategies"))}  # fmt: skip
 """Modules that are of no use without their package, and are imported by no other one until they are asked for."""
 
 BLOCK = """

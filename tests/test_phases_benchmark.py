@@ -195,6 +195,7 @@ def test_the_large_networks_are_those_of_the_literature():
     assert 11.6e6 < graphs["a user's ResNet-18"].param_count() < 11.8e6
 
 
+@pytest.mark.slow
 def test_a_separate_network_has_the_loss_of_the_nested_one(tmp_path, monkeypatch):
     """One process after the other, with the figures of this one: the losses are compared, the bytes are not."""
     order = {"network": "a tiny ResNet", "seed": 0, "tiny": True}

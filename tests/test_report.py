@@ -11,6 +11,7 @@ from rich.console import Console
 
 from reds_jax import report
 from reds_jax.errors import MetricError
+from reds_jax.knapsack import Promise
 from reds_jax.report import BeforeTraining, MethodResult, SubnetworkResult
 from reds_jax.training import Metric
 from reds_jax.training.log import Display
@@ -158,3 +159,12 @@ def test_what_takes_long_is_not_silent_where_there_is_no_terminal(monkeypatch):
         display.steps({"epoch": 0, "step": 10, "objective": 1.5, "metric": [0.25]})
         display._bar.refresh()
     assert "error [k] 0.25" in terminal.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("promise", "said"), [
+    (Promise(0.5, None, None), "certificate 0.9000 of the separate optima (scaling promises 0.5000), proven"),
+    (Promise(None, None, None, "why"), "of the separate optima (scaling promises nothing, because why), proven"),
+    (None, "certificate 0.9000 of the separate optima, proven optimal jointly"),
+])
+def test_the_promise_is_beside_the_certificate(promise, said):
+    assert said in report.markdown(RESULTS, [replace(method(ACCURACY), promise=promise)])

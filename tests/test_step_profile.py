@@ -52,7 +52,7 @@ def test_the_page_says_where_the_samples_are_from(tmp_path):
               "machine": {"commit": "c0ffee", "date": "today", "machine": "m", "versions": {"jax": "1"}, "form": "fused"}}
     (tmp_path / "a_2.json").write_text(json.dumps(record), encoding="utf-8")
     found = step_profile.summary(tmp_path)
-    assert found.startswith("`python it` at commit [c0ffee]")
+    assert found.startswith(f"`python it` at commit [c0ffee]({tmp_path.name}/a_2.json)")
     assert found.endswith("| a | 2 | 1 | 100 |")
 
 

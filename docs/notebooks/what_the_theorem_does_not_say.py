@@ -274,6 +274,10 @@ assert 2 * 705 >= 1101
 # [`test_bilinear_bottom_up`](../../tests/property/test_bilinear.py). The assumptions are needed, each of them; exercise 5 looks
 # at one.
 #
+# Top-down keeps 1/j as well (exercise 4), however many stages lie between. And *no* way of nesting keeps more than
+# 2(j+1)/(3j+1) of the sum of the optima at K and jK in the worst case; the better of both orders keeps that: 6/7 for j = 2.
+# The proofs are on [the page](../../proofs/the_gap.md#the-price-of-nesting).
+#
 # ## 6. What to do instead: the joint optimum, and a certificate
 #
 # One half, or one quarter, is not worth much. But *your* network is one instance, and for one instance we can compute:

@@ -110,8 +110,9 @@ assert outputs["B, A, the outgoing forgotten"] == (7, 19)
 # The third row is the mistake that is easiest to make: the mean of a batch norm is not *trained*, so it lives in another place
 # than the weights, and is left behind.
 #
-# Proof page: [permutation_invariance.md](../../proofs/permutation_invariance.md). Coq: [`network_permutation_invariant`,
-# `missed_mean_changes_the_function`](../../proofs/coq/Network.v). Test:
+# Proof page: [permutation_invariance.md](../../proofs/permutation_invariance.md). Coq:
+# [`network_permutation_invariant`](../../proofs/coq/Network.v),
+# [`missed_mean_changes_the_function`](../../proofs/coq/NetworkExamples.v). Test:
 # [`test_a_mean_that_is_not_permuted_is_caught`](../../tests/testing/test_assertions.py).
 #
 # ## 2. The same in matrices
@@ -210,8 +211,9 @@ for act in (lambda z: np.maximum(z, 0), plus_one):
 # Note what the proof asks of a mixing layer: that it sends a zero channel to zero. It may not look at *how many* channels there
 # are.
 #
-# Proof page: [prefix_and_batch_norm.md](../../proofs/prefix_and_batch_norm.md). Coq: [`network_prefix_is_mask`,
-# `mask_before_activation_is_wrong`](../../proofs/coq/Network.v). Test:
+# Proof page: [prefix_and_batch_norm.md](../../proofs/prefix_and_batch_norm.md). Coq:
+# [`network_prefix_is_mask`](../../proofs/coq/Network.v),
+# [`mask_before_activation_is_wrong`](../../proofs/coq/NetworkExamples.v). Test:
 # [`test_random_networks_have_every_property`](../../tests/testing/test_network_properties.py).
 #
 # ## 4. Two kinds of normalisation
@@ -265,7 +267,7 @@ assert masked_channel == Fraction(1, 2)
 
 # %% [markdown]
 # The division that follows in a real layer norm cannot repair this: 0 divided by a positive number is 0, and 1/2 is not. Coq:
-# [`layer_norm_permutation_equivariant`, `layer_norm_not_prefix_nested`](../../proofs/coq/Network.v). Test:
+# [`layer_norm_permutation_equivariant`, `layer_norm_not_prefix_nested`](../../proofs/coq/NetworkExamples.v). Test:
 # [`test_layer_norm_is_permutation_equivariant_but_not_nested`](../../tests/testing/test_assertions.py).
 #
 # ## 5. The library: who moves with whom?

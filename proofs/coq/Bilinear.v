@@ -226,17 +226,17 @@ Proof.
     pose proof (long v1 v2 a b S1 S2 I1 I2 Hb ltac:(lia) La). lia.
 Qed.
 
-(** Bottom-up keeps 1/j of OPT(jK), and so does whatever contains its first stage. *)
-Theorem bilinear_lower_bound N1 N2 v1 v2 K j x1 xj opt :
+(** Bottom-up keeps 1/j of OPT(c), c <= jK, and so does whatever contains its first stage. *)
+Theorem bilinear_lower_bound N1 N2 v1 v2 K j c x1 xj opt :
   subadditive v1 -> subadditive v2 -> increasing v1 -> increasing v2 ->
-  1 <= K -> 1 <= j ->
+  1 <= K -> 1 <= j -> c <= j * K ->
   b_optimal N1 N2 v1 v2 K x1 -> within x1 xj ->
-  b_OPT N1 N2 v1 v2 (j * K) opt ->
+  b_OPT N1 N2 v1 v2 c opt ->
   opt <= j * value v1 v2 xj.
 Proof.
-  intros S1 S2 I1 I2 HK Hj [_ best] [L1 L2] ([a b] & [(F1 & F2 & F3) _] & <-).
+  intros S1 S2 I1 I2 HK Hj Hc [_ best] [L1 L2] ([a b] & [(F1 & F2 & F3) _] & <-).
   destruct F1 as [A1 B1]. cbn [fst snd] in *.
-  destruct (part_of_j v1 v2 K j a b) as (y & h1 & h2 & h3 & h4); auto.
+  destruct (part_of_j v1 v2 K j a b) as (y & h1 & h2 & h3 & h4); auto; [lia|].
   assert (Q : value v1 v2 y <= value v1 v2 x1).
   { apply best. unfold affordable, within in *. cbn [fst snd] in *. lia. }
   assert (up : value v1 v2 x1 <= value v1 v2 xj).
@@ -244,18 +244,18 @@ Proof.
   assert (j * value v1 v2 y <= j * value v1 v2 xj) by (apply Nat.mul_le_mono_l; lia). lia.
 Qed.
 
-(** Top-down over K and jK keeps 1/j of OPT(K), and even of OPT(jK). *)
-Theorem bilinear_top_down_lower_bound N1 N2 v1 v2 K j x1 x2 opt :
+(** Top-down over K and c <= jK keeps 1/j of OPT(K), and even of OPT(c). *)
+Theorem bilinear_top_down_lower_bound N1 N2 v1 v2 K j c x1 x2 opt :
   subadditive v1 -> subadditive v2 -> increasing v1 -> increasing v2 ->
-  1 <= K -> 1 <= j ->
-  b_optimal N1 N2 v1 v2 (j * K) x2 -> b_restricts N1 N2 v1 v2 K x2 x1 ->
-  b_OPT N1 N2 v1 v2 (j * K) opt ->
+  1 <= K -> 1 <= j -> c <= j * K ->
+  b_optimal N1 N2 v1 v2 c x2 -> b_restricts N1 N2 v1 v2 K x2 x1 ->
+  b_OPT N1 N2 v1 v2 c opt ->
   opt <= j * value v1 v2 x1.
 Proof.
-  intros S1 S2 I1 I2 HK Hj [F best] (_ & _ & part) (z & [G _] & <-).
+  intros S1 S2 I1 I2 HK Hj Hc [F best] (_ & _ & part) (z & [G _] & <-).
   pose proof (best z G) as Z. destruct x2 as [a b]. destruct F as ((A1 & B1) & F2 & F3).
   cbn [fst snd] in *.
-  destruct (part_of_j v1 v2 K j a b) as (y & h1 & h2 & h3 & h4); auto.
+  destruct (part_of_j v1 v2 K j a b) as (y & h1 & h2 & h3 & h4); auto; [lia|].
   assert (Q : value v1 v2 y <= value v1 v2 x1).
   { apply part; [exact h2|]. unfold affordable, within in *. cbn [fst snd] in *. lia. }
   assert (j * value v1 v2 y <= j * value v1 v2 x1) by (apply Nat.mul_le_mono_l; auto). lia.

@@ -5,8 +5,9 @@
     The optima are 30 and 69.  Every hypothesis of every theorem is met here, so
     none of them is empty.  (The worst-case families in Tight.v do the same for
     all values of the parameters.)                                             *)
-From Coq Require Import Arith ZArith Lia Bool List.
-Require Import Knapsack TwoStages Stages Tight Prefix Bilinear Network.
+From Coq Require Import Arith ZArith Lia Bool List Setoid Morphisms.
+Require Import Knapsack TwoStages Stages Tight TopDown Prefix Bilinear BilinearStages Price Network Programs NetworkExamples.
+Import ListNotations.
 
 Definition w4 := two 1 1 2.
 Definition p4 := two 1 7 23.
@@ -86,9 +87,9 @@ Proof.
   exists A, opt. split; [exact C|split; [exact HO|]].
   refine (stages_granularity 4 w4 p4 (fun i => 6 * i) 2 3 2 A 2 opt _ fits _ C _ _ HO); lia.
 Qed.
-Example use_top_down_stages : 30 <= 2 ^ (2 - 1) * P 4 p4 d1.
+Example use_top_down_stages : 30 <= (2 - 1 + 1) * P 4 p4 d1.
 Proof.
-  refine (top_down_stages 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
+  refine (top_down_stages_exact 4 w4 p4 caps 2 down_chain 1 30 fits _ chain_down _ _ best3);
     unfold caps; lia.
 Qed.
 
@@ -125,6 +126,15 @@ Proof.
   exact (top_down_near 4 w4 p4 1 2 2 3 6 e1 e2 30
            ltac:(lia) ltac:(lia) ltac:(lia) ltac:(lia) fits near_down best3).
 Qed.
+(** The same as a chain of two stages. *)
+Definition near_chain (i : nat) := match i with 1 => e1 | _ => e2 end.
+Example use_top_down_stages_near :
+  1 * ((1 - (2 - 1) * 0) * 30) <= 2 * (((2 - 1 + 1) * 1 + (2 - 1) * (2 * 2 - 1)) * P 4 p4 (near_chain 1)).
+Proof.
+  refine (top_down_stages_near 4 w4 p4 1 2 caps 2 near_chain 1 (fun _ => 2) 30 _ fits _ _ _ _ _ best3);
+    unfold caps; try lia.
+  split; [apply near_down|]. intros i H1 H2. assert (i = 1) by lia. subst. apply near_down.
+Qed.
 
 (** Prefixes: two layers, {0} and {1, 2, 3}. *)
 Definition lay (i : nat) := match i with 0 => 0 | _ => 1 end.
@@ -141,11 +151,53 @@ Example use_bilinear_lower_bound :
   1101 <= 2 * value (linear 101) (linear 100) (5, 2).
 Proof.
   destruct bilinear_gap as (h1 & h2 & h3 & _).
-  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 (5, 1) (5, 2) 1101
-            _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
+  refine (bilinear_lower_bound 5 10 (linear 101) (linear 100) 5 2 10 (5, 1) (5, 2) 1101
+            _ _ _ _ _ _ _ h1 _ h3); auto using linear_subadditive; try lia.
   - intros a b H. unfold linear. lia.
   - intros a b H. unfold linear. lia.
   - apply h2.
+Qed.
+
+(** Both orders on the same instance: (5,1), (5,2) and (1,5), (1,10); the optima are 605 and 1101. *)
+Definition v101 := linear 101.
+Definition v100 := linear 100.
+Lemma subadditive_linear_increasing q : subadditive (linear q) /\ increasing (linear q) /\ concave (linear q).
+Proof.
+  split; [apply linear_subadditive|]. unfold increasing, concave, linear.
+  split; [intros; apply Nat.mul_le_mono_l; auto|split; intros; lia].
+Qed.
+Example ten_shrinks : b_optimal 5 10 v101 v100 10 (1, 10) /\ b_restricts 5 10 v101 v100 5 (1, 10) (1, 5).
+Proof.
+  unfold b_optimal, b_restricts, affordable, within, value, v101, v100, linear. cbn [fst snd].
+  split; [split; [lia|]|split; [lia|split; [lia|]]]; intros [a b]; cbn [fst snd]; intros.
+  - destruct a as [|[|[|[|[|[|a]]]]]]; lia.
+  - assert (a = 1) by lia. subst a. lia.
+Qed.
+Example five_is_605 : b_OPT 5 10 v101 v100 5 605.
+Proof. exists (5, 1). split; [apply bilinear_gap|reflexivity]. Qed.
+Example use_bilinear_price : 2 * (2 + 1) * (605 + 1101) <= (3 * 2 + 1) *
+  Nat.max (value v101 v100 (5, 1) + value v101 v100 (5, 2)) (value v101 v100 (1, 5) + value v101 v100 (1, 10)).
+Proof.
+  destruct bilinear_gap as (h1 & h2 & h3 & _). destruct ten_shrinks as [h4 h5].
+  destruct (subadditive_linear_increasing 101) as (S1 & I1 & _), (subadditive_linear_increasing 100) as (S2 & I2 & _).
+  refine (bilinear_price_total 5 10 v101 v100 5 2 10 (5, 1) (5, 2) (1, 5) (1, 10) 605 1101
+            S1 S2 I1 I2 _ _ _ h1 h2 h4 h5 five_is_605 h3); lia.
+Qed.
+Example use_bilinear_price_min_ratio :
+  70 * 605 <= 99 * value v101 v100 (1, 5) \/ 70 * 1101 <= 99 * value v101 v100 (5, 2).
+Proof.
+  destruct bilinear_gap as (h1 & h2 & h3 & _). destruct ten_shrinks as [h4 h5].
+  destruct (subadditive_linear_increasing 101) as (S1 & I1 & _), (subadditive_linear_increasing 100) as (S2 & I2 & _).
+  refine (bilinear_price_min_ratio 5 10 v101 v100 5 2 10 70 99 (5, 1) (5, 2) (1, 5) (1, 10) 605 1101
+            S1 S2 I1 I2 _ _ _ h1 h2 h4 h5 five_is_605 h3 _); lia.
+Qed.
+Example use_bilinear_top_down_stages : 1101 <= 2 * value v101 v100 (1, 5).
+Proof.
+  destruct bilinear_gap as (_ & _ & h3 & _). destruct ten_shrinks as [h4 h5].
+  destruct (subadditive_linear_increasing 101) as (_ & I1 & C1), (subadditive_linear_increasing 100) as (_ & I2 & C2).
+  refine (bilinear_top_down_stages 5 10 v101 v100 (fun i => 5 * i) 2 (fun i => (1, 5 * i)) 1 2 1101
+            C1 C2 I1 I2 _ h4 _ _ _ _ _ h3); try lia.
+  intros k H1 H2. assert (k = 1) by lia. subst. exact h5.
 Qed.
 
 (** The three parts of {23, 23, 23} at capacity 3, beside {7}: 23, 23 and 23. *)
@@ -168,29 +220,106 @@ Proof.
   - intros [|[|i]] [|[|j]] H1 H2 E; simpl in *; lia.
 Qed.
 Definition net2 : net numbers :=
-  small (fun o => Z.of_nat (3 * o)) (fun o i => Z.of_nat (o + 1)) plus_one.
+  small (fun o => Z.of_nat (3 * snd o)) (fun o i => Z.of_nat (snd o + 1)) plus_one.
 Definition full (h : nat) := match h with 1 => 2 | _ => 1 end.
-Definition kept (_ : nat) := 1.
+Definition kept1 (_ : nat) := 1.
+Definition swap1 (h : nat) := match h with 1 => swap | _ => idn end.
+Lemma swap1_permutes h : permutes (swap1 h) (full h).
+Proof. destruct h as [|[|h]]; try exact swap_permutes; split; unfold swap1, idn; auto. Qed.
+Lemma one_channel h c : full h = 1 -> on full [h] c -> c = (0, 0).
+Proof. destruct c as [[|b] i]; intros E [A B]; unfold group in B; simpl in *; f_equal; lia. Qed.
 Example use_network_permutation x :
-  run full 0 (permute (fun h => match h with 1 => swap | _ => idn end) 0 net2) x 0
-  = run full 0 net2 x 0.
+  run full [0] (permute swap1 [0] net2) x (0, 0) = run full [0] net2 x (0, 0).
 Proof.
-  apply (network_permutation_invariant numbers full
-           (fun h => match h with 1 => swap | _ => idn end) net2 0 x).
-  - intros [|[|h]]; try exact swap_permutes; split; unfold idn; auto.
+  apply (network_permutation_invariant numbers full swap1 net2 [0] x swap1_permutes).
   - apply regular_numbers.
   - simpl; auto.
-  - reflexivity.
-  - reflexivity.
-  - simpl; lia.
+  - intros c H. rewrite (one_channel 0 c eq_refl H). reflexivity.
+  - intros c H. rewrite (one_channel 2 c eq_refl H). reflexivity.
+  - split; simpl; lia.
 Qed.
-Example use_network_prefix x : run kept 0 net2 x 0 = run full 0 (masked kept 0 net2) x 0.
+Example use_network_prefix x : run kept1 [0] net2 x (0, 0) = run full [0] (masked kept1 [0] net2) x (0, 0).
 Proof.
-  apply (network_prefix_is_mask numbers full kept net2 0 x).
-  - intros [|[|h]]; unfold kept, full; lia.
-  - reflexivity.
+  apply (network_prefix_is_mask numbers full kept1 net2 [0] x).
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - intros h [<-|[]]. reflexivity.
   - apply regular_numbers.
   - simpl. repeat split; intros; apply Z.mul_0_r.
   - simpl; auto.
-  - simpl; unfold kept; lia.
+  - split; simpl; unfold kept1; lia.
+Qed.
+
+(** A concatenation of groups 1 (two channels) and 3 (one channel): at widths 1 and 1 channels 0 and 2
+    are kept, which is no prefix of the three. *)
+Example use_channels_prefix : channels kept1 [1; 3] = [(0, 0); (1, 0)] /\
+  channels full [1; 3] = [(0, 0); (0, 1); (1, 0)].
+Proof. split; reflexivity. Qed.
+
+(** One layer that is called twice, a norm over a batch of two, recalibrated: every hypothesis is met. *)
+Definition twice : program :=
+  PSeq (PMix [1] 0) (PSeq (PMix [1] 1) (PSeq (PMap 0) (PSeq (PMix [1] 1) (PSeq (PNorm 0) (PMix [2] 2))))).
+Definition reads2 (n : nat) : axis := match n with 0 => [0] | _ => [1] end.
+Definition makes2 (n : nat) : axis := match n with 2 => [2] | _ => [1] end.
+Example twice_placed : placed reads2 makes2 [0] twice.
+Proof. repeat split. Qed.
+Lemma over_batch_ok : regular_norms summed over_batch /\ regular (build summed over_batch twice) /\
+  mixes_zero (build summed over_batch twice) /\ tied [0] (build summed over_batch twice).
+Proof.
+  assert (S : Proper (eqv ==> eqv) summed) by (intros x y H e; unfold summed; rewrite !H; reflexivity).
+  repeat split; auto; try (intros o i e; simpl; apply Z.mul_0_r); repeat intro; simpl in *.
+  - rewrite H, H0. reflexivity.
+  - rewrite H. reflexivity.
+  - rewrite H. reflexivity.
+  - rewrite H. reflexivity.
+  - rewrite H. reflexivity.
+  - unfold summed. rewrite !H. reflexivity.
+  - rewrite H. reflexivity.
+Qed.
+Example use_recalibrate x z e :
+  run kept1 [0] (recalibrated summed summed kept1 over_batch [0] twice x) z (0, 0) e =
+  run full [0] (masked kept1 [0] (recalibrated_masked summed summed full kept1 over_batch [0] twice x)) z (0, 0) e.
+Proof.
+  destruct over_batch_ok as (Hn & HR & HZ & HT).
+  apply (recalibrate_cut_is_mask_recalibrate _ summed summed full kept1 over_batch twice [0] x z); auto.
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - intros h [<-|[]]. reflexivity.
+  - exact (proj1 Hn).
+  - split; simpl; unfold kept1; lia.
+Qed.
+Example use_program_permutation x e :
+  run full [0] (build summed (permute_store reads2 makes2 swap1 over_batch) twice) x (0, 0) e =
+  run full [0] (build summed over_batch twice) x (0, 0) e.
+Proof.
+  destruct over_batch_ok as (_ & HR & _ & HT).
+  apply (program_permutation_invariant _ summed reads2 makes2 full swap1 over_batch twice [0] x
+           twice_placed swap1_permutes HR HT).
+  - intros c H. rewrite (one_channel 0 c eq_refl H). reflexivity.
+  - intros c H. rewrite (one_channel 2 c eq_refl H). reflexivity.
+  - split; simpl; lia.
+Qed.
+Example use_program_prefix x e :
+  run kept1 [0] (build summed (slice_store reads2 makes2 kept1 over_batch) twice) x (0, 0) e =
+  run full [0] (masked kept1 [0] (build summed over_batch twice)) x (0, 0) e.
+Proof.
+  destruct over_batch_ok as (_ & HR & HZ & HT).
+  apply (program_prefix_is_mask _ summed reads2 makes2 full kept1 over_batch twice [0] x twice_placed); auto.
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - intros h [<-|[]]. reflexivity.
+  - split; simpl; unfold kept1; lia.
+Qed.
+
+(** The derivative of a gated network with relu, one hidden unit of two kept, along a direction that
+    moves only the other one: zero. *)
+Example use_gradient x e : (forall i n, snd (x i n) = 0%Z) ->
+  let still_at_0 c := match snd c with 0 => (1, 0)%Z | _ => (1, 1)%Z end in
+  let A (o i : channel) := still_at_0 (0, snd o + snd i) in
+  let N := gated unit A A A still_at_0 still_at_0 still_at_0 relu (fun z => if (0 <? z)%Z then 1 else 0)%Z in
+  snd (run full [0] (masked kept1 [0] N) x (0, 0) e) = 0%Z.
+Proof.
+  intros Hx s A N. assert (H : forall h c, on kept1 [h] c -> snd c = 0).
+  { intros h [b i] [_ B]. unfold kept1 in B. simpl in *. lia. }
+  apply gated_gradient_is_zero_elsewhere; try solve [intros; unfold A, s; simpl;
+    repeat match goal with H' : on kept1 _ _ |- _ => apply H in H'; rewrite H' end; auto].
+  - intros [|[|h]]; unfold kept1, full; lia.
+  - split; simpl; unfold kept1; lia.
 Qed.

@@ -186,6 +186,39 @@ Proof.
   destruct (Nat.even i); [|rewrite (pow_ext (/ / t * n i) (t * n i)) by (rewrite I; lra)]; rewrite U, V; nra.
 Qed.
 
+(** ** Fractions as exponents: widths n i ^ q and the value sum a i * n i ^ p with p, q >= 1 are any gamma
+    e = - p / q < 0: between the sum and the logarithm there is no optimum inside either. *)
+Theorem seesaw_keeps_powers t c q n m : 0 < t ->
+  cost c (fun i => pow (seesaw t n i) q) m == cost c (fun i => pow (n i) q) m.
+Proof.
+  intros H. rewrite <- (seesaw_keeps_cost (pow t q) c (fun i => pow (n i) q) m (pow_pos t q H)).
+  assert (E : forall i, pow (seesaw t n i) q == seesaw (pow t q) (fun j => pow (n j) q) i).
+  { intros i. unfold seesaw. destruct (Nat.even i); rewrite pow_mul; [ring|].
+    pose proof (pow_pos t q H) as P. pose proof (pow_inv t q ltac:(lra)) as I.
+    apply (Qmult_inj_r _ _ (pow t q)); [lra|].
+    setoid_replace (pow (/ t) q * pow (n i) q * pow t q) with (pow (/ t) q * pow t q * pow (n i) q) by ring.
+    rewrite I. field. lra. }
+  apply sum_ext. intros i _. rewrite (E i), (E (S i)). ring.
+Qed.
+
+Theorem seesaw_power t p a n m : 0 < t -> ~ t == 1 -> (0 < m)%nat ->
+  (forall i, (i < m)%nat -> 0 < a i) -> (forall i, (i < m)%nat -> 0 < n i) ->
+  let value k := sum (fun i => a i * pow (k i) (S p)) m in
+  2 * value n < value (seesaw t n) + value (seesaw (/ t) n).
+Proof.
+  intros H N Hm A P value. unfold value. rewrite sum_add.
+  setoid_replace (2 * sum (fun i => a i * pow (n i) (S p)) m)
+    with (sum (fun i => a i * pow (n i) (S p) + a i * pow (n i) (S p)) m) by (rewrite <- sum_add; ring).
+  apply sum_lt; auto. intros i Hi. specialize (A i Hi). specialize (P i Hi).
+  pose proof (pow_pos (n i) (S p) P) as D. pose proof (pow_pos t (S p) H) as T.
+  pose proof (more_than_two _ T (pow_not_one t p H N)) as M.
+  assert (I : pow (/ t) (S p) == / pow t (S p)).
+  { apply (Qmult_inj_r _ _ (pow t (S p))); [lra|]. rewrite pow_inv; [|lra]. field. lra. }
+  assert (0 < a i * pow (n i) (S p)) by (apply Qmult_lt_0_compat; auto).
+  unfold seesaw. pose proof (Qinv_involutive t) as J.
+  destruct (Nat.even i); [|rewrite (pow_ext (/ / t * n i) (t * n i)) by (rewrite J; lra)]; rewrite !pow_mul, I; nra.
+Qed.
+
 (** ** How far apart the widths of a CES optimum are, on a chain of alike layers.  At a
     stationary point [n i ^ (g+1) * (sum of its neighbours)] is the same for all groups; then
     (widest / narrowest) ^ g <= 2, however long the chain. *)

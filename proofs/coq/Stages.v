@@ -1,7 +1,7 @@
 (** * Stages.v -- several capacities [c 1 <= c 2 <= ...]
 
     Bottom-up chains with items of any granularity, solved exactly or to a
-    fraction, and top-down chains.                                             *)
+    fraction.  Top-down chains: TopDown.v.                                     *)
 From Coq Require Import Arith Lia Bool.
 Require Import Knapsack TwoStages.
 
@@ -236,49 +236,4 @@ Proof.
   intros Ha Hw Hi [H0 HS] Hj HN HO.
   pose proof (stages_near n w p c 1 1 a d N A (le_n 1) Ha Hw Hi) as H.
   specialize (H (conj H0 (fun i Li => extends_near n w p _ _ _ (HS i Li))) j opt Hj HN HO). lia.
-Qed.
-
-(** ** Theorem T5: several top-down stages:  p(D i) >= 2^-(N-i) * OPT(c i). *)
-Theorem top_down_stages n w p c N D i opt :
-  all_fit n w (c 1) -> (forall j, 1 <= j -> j < N -> c j <= c (S j)) ->
-  top_down_chain n w p N c D ->
-  1 <= i -> i <= N -> is_OPT n w p (c i) opt ->
-  opt <= 2 ^ (N - i) * P n p (D i).
-Proof.
-  intros Hw Hc [Htop Hdown] Hi HN (B & [HB _] & <-).
-  assert (mono : forall r j, 1 <= j -> j + r <= N -> c j <= c (j + r)).
-  { induction r as [|r IH]; intros j Hj Hr; [replace (j + 0) with j by lia; lia|].
-    rewrite Nat.add_succ_r. pose proof (Hc (j + r) ltac:(lia) ltac:(lia)).
-    specialize (IH j Hj ltac:(lia)). lia. }
-  assert (fit : all_fit n w (c i)).
-  { intros x Hx. pose proof (mono (i - 1) 1 ltac:(lia) ltac:(lia)).
-    replace (1 + (i - 1)) with i in H by lia. specialize (Hw x Hx). lia. }
-  destruct (Nat.eq_dec i N) as [->|Ni].
-  { replace (N - N) with 0 by lia. pose proof (proj2 Htop B HB). simpl. lia. }
-  (* going down from N, each stage keeps a subset worth half of the one before *)
-  assert (G : forall r, i + S r <= N -> exists B', sub n B' (D (N - r)) /\
-     feasible n w (c i) B' /\ P n p B <= 2 ^ (S r) * P n p B').
-  { induction r as [|r IH]; intros Hr.
-    - replace (N - 0) with N by lia.
-      destruct (half_inside n w p every (c i) (c N) (D N) B) as (B' & h1 & h2 & h3); auto.
-      + pose proof (mono (N - i) i Hi ltac:(lia)). replace (i + (N - i)) with N in H by lia. auto.
-      + apply optimal_restricts. exact Htop.
-      + apply sub_every.
-      + exists B'. simpl. split; [auto|split; [auto|lia]].
-    - destruct IH as (B1 & h1 & h2 & h3); [lia|].
-      destruct (half_inside n w p (D (N - r)) (c i) (c (N - S r)) (D (N - S r)) B1)
-        as (B' & k1 & k2 & k3); auto.
-      + pose proof (mono (N - S r - i) i Hi ltac:(lia)).
-        replace (i + (N - S r - i)) with (N - S r) in H by lia. auto.
-      + pose proof (Hdown (N - S r) ltac:(lia) ltac:(lia)) as K.
-        replace (S (N - S r)) with (N - r) in K by lia. exact K.
-      + exists B'. split; [auto|split; [auto|]].
-        assert (2 ^ S r * P n p B1 <= 2 ^ S r * (2 * P n p B')) by (apply Nat.mul_le_mono_l; auto).
-        rewrite (Nat.pow_succ_r' 2 (S r)). lia. }
-  destruct (G (N - i - 1)) as (B' & h1 & h2 & h3); [lia|].
-  replace (N - (N - i - 1)) with (S i) in h1 by lia.
-  replace (S (N - i - 1)) with (N - i) in h3 by lia.
-  destruct (Hdown i Hi ltac:(lia)) as (_ & _ & best).
-  specialize (best B' h1 h2).
-  apply Nat.le_trans with (2 ^ (N - i) * P n p B'); auto. apply Nat.mul_le_mono_l. exact best.
 Qed.

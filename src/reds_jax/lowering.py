@@ -115,7 +115,7 @@ def describe_backend(devices: int = 1) -> str:
     whether memory and compiled programs are kept.
 
     Args:
-        devices: that train together (`reds_jax.training.fit`); several do without the kernels, see `divided`.
+        devices: that train together (`reds_jax.training.fit`); several do without the kernels (``reds_jax.lowering.divided``).
     """
     used = f"{jax.device_count()} device(s)" if devices == 1 else f"{devices} of {jax.device_count()} devices train together"
     with divided() if devices > 1 else nullcontext():

@@ -350,5 +350,5 @@ def judge(
     if solved is None:
         return MethodResult(choice.method, metric, subnetworks, None, None, None, train_seconds)
     return MethodResult(choice.method, metric, subnetworks, solved.certificate, solved.proven_optimal, solved.seconds,
-                        train_seconds)
+                        train_seconds, solved.promise)
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from reds_jax.console import escape
 from reds_jax.errors import MetricError
+from reds_jax.knapsack import Promise
 from reds_jax.lowering import form
 from reds_jax.memory import memory_state
 from reds_jax.optional import needs
@@ -113,6 +114,7 @@ class MethodResult:
     proven_optimal: bool | None
     solver_seconds: float | None
     train_seconds: float
+    promise: Promise | None = None  # what the certificate is at least, by the theorem on scaled widths, or why nothing is known
 
 
 def environment() -> dict[str, Any]:
@@ -259,8 +261,9 @@ def markdown(results: Mapping[str, Any], methods: Sequence[MethodResult]) -> str
     for m in methods:
         if m.certificate is not None:
             proven = "proven optimal" if m.proven_optimal else "not proven optimal"
-            lines.append(f"{cell(LABELS.get(m.method, m.method))}: certificate {m.certificate:.4f} of the separate optima, "
-                         f"{proven} jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
+            promised = f" ({cell(str(m.promise))})" if m.promise is not None else ""
+            lines.append(f"{cell(LABELS.get(m.method, m.method))}: certificate {m.certificate:.4f} of the separate optima"
+                         f"{promised}, {proven} jointly, {m.solver_seconds:.2f} s; training {m.train_seconds:.0f} s.  ")
     return "\n".join([*lines, "", f"![{name} against true MACs]({metric.slug}.png)", ""])
 
 

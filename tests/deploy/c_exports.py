@@ -17,8 +17,11 @@ from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.host import WARNINGS, HostNetwork
 from reds_jax.deploy.c import arena, source
 from reds_jax.deploy.c import export as c99
+from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
+from reds_jax.deploy.int8.row import at_row_int8
 from reds_jax.deploy.lowering.program import Program
+from reds_jax.deploy.lowering.row import at_row
 from reds_jax.widths import Widths
 
 
@@ -29,6 +32,7 @@ class Made:
     folder: Path
     program: Program
     quantized: QuantizedProgram | None
+    rows: AnyWidths | None = None
 
     def given(self, x: np.ndarray) -> np.ndarray:
         return self.quantized.input_scale.quantize(x) if self.quantized else np.asarray(x, np.float32)
@@ -39,6 +43,13 @@ class Made:
             return oracle.outputs(self.quantized, k, self.given(x))
         return tensors(self.program, k, x)[self.program.output].reshape(len(x), -1)
 
+    def at(self, row: tuple[int, ...]) -> Made:
+        """The one subnetwork that a row of widths is."""
+        assert self.rows is not None
+        k = self.rows.subnetwork(row)
+        quantized = at_row_int8(self.quantized, k, row, 0) if self.quantized else None
+        return Made(self.folder, at_row(self.program, k, row, 0), quantized)
+
     def assert_answers(self, network: HostNetwork, k: int, x: np.ndarray) -> None:
         expected, found = self.expected(k, x), network.invoke(self.given(x))
         if self.quantized:
@@ -47,21 +58,22 @@ class Made:
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * max(np.abs(expected).max(), 1e-3))
 
 
-def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=None, name: str = "reds") -> Made:
+def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=None, name: str = "reds",
+         rows: AnyWidths | None = None) -> Made:
     quantized = quantize(program, ranges_of(program, x)) if dtype == "int8" else None
     runs = quantized.program if quantized else program
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=c99.scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
-    emitter = source.Emitter(quantized or program, plans, name)
-    made = Made(folder, program, quantized)
+    emitter = source.Emitter(quantized or program, plans, name, rows)
+    made = Made(folder, program, quantized, rows)
     facts = c99._facts(emitter, program, widths or [Widths(())] * program.subnetworks, dtype)
     answers = [made.expected(k, x[:2]) for k in range(program.subnetworks)]
     exported_folder.write(folder, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
     return made
 
 
-def make_case(case: Case, dtype: str, folder: Path, name: str = "reds") -> Made:
-    return make(case.program, case.x, dtype, folder, widths=case.widths, name=name)
+def make_case(case: Case, dtype: str, folder: Path, name: str = "reds", rows: AnyWidths | None = None) -> Made:
+    return make(case.program, case.x, dtype, folder, widths=case.widths, name=name, rows=rows)
 
 
 class Compiled(HostNetwork):

@@ -11,6 +11,8 @@ from reds_jax.deploy import HostNetwork, accuracy, export, folder, saved_run
 from reds_jax.deploy.__main__ import main
 from reds_jax.deploy.board import device
 from reds_jax.errors import CheckpointError, DataError
+from reds_jax.run import run as reds_run
+from reds_jax.widths import Widths
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed")
 
@@ -31,6 +33,18 @@ def test_an_export_answers_like_the_saved_network(finished, tmp_path, capsys):
     assert recorded["subnetworks"][1]["flax"] == recorded["subnetworks"][1]["simulated"] == pytest.approx(right)
     assert recorded["subnetworks"][0]["compiled_examples"] == 10
     assert recorded["subnetworks"][0]["same"]
+
+
+@needs_compiler
+def test_an_export_that_takes_any_row_of_widths(finished, tmp_path, capsys):
+    run, network, images = finished
+    main(["export", str(run), str(tmp_path / "c"), "--dtype", "float32", "--any-widths"])
+    host, x = HostNetwork(tmp_path / "c"), images.normalise(images.test.images[:2])
+    row = {group: (network.widths[0][group] + network.widths[1][group]) // 2 for group in network.widths[0]}
+    assert host.adapt_to(row)
+    expected = np.asarray(reds_run(network.model, network.variables(1), x, Widths.of(row))[0])
+    np.testing.assert_allclose(host.invoke(x), expected, rtol=0, atol=1e-5 * (1 + np.abs(expected).max()))
+    assert "any_widths" in host.facts
 
 
 def test_mistakes_end_in_one_message(finished, tmp_path, capsys):

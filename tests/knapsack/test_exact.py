@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from width_problems import budget_table, chains, limited, random_capacities, random_chain, random_problem
+from width_problems import budget_table, limited, random_capacities, random_chain, random_problem
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, layered, solve
 from reds_jax.knapsack.brute import solve_brute
 from reds_jax.knapsack.exact import dual, labels, smallest_cost, solver
+from reds_jax.testing.width_strategies import width_chains
 
 
 def check_feasible(problem, capacities, answer):
@@ -62,13 +63,13 @@ def test_equals_enumeration_on_random_tables(resources, peaks, residual):
     assert solved >= 90
 
 
-@given(limited(chains()))
+@given(limited(width_chains()))
 @settings(max_examples=250, deadline=None)
 def test_equals_enumeration_on_chains(case):
     agree(*case)
 
 
-@given(limited(chains(floats=True)))
+@given(limited(width_chains(floats=True)))
 @settings(max_examples=80, deadline=None)
 def test_equals_enumeration_on_chains_of_floats(case):
     agree(*case)
@@ -310,7 +311,7 @@ def test_the_order_of_the_groups_is_chosen_to_keep_few_states():
         ({"capacities": {"macs": "5"}}, "capacity of 'macs' is not a number; got '5'"),
         ({"capacities": {"macs": math.nan}}, "capacity of 'macs' is not a number; got nan"),
         ({"capacities": {"macs": True}}, "capacity of 'macs' is not a number; got True"),
-        ({"method": "gurobi"}, "unknown method; got 'gurobi'; allowed: 'exact', 'milp' or 'brute'"),
+        ({"method": "gurobi"}, "unknown method; got 'gurobi'; allowed: 'exact', 'fptas', 'milp' or 'brute'"),
         ({"constraints": lambda widths, value: []}, "extra constraints need the MILP"),
         ({"time_limit": 0}, "time limit is not a positive number"),
         ({"time_limit": 1.0, "method": "brute"}, "time limit is not a positive number of seconds for a method that"),

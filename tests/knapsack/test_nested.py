@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from width_problems import chains, random_chain
+from width_problems import random_chain
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, joint, nested, solve, solve_nested
-from reds_jax.knapsack.solution import _ratio
+from reds_jax.knapsack.solution import ratio
+from reds_jax.testing.width_strategies import width_chains
 
 ORDERS = ("bottom_up", "top_down", "joint")
 
@@ -75,7 +76,7 @@ def test_the_gap_in_the_paper():
     assert best.certificate == 1702 / 1706
 
 
-@given(chains(max_groups=3, max_units=4), st.lists(st.floats(0, 1), min_size=2, max_size=4))
+@given(width_chains(max_groups=3, max_units=4), st.lists(st.floats(0, 1), min_size=2, max_size=4))
 @settings(max_examples=120, deadline=None)
 def test_nested_within_capacities_and_joint_is_best(problem, fractions):
     least, full = problem.costs(problem.smallest_widths), problem.costs(problem.full_widths)
@@ -331,4 +332,4 @@ def test_the_joint_optimum_is_told_from_a_start_beside_a_ruinous_width(power):
 @pytest.mark.parametrize("gamma", [5e-324, 1e-300, 1e-200, 1e-17, 1e-9, -1e-17])
 def test_the_certificate_of_a_small_gamma_is_that_of_the_logarithm(gamma):
     value, optimum, groups = -0.7, -0.5, 2
-    assert _ratio(value, optimum, groups, gamma) == pytest.approx(math.exp((value - optimum) / groups), rel=1e-8)
+    assert ratio(value, optimum, groups, gamma) == pytest.approx(math.exp((value - optimum) / groups), rel=1e-8)

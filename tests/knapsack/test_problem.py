@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from width_problems import chains
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, allowed_widths, ces, log_retention, pair_sum, prefix_sum, solve
 from reds_jax.knapsack.values import LEAST_SHARE
+from reds_jax.testing.width_strategies import width_chains
 
 SCORES = [[9, 5, 2], [7, 7, 1, 0]]
 
@@ -119,7 +119,7 @@ def test_steps_and_floors_of_a_chain():
     assert problem.smallest_costs() == {"macs": 8 + 64 + 8}
 
 
-@given(chains(), st.data())
+@given(width_chains(), st.data())
 @settings(max_examples=60, deadline=None)
 def test_restriction_keeps_values_and_costs(problem, data):
     low = [data.draw(st.sampled_from(w)) for w in problem.widths]

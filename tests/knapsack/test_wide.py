@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from knapsack.width_problems import chains, random_capacities, random_problem
+from width_problems import random_capacities, random_problem
 
 from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack import Table, WidthProblem, joint, layered, solve, solve_nested
 from reds_jax.knapsack.exact import wide
 from reds_jax.knapsack.exact.solver import solve_dense
+from reds_jax.testing.width_strategies import width_chains
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +60,7 @@ def agree(problem: WidthProblem, capacities: dict[str, float]) -> bool:
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_chains_have_the_optimum_of_the_dense_solver(data):
-    problem = data.draw(chains(max_units=9, floats=data.draw(st.booleans())))
+    problem = data.draw(width_chains(max_units=9, floats=data.draw(st.booleans())))
     agree(problem, random_capacities(np.random.default_rng(data.draw(st.integers(0, 2**16))), problem))
 
 

@@ -1,4 +1,4 @@
-"""Width problems to test with: hypothesis strategies, seeded random problems, and an oracle for chains."""
+"""Width problems to test with: seeded random ones, capacities, and an oracle for chains; reds_jax.testing has strategies."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -42,41 +42,6 @@ def random_capacities(rng: np.random.Generator, problem: WidthProblem) -> dict[s
         limit = float(low + (high - low) * rng.uniform(0.0, 1.0) ** 0.5)
         capacities[name] = limit if rng.random() < 0.5 else float(np.floor(limit))
     return capacities
-
-
-@st.composite
-def chains(draw, *, max_groups: int = 4, max_units: int = 5, floats: bool = False, kernels: bool = True):
-    """Chains of sorted integer scores with bilinear costs, up to three resources, peaks, steps and floors."""
-    count = draw(st.integers(1, max_groups))
-    units = draw(st.lists(st.integers(1, max_units), min_size=count, max_size=count))
-    top = draw(st.sampled_from([1, 3, 50, 10**6]))
-    number = st.floats(0, top, width=32) if floats else st.integers(0, top)
-    scores = [sorted(draw(st.lists(number, min_size=u, max_size=u)), reverse=True) for u in units]
-    coefficients = st.lists(st.integers(0, 6), min_size=count, max_size=count)
-    resources = {f"r{i}": (draw(coefficients), draw(coefficients)) for i in range(draw(st.integers(0, 2)))}
-    peaks = {"peak": (draw(coefficients), draw(coefficients))} if draw(st.booleans()) else {}
-    matrices = None
-    if kernels and not floats and draw(st.booleans()):
-        shapes = list(zip(units, [1, *units[:-1]], strict=True))
-        entry = st.integers(0, top)
-        matrices = [
-            None if draw(st.booleans()) else np.array(draw(st.lists(entry, min_size=a * b, max_size=a * b))).reshape(a, b)
-            for a, b in shapes
-        ]
-    value = "sum" if matrices is not None else draw(st.sampled_from(["sum", "log_retention"]))
-    return WidthProblem.chain(
-        scores=scores,
-        pair_macs=draw(coefficients),
-        unit_macs=draw(coefficients),
-        value=value,
-        cost=draw(st.sampled_from(["true", "full_fan_in"])),
-        min_width=[draw(st.integers(1, u)) for u in units],
-        step=draw(st.integers(1, 3)),
-        kernel_scores=matrices,
-        kernel_score=draw(st.sampled_from(["first", "best"])),
-        resources=resources,
-        peaks=peaks,
-    )
 
 
 @st.composite

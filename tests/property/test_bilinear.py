@@ -1,4 +1,4 @@
-"""Two layers, cost n1 * n2: bottom-up and top-down keep exactly 1/j over K and jK (proofs/the_gap.md, theorem and assumptions).
+"""Two layers, cost n1 * n2: both orders keep exactly 1/j, and what nesting costs (proofs/the_gap.md, theorems and assumptions).
 
 Everything is in integers, and the optima are those of enumeration. The twins: 1 % more fails, and so does the bound as soon as
 one of its assumptions is dropped.
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack import WidthProblem, solve_nested
-from reds_jax.theory import bilinear_ratios
+from reds_jax.theory import Quadratic, bilinear_min_ratio, bilinear_nesting_ratio, bilinear_ratios
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -51,9 +51,20 @@ class Layers(NamedTuple):
             states = {w for state in states for w in self.best(i * self.k, around=state)[0]}
         return min(sum(self.first[:a]) + sum(self.second[:b]) for a, b in states)
 
-    def worst_shrunk(self):
-        """The best part at K of an optimum at jK, of the worst optimum."""
-        return min(self.best(self.k, inside=widths)[1] for widths in self.best(self.j * self.k)[0])
+    def worst_shrunk(self, capacities=None):
+        """The first of the top-down stages for these capacities, default K and jK, ties broken against us stage by stage."""
+        states = {(len(self.first), len(self.second))}
+        for c in reversed(capacities or (self.k, self.j * self.k)):
+            states = {w for state in states for w in self.best(c, inside=state)[0]}
+        return min(sum(self.first[:a]) + sum(self.second[:b]) for a, b in states)
+
+    def nested_pairs(self):
+        """The values of all nested pairs at K and jK that are not inside another pair with the same widths of layer 1."""
+        v1, v2 = ((0, *accumulate(units)) for units in self[:2])
+        for a in range(1, min(len(self.first), self.k) + 1):
+            for wider in range(a, min(len(self.first), self.j * self.k) + 1):
+                b = min(len(self.second), self.j * self.k // wider)
+                yield v1[a] + v2[min(b, self.k // a)], v1[wider] + v2[b]
 
 
 def many(n):
@@ -195,9 +206,81 @@ def test_every_assumption_of_the_bilinear_bound_is_needed(assumption):
     assert found.j >= 1
 
 
-def test_top_down_over_several_capacities_is_the_product_of_the_steps():
-    """ceil(5 / 2) = ceil(11 / 5) = 3 and ceil(15 / 11) = 2; the last stage is the optimum."""
-    assert bilinear_ratios((2, 5, 11, 15), "top_down") == (Fraction(1, 18), Fraction(1, 6), Fraction(1, 2), 1)
+@many(300)
+@given(two_layers(), st.data())
+def test_top_down_over_several_capacities(case, data):
+    """Stage i keeps 1/j of OPT(c_N), j = ceil(c_N / c_i), whatever lies between. Coq: bilinear_top_down_stages."""
+    limits = sorted(data.draw(st.sets(st.integers(1, 40), min_size=1, max_size=6)))
+    best = case.best(limits[-1])[1]
+    for i, ratio in enumerate(bilinear_ratios(limits, "top_down")):
+        assert ratio == Fraction(1, math.ceil(Fraction(limits[-1], limits[i])))
+        assert case.worst_shrunk(limits[i:]) >= ratio * best >= ratio * case.best(limits[i])[1]
+
+
+@pytest.mark.parametrize("between", [(), (401,), (799,), (500, 600, 700), (800,), (410, 830, 1199)])
+@pytest.mark.parametrize("j", [2, 3])
+def test_top_down_over_several_capacities_is_sharp(j, between):
+    """1 % more than 1/j fails at c_1, and so at every stage of which c_N is a multiple."""
+    limits = sorted({400, *(c for c in between if c < 400 * j), 400 * j})
+    _, shrunk = families(400, j, 1000)
+    reached = Fraction(shrunk.worst_shrunk(limits), shrunk.best(400)[1])
+    assert bilinear_ratios(limits, "top_down")[0] <= reached < bilinear_ratios(limits, "top_down")[0] * Fraction(101, 100)
+
+
+def test_the_ratios_top_down():
+    """ceil(15 / 2) = 8, ceil(15 / 5) = 3 and ceil(15 / 11) = 2; the last stage is the optimum."""
+    assert bilinear_ratios((2, 5, 11, 15), "top_down") == (Fraction(1, 8), Fraction(1, 3), Fraction(1, 2), 1)
+
+
+@many(200)
+@given(two_layers(), st.integers(0, 7))
+def test_bilinear_price(case, less):
+    """At K and any c <= jK the better order keeps 2(j+1)/(3j+1) of the sum of the optima, and 1/sqrt(j) of both."""
+    if case.j == 1:
+        return
+    c = case.j * case.k - min(less, case.k - 1)
+    (starts, small), (ends, large) = case.best(case.k), case.best(c)
+    grown = min(case.best(c, around=start)[1] for start in starts)
+    shrunk = min(case.best(case.k, inside=end)[1] for end in ends)
+    assert bilinear_nesting_ratio((case.k, c)) == Fraction(2 * (case.j + 1), 3 * case.j + 1)
+    assert (3 * case.j + 1) * max(small + grown, shrunk + large) >= 2 * (case.j + 1) * (small + large)
+    if large:
+        kept = max(Fraction(grown, large), Fraction(shrunk, small))
+        assert case.j * kept**2 >= 1
+        assert bilinear_min_ratio((case.k, c)) <= kept
+
+
+@pytest.mark.parametrize("j", [1, 2, 3, 4, 7])
+def test_no_nested_widths_beat_the_price(j):
+    """Of all nested pairs none keeps 1 % more, in total or in the worse stage. Coq: bilinear_price_family and _sharp."""
+    k, more = 400, Fraction(101, 100)
+    case = Layers((j + 1,) * k, (2,) * (j * k), k, j)
+    optima = [case.best(k)[1], case.best(j * k)[1]]
+    assert optima == [(j + 1) * k + 2, 2 * j * k + j + 1]
+    best = max(map(sum, case.nested_pairs()))
+    assert best == 2 * (j + 1) * (k + 1)
+    price = Fraction(2 * (j + 1), 3 * j + 1)
+    assert price <= Fraction(best, sum(optima)) < price * more
+    case = Layers((math.isqrt(j * 10**6),) * k, (1000,) * (j * k), k, j)
+    optima = [case.best(k)[1], case.best(j * k)[1]]
+    kept = max(min(Fraction(v, o) for v, o in zip(pair, optima, strict=True)) for pair in case.nested_pairs())
+    assert Quadratic(0, Fraction(1, j), j) <= kept < Quadratic(0, Fraction(1, j), j) * more
+    if j > 1:
+        assert (bilinear_nesting_ratio((k, j * k)), bilinear_min_ratio((k, j * k))) == (price, Quadratic(0, Fraction(1, j), j))
+
+
+@many(60)
+@given(two_layers())
+def test_the_pairs_that_are_looked_at_are_enough(case):
+    """The largest total, and the largest of the smaller values, are those over all nested pairs."""
+    if len(case.first) * len(case.second) > 400:
+        return
+    v1, v2 = ((0, *accumulate(units)) for units in case[:2])
+    sizes = [(a, b) for a, b in product(range(1, len(v1)), range(1, len(v2))) if a * b <= case.j * case.k]
+    pairs = [(v1[a] + v2[b], v1[wider] + v2[longer]) for (a, b), (wider, longer) in product(sizes, sizes)
+             if a * b <= case.k and a <= wider and b <= longer]  # fmt: skip
+    for measure in (sum, min):
+        assert max(map(measure, pairs)) == max(map(measure, case.nested_pairs()))
 
 
 def test_errors():
@@ -208,3 +291,8 @@ def test_errors():
     with pytest.raises(InvalidArgumentError, match="strictly ascending"):
         bilinear_ratios((4, 2))
     assert bilinear_ratios((Fraction(7, 4), Fraction(7, 2))) == (1, Fraction(1, 3))  # 1 and 3: not 1/2
+    for price in (bilinear_nesting_ratio, bilinear_min_ratio):
+        with pytest.raises(InvalidArgumentError, match="no widths fit the smallest capacity; got 0"):
+            price((Fraction(1, 2), 4))
+        with pytest.raises(InvalidArgumentError, match="capacities"):
+            price((1, 2, 4))

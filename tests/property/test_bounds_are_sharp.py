@@ -6,6 +6,7 @@ the bound itself; the seed is fixed, so it is found in every run.
 
 import random
 from fractions import Fraction
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, settings
@@ -88,6 +89,8 @@ TWINS = {
     "T4, top-down, e = 1/100": (near_tight(["T4"], approximate=HUNDREDTH), lambda case: worst_shrunk(case, HUNDREDTH),
                                 lambda case: bounds.top_down_ratio(case.capacities, approximate=HUNDREDTH), PERCENT),
     "T5, two stages": (nested_cases(), shrunk, lambda case: bounds.top_down_ratios(case.capacities)[0], PERCENT),
+    "T5, three stages": (nested_cases(stages=3), shrunk, lambda case: bounds.top_down_ratios(case.capacities)[0], PERCENT),
+    "T5, four stages": (nested_cases(stages=4), shrunk, lambda case: bounds.top_down_ratios(case.capacities)[0], PERCENT),
     "T6": (nested_cases(), total, lambda case: bounds.nesting_ratio(case.capacities), PERMILLE),
     "T7": (nested_cases(), least, lambda case: bounds.min_ratio(case.capacities), PERMILLE),
 }  # fmt: skip
@@ -115,12 +118,12 @@ def test_t4_top_down_needs_its_second_factor():
 
 
 @pytest.mark.parametrize("stages", [2, 3, 4, 5, 6])
-def test_t5_cannot_be_more_than_one_over_n(stages):
-    """T5 promises 2^-(N-1) at c_1, and a family falls to 1/N; what lies between is open for N >= 3."""
+def test_t5_is_sharp(stages):
+    """T5 promises 1/N at c_1, and with the kindest ties a family falls to 1/N (1 + 1/P). Coq: top_down_stages_sharp."""
     tight = tight_instance("T5", stages=stages, profit=1000)
     chain = top_down(tight.instance, tight.capacities, ties="kind")
     assert share(chain, 0, tight.instance, tight.capacities) == tight.ratio == Fraction(1001, stages * 1000)
-    assert tight.bound <= tight.ratio < Fraction(1, stages) * PERCENT
+    assert tight.bound == Fraction(1, stages) <= tight.ratio < tight.bound * PERCENT
 
 
 @pytest.mark.parametrize("capacities", PAIRS)
@@ -137,6 +140,19 @@ def test_the_two_stage_families_are_tight_for_all_capacities(capacities):
         assert least(Case(seven.instance, capacities)) == seven.ratio
         for tight in case.values():
             assert tight.bound <= tight.ratio <= tight.bound + Fraction(1, profit)
+
+
+@pytest.mark.parametrize("capacities", PAIRS[:6])
+def test_no_nested_pair_is_better_than_t7(capacities):
+    """Of all nested pairs none keeps 1.001 rho_k in both stages, and one keeps rho_k. Coq: min_ratio_price."""
+    tight = tight_instance("T7", capacities=capacities, profit=1000)
+    items, kept = tight.instance, []
+    optima = [optimum(items, c).value for c in capacities]
+    for levels in product(range(3), repeat=len(items)):
+        pair = [[i for i, level in enumerate(levels) if level <= stage] for stage in range(2)]
+        if all(items.weight(s) <= c for s, c in zip(pair, capacities, strict=True)):
+            kept.append(min(Fraction(items.profit(s)) / best for s, best in zip(pair, optima, strict=True)))
+    assert bounds.min_ratio(capacities) <= max(kept) == tight.ratio < bounds.min_ratio(capacities) * PERMILLE
 
 
 @pytest.mark.parametrize("capacities", PAIRS[:5])

@@ -66,6 +66,7 @@ def kept(graph: ChannelGraph, widths: tuple[int, ...], path: str, array: np.ndar
 @many(10)
 @given(data=st.data())
 def test_the_gradient_is_that_of_the_masked_network(form: str, data: st.DataObject) -> None:
+    """`gradient_prefix_is_mask` along a random direction, and `gradient_is_zero_elsewhere` in the entries that are not kept."""
     train = data.draw(st.booleans(), "train")
     net, variables, x, graph = built(data.draw(draws.networks(max_layers=4)), 3 if train else 1)
     widths = data.draw(draws.widths(graph))

@@ -50,6 +50,8 @@ class Export:
     """Ranges of int8: all values seen, the clip with the smallest squared error, or all but the outermost values."""
     percentage: float = PERCENTAGE
     """How many of the values the ranges of --rule percentile cover."""
+    any_widths: bool = False
+    """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     accuracy: int | None = None
@@ -64,7 +66,7 @@ class Export:
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
             exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule, percentage=self.percentage,
-                              normalise=saved.data.pixel_scale, name=self.name)
+                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths)
         facts = exported.facts
         if exported.quality is not None:
             show(console, exported.quality)
@@ -126,18 +128,18 @@ class Device:
                 try:
                     found = device.run(path, board, name=self.name)
                 except device.DoesNotFitError as error:
-                    rows.append([network, device.BOARDS[board].name, "-", "-", "-", "-", "-", "-", error.what])
+                    rows.append([network, device.BOARDS[board].name, "-", "-", "-", "-", "-", "-", "-", error.what])
                     continue
                 rows += [[network, found.board.name, str(k), f"{s.macs:,}", f"{s.invoke:,}", f"{s.invoke / s.macs:.2f}",
-                          str(s.adapt), str(s.adapt_to_budget),
+                          str(s.adapt), str(s.adapt_to_budget), "-" if s.adapt_to is None else str(s.adapt_to),
                           f"{found.flash:,} / {model['subnetworks'][k]['arena_bytes']:,}"]
                          for k, s in enumerate(found.subnetworks)]
                 if found.left_out:
-                    rows.append([network, found.board.name, "larger", "-", "-", "-", "-", "-", found.left_out])
+                    rows.append([network, found.board.name, "larger", "-", "-", "-", "-", "-", "-", found.left_out])
                 records.append({"folder": network, "board": found.board.name, "sections": found.sections,
                                 "subnetworks": found.subnetworks, "left_out": found.left_out})
         columns = ["network", "processor", "subnetwork", "MACs", "instructions", "per MAC", "adapt", "adapt to budget",
-                   "flash / arena bytes"]
+                   "adapt to widths", "flash / arena bytes"]
         table = Table(*columns, title="instructions in QEMU (not cycles); every answer equals the recorded one")
         for row in rows:
             table.add_row(*map(escape, row))

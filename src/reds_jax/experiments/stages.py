@@ -47,7 +47,8 @@ class Stages:
             self._console.print(_width_table(found, self.graph))
             if (solved := found.solution) is not None:
                 proven = "proven optimal jointly" if solved.proven_optimal else "not proven optimal jointly"
-                self(stage, f"certificate {solved.certificate:.4f} of the separate optima, {proven}, {solved.seconds:.2f} s")
+                self(stage, f"certificate {solved.certificate:.4f} of the separate optima ({solved.promise}), {proven}, "
+                     f"{solved.seconds:.2f} s")
         elif isinstance(found, MethodResult):
             self(stage, report.LABELS[found.method] + ": " + ", ".join(
                 f"{found.metric.text(s.test_metric)} at {100 * s.macs_fraction:.1f} % MACs" for s in found.subnetworks))

@@ -42,7 +42,8 @@ def measured(
             experiment, subnetworks=replace(experiment.subnetworks, budgets=(budget,)), output=experiment.output / str(i),
         )).nest(variant.method, start, observe)[1] for i, budget in enumerate(experiment.subnetworks.budgets)]
         return replace(each[0], subnetworks=tuple(s for one in each for s in one.subnetworks), certificate=None,
-                       proven_optimal=None, solver_seconds=None, train_seconds=sum(one.train_seconds for one in each))
+                       proven_optimal=None, solver_seconds=None, train_seconds=sum(one.train_seconds for one in each),
+                       promise=None)
     widths = None
     if variant.how == "scratch":
         before = experiment.pretrain.epochs if experiment.pretrained is None else 0

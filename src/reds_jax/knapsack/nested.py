@@ -9,6 +9,7 @@ from reds_jax.errors import InfeasibleError, InvalidArgumentError
 from reds_jax.knapsack.capacities import Limit, sorted_capacities, tightened
 from reds_jax.knapsack.joint import improve_joint
 from reds_jax.knapsack.problem import WidthProblem
+from reds_jax.knapsack.promise import Spread, promise
 from reds_jax.knapsack.solution import Method, NestedSolution, Order, Solution, Stages
 from reds_jax.knapsack.solve import solve
 from reds_jax.knapsack.table import exact_sum
@@ -45,9 +46,10 @@ def solve_nested(
         TimeoutError: if the time limit passed before nested widths were found.
 
     With costs that are products of widths the guarantees known for the additive knapsack (2/3 bottom-up, 1/2 top-down) do
-    not hold; the certificate is computed for the answer at hand. It is relative to a bound on each separate optimum, so it also
-    holds where an optimum was not proven. For groups of thousands of widths ``exact_joint`` looks at those that may be part of
-    a better nested choice; if they are too many, ``proven_optimal`` is False.
+    not hold. ``promise`` says what holds instead (proofs/scaling.md); the certificate is computed for the answer at hand. It
+    is relative to a bound on each separate optimum, so it also holds where an optimum was not proven. For groups of thousands
+    of widths ``exact_joint`` looks at those that may be part of a better nested choice; if they are too many,
+    ``proven_optimal`` is False.
 
     >>> problem = WidthProblem.chain(scores=[[3, 2, 1], [9, 5]], pair_macs=[1, 2], unit_macs=[0, 1])
     >>> answer = solve_nested(problem, [9, 5], order="joint")
@@ -72,6 +74,7 @@ def solve_nested(
     count = len(limits)
     starts = {"bottom_up": [0], "top_down": [count - 1]}.get(order) or _spaced(count)
     best: Stages | None = None
+    spreads: list[Spread] = []
     failure: InfeasibleError | None = None
     for start in starts:
         if best is not None and (search.total(best) == search.ceiling or _late(deadline)):
@@ -81,8 +84,11 @@ def solve_nested(
         except InfeasibleError as error:
             failure = failure or error
             continue
+        if start in (0, count - 1):
+            spreads.append(Spread(start, found))
         if best is None or search.total(found) > search.total(best):
             best = found
+    promised = promise(problem, tight, optima, spreads, order=order, proven=search.proven)
     if best is not None and order == "joint":
         best = search.ascend(best, deadline)
     bound, proven = search.ceiling, best is not None and search.closed(best)
@@ -106,7 +112,7 @@ def solve_nested(
     )  # fmt: skip
     return NestedSolution(
         solutions, optima, tuple(limits), max(bound, search.total(best)), proven, problem.gamma, order,
-        time.perf_counter() - started,
+        time.perf_counter() - started, promised,
     )  # fmt: skip
 
 
@@ -116,6 +122,7 @@ class _Nesting:
     def __init__(self, problem: WidthProblem, limits: list[dict[str, float]], optima: Sequence[Solution], run) -> None:
         self.problem, self.limits, self.optima, self.run = problem, limits, optima, run
         self.ceiling = exact_sum([o.bound for o in optima])
+        self.proven = all(o.proven_optimal for o in optima)
 
     def total(self, stages: Stages) -> int | float:
         return exact_sum([self.problem.evaluate(w) for w in stages])
@@ -132,7 +139,9 @@ class _Nesting:
         inside = (lower is None or _below(lower, free.widths)) and (upper is None or _below(free.widths, upper))
         if inside and not _exceeds(self.problem, free.costs, self.limits[stage]):
             return free.widths
-        return self.run(self.problem.restrict(lower=lower, upper=upper), self.limits[stage]).widths
+        found = self.run(self.problem.restrict(lower=lower, upper=upper), self.limits[stage])
+        self.proven &= found.proven_optimal
+        return found.widths
 
     def spread(self, start: int) -> Stages:
         """Start at one subnetwork; grow upwards from it, and restrict downwards."""

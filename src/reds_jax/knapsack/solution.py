@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
 from reds_jax.knapsack.table import exact_sum
 from reds_jax.knapsack.values import NO_GAMMA
 
-Method = Literal["exact", "milp", "brute"]
+Method = Literal["exact", "fptas", "milp", "brute"]
 Order = Literal["joint", "bottom_up", "top_down"]
 Stages = tuple[tuple[int, ...], ...]
 
@@ -35,7 +36,7 @@ class Solution:
             and the values are integers; for floats it exceeds it by the rounding allowed for (about 1e-12 of their sum).
         proven_optimal: the value is the optimum (for floats: within that rounding).
         seconds: wall time.
-        method: "exact", "milp" or "brute".
+        method: "exact", "fptas", "milp" or "brute".
     """
 
     widths: tuple[int, ...]
@@ -45,6 +46,35 @@ class Solution:
     proven_optimal: bool
     seconds: float = field(compare=False)
     method: Method
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What nested widths keep because all widths of an optimum can be divided: proofs/scaling.md.
+
+    It follows from the costs, the capacities, and the widths of the optima and what each group keeps in them, whatever the
+    scores inside a group are. It is never above what is measured.
+
+    Attributes:
+        certificate: ``NestedSolution.certificate`` is at least this; None where nothing is promised.
+        certificates: the same of each subnetwork; None for the joint order, which promises the total of the better of
+            bottom-up and top-down, and where nothing is promised.
+        scales: what the widths of each subnetwork's optimum (top-down: of the next larger subnetwork) are multiplied by.
+        reason: why nothing is promised; empty otherwise.
+
+    >>> str(Promise(0.5, (1.0, 0.5), (1.0, 0.5))), str(Promise(None, None, None, "two groups share a value"))
+    ('scaling promises 0.5000', 'scaling promises nothing, because two groups share a value')
+    """
+
+    certificate: float | None
+    certificates: tuple[float, ...] | None
+    scales: tuple[float, ...] | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.certificate is None:
+            return f"scaling promises nothing, because {self.reason}"
+        return f"scaling promises {self.certificate:.4f}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +90,7 @@ class NestedSolution:
         gamma: see ``certificate``.
         order: how the widths were found: "joint", "bottom_up" or "top_down".
         seconds: wall time.
+        promise: what ``certificate`` and ``certificates`` are at least, because widths can be divided; or why not.
     """
 
     solutions: tuple[Solution, ...]
@@ -70,6 +101,7 @@ class NestedSolution:
     gamma: float | None
     order: Order
     seconds: float = field(compare=False)
+    promise: Promise
 
     @property
     def widths(self) -> Stages:
@@ -96,7 +128,7 @@ class NestedSolution:
         """For each subnetwork how close it is to its separate optimum, as in ``certificate``."""
         groups = len(self.solutions[0].widths)
         return tuple(
-            _ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
+            ratio(s.value, o.bound, groups, self.gamma) for s, o in zip(self.solutions, self.optima, strict=True)
         )
 
     @property
@@ -109,10 +141,11 @@ class NestedSolution:
         -gamma, ``exp(total / (subnetworks * groups))`` (gamma = 0) the geometric mean.
         """
         groups = len(self.solutions) * len(self.solutions[0].widths)
-        return _ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
+        return ratio(exact_sum(self.values), exact_sum([o.bound for o in self.optima]), groups, self.gamma)
 
 
-def _ratio(value: int | float, optimum: int | float, groups: int, gamma: float | None) -> float:
+def ratio(value: int | float | Fraction, optimum: int | float, groups: int, gamma: float | None) -> float:
+    """The certificate of a value against an optimum, see ``NestedSolution``; ``groups`` are those of all subnetworks in it."""
     if value == optimum:
         return 1.0
     if gamma is not None and abs(gamma) < NO_GAMMA:
@@ -120,4 +153,4 @@ def _ratio(value: int | float, optimum: int | float, groups: int, gamma: float |
     if gamma is not None:
         least, most = (-math.log1p(-gamma * min(v, 0) / groups) / gamma for v in (value, optimum))
         return math.exp(least - most)
-    return value / optimum if optimum > 0 else math.nan
+    return float(value / optimum) if optimum > 0 else math.nan

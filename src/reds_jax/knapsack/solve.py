@@ -10,6 +10,7 @@ from reds_jax.errors import InvalidArgumentError
 from reds_jax.knapsack.brute import solve_brute
 from reds_jax.knapsack.capacities import Limit, check_capacities
 from reds_jax.knapsack.exact import explain, solve_exact
+from reds_jax.knapsack.fptas import solve_fptas
 from reds_jax.knapsack.milp import solve_milp
 from reds_jax.knapsack.problem import WidthProblem
 from reds_jax.knapsack.solution import Method, Outcome, Solution
@@ -20,6 +21,7 @@ def solve(
     capacities: Mapping[str, Limit],
     *,
     method: Method = "exact",
+    epsilon: float | None = None,
     time_limit: float | None = None,
     constraints: Callable[[dict[str, Any], Any], list[Any]] | None = None,
 ) -> Solution:
@@ -31,8 +33,10 @@ def solve(
         problem: the width problem.
         capacities: name of a resource or peak -> its limit, in the unit of its tables; what is left out is unlimited but
             still reported in ``costs``.
-        method: "exact" (bounded label setting, NumPy alone), "milp" (cvxpy with HiGHS; takes extra constraints), or
-            "brute" (enumeration, for tests).
+        method: "exact" (bounded label setting, NumPy alone), "fptas" (the same with a promise of ``epsilon`` and polynomial
+            time: one resource), "milp" (cvxpy with HiGHS; takes extra constraints), or "brute" (enumeration, for tests).
+        epsilon: of "fptas" alone, from 1e-9 to 1: value >= OPT - epsilon |OPT|; so where values are losses (``ces``,
+            logarithms) at most 1 + epsilon times the least is lost.
         time_limit: seconds after which the best widths so far are returned with a bound, not proven; not for "brute".
         constraints: only with "milp": receives a dict group name -> cvxpy expression of its width, and the expression of the
             value; returns a list of cvxpy constraints, linear in these.
@@ -55,17 +59,24 @@ def solve(
     """
     started = time.perf_counter()
     limits = check_capacities(problem, capacities)
-    if method not in ("exact", "milp", "brute"):
-        raise InvalidArgumentError("unknown method", got=method, allowed="'exact', 'milp' or 'brute'")
+    if method not in ("exact", "fptas", "milp", "brute"):
+        raise InvalidArgumentError("unknown method", got=method, allowed="'exact', 'fptas', 'milp' or 'brute'")
+    if (epsilon is None) == (method == "fptas"):
+        raise InvalidArgumentError(
+            "epsilon belongs to the approximation scheme, which needs it", got=(method, epsilon),
+            allowed='method="fptas" with epsilon from 1e-9 to 1, or neither',
+        )  # fmt: skip
     if constraints is not None and method != "milp":
         raise InvalidArgumentError("extra constraints need the MILP", got=method, allowed='method="milp"')
     if time_limit is not None and (method == "brute" or isinstance(time_limit, bool) or not time_limit > 0):
         raise InvalidArgumentError(
             "the time limit is not a positive number of seconds for a method that takes one",
-            got=(method, time_limit), allowed='seconds > 0, with method="exact" or "milp"',
+            got=(method, time_limit), allowed='seconds > 0, with method="exact", "fptas" or "milp"',
         )  # fmt: skip
     if method == "exact":
         outcome = solve_exact(problem, limits, time_limit=time_limit)
+    elif method == "fptas":
+        outcome = solve_fptas(problem, limits, epsilon, time_limit=time_limit)
     elif method == "milp":
         outcome = solve_milp(problem, limits, time_limit=time_limit, constraints=constraints)
     else:

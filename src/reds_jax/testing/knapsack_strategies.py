@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.optional import needs
+from reds_jax.testing.solver_runs import Settings, settings_for, try_solver
 from reds_jax.theory import Certificate, Chain, Instance, Number, Order, Theorem, bounds, certificate, tight_instance
+from reds_jax.theory.items import check_capacities
 
 with needs("hypothesis", "a strategy"):
-    from hypothesis import HealthCheck, given, settings
     from hypothesis import strategies as st
 
 Promise = Literal["bottom_up", "top_down", "total", "min_ratio"]
@@ -115,7 +116,8 @@ def assert_nested_guarantee(
     stages: int = 2,
     approximate: Number = 0,
     cases: st.SearchStrategy[Case] | None = None,
-    max_examples: int = 100,
+    max_examples: int | None = None,
+    settings: Settings | None = None,
 ) -> None:
     """Puts a nested knapsack solver under the theorems: its chains are nested and feasible, and keep what is promised.
 
@@ -124,31 +126,26 @@ def assert_nested_guarantee(
         promise: "bottom_up" and "top_down": every stage is optimal in this order, and T1, T3 or T2, T5 hold; "total": T6,
             as for the better of both or the joint optimum; "min_ratio": T7. The last two need two stages.
         stages: the number of capacities that are drawn.
-        approximate: e: the stages are solved to (1 - e), and T4 takes the place of T1 to T3 (top-down: for the two
-            largest capacities).
+        approximate: e: the stages are solved to (1 - e), and T4 takes the place of T1 to T3 and T5.
         cases: a strategy of your own for ``Case``; default ``nested_cases(stages=stages)``.
-        max_examples: how many are tried; the same ones in every run.
+        max_examples: how many are tried; default that of the settings.
+        settings: of hypothesis; default the profile in force, with its deadline, database and seed.
 
     Raises:
-        AssertionError: with the smallest instance that was found on which the promise is broken.
+        AssertionError: with the smallest instance that was found on which the solver raises, returns no sets, or breaks its
+            promise.
         InvalidArgumentError: for an unknown promise, or one that is not for this number of stages.
 
     >>> from reds_jax.theory import bottom_up
     >>> assert_nested_guarantee(bottom_up, max_examples=10)
     """
-    if promise not in get_args(Promise):
-        raise InvalidArgumentError("unknown promise", got=promise, allowed=str(get_args(Promise)))
-    if promise in ("total", "min_ratio") and (stages != 2 or approximate):
-        raise InvalidArgumentError(f"{promise!r} is a promise for two exact stages", got=(stages, approximate))
+    _check_promise(promise, stages, approximate)
 
-    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+    def check(answer: Any, case: Case) -> None:
+        check_nested_guarantee(answer, *case, promise=promise, approximate=approximate)
 
-    @settings(max_examples=max_examples, deadline=None, database=None, derandomize=True, suppress_health_check=slow)
-    @given(nested_cases(stages=stages) if cases is None else cases)
-    def holds(case: Case) -> None:
-        check_nested_guarantee(solver(*case), *case, promise=promise, approximate=approximate)
-
-    holds()
+    drawn = nested_cases(stages=stages) if cases is None else cases
+    try_solver(solver, drawn, check, lambda case: _where(*case), settings_for(settings, max_examples))
 
 
 def check_nested_guarantee(
@@ -169,14 +166,20 @@ def check_nested_guarantee(
         approximate: e, if every stage is within (1 - e) of what it could gain.
 
     Raises:
-        AssertionError: if the chain is not nested, does not fit, or does not keep the promise.
+        AssertionError: if the chain is none, is not nested, does not fit, or does not keep the promise; it names the instance
+            and the capacities.
+        InvalidArgumentError: for wrong capacities, an unknown promise, or one that is not for this number of stages.
     """
-    limits = tuple(capacities)
-    where = f"on weights {instance.weights}, profits {instance.profits}, capacities {limits}"
+    limits = check_capacities(capacities)
+    _check_promise(promise, len(limits), approximate)
+    where = _where(instance, limits)
     try:
-        found = certificate(instance, chain, limits)
+        sets = chain if isinstance(chain, Chain) else Chain(instance, limits, tuple(tuple(s) for s in chain))
+        found = certificate(instance, sets, limits)
     except InvalidArgumentError as wrong:
         raise AssertionError(f"{wrong} {where}") from wrong
+    except Exception as wrong:
+        raise AssertionError(f"the answer {chain!r} is no sequence of sets of items {where}") from wrong
     shown = f"{where}: the sets {found.chain.sets} are worth {found.chain.values}, the separate optima {found.optima}"
     if promise == "total":
         ratio = bounds.nesting_ratio(limits, instance=instance)
@@ -193,19 +196,35 @@ def check_nested_guarantee(
     return found
 
 
+def _check_promise(promise: str, stages: int, approximate: Number) -> None:
+    if promise not in get_args(Promise):
+        raise InvalidArgumentError("unknown promise", got=promise, allowed=str(get_args(Promise)))
+    if promise in ("total", "min_ratio") and (stages != 2 or approximate):
+        raise InvalidArgumentError(f"{promise!r} is a promise for two exact stages", got=(stages, approximate))
+    bounds.check_error(approximate)
+
+
+def _where(instance: Instance, capacities: tuple[Number, ...]) -> str:
+    return f"on weights {instance.weights}, profits {instance.profits}, capacities {capacities}"
+
+
 def _promised(
     promise: Promise, instance: Instance, limits: tuple[Number, ...], approximate: Fraction
 ) -> tuple[Fraction, ...]:
     """The ratio of each stage, 0 where the theorems say nothing."""
-    if promise == "top_down" and not approximate:
-        return bounds.top_down_ratios(limits, instance=instance)
     if promise == "top_down":
-        before = [bounds.top_down_ratio(limits[-2:], instance=instance, approximate=approximate)] if len(limits) > 1 else []
-        return (*[Fraction(0)] * (len(limits) - 2), *before, 1 - approximate)
+        return bounds.top_down_ratios(limits, instance=instance, approximate=approximate)
+    return tuple(_grown(instance, limits[:j], approximate) for j in range(1, len(limits) + 1))
+
+
+def _grown(instance: Instance, limits: tuple[Number, ...], approximate: Fraction) -> Fraction:
+    """What the last stage keeps bottom-up: by T1, by T3 if no item is heavier than an increment, by the first stage alone."""
+    found = [(1 - approximate) / bounds.pieces(limits[0], limits[-1])]
+    if len(limits) == 2:
+        found.append(bounds.bottom_up_ratio(limits, instance=instance, approximate=approximate))
     if bounds.granularity_of(instance, limits):
-        return bounds.granular_ratios(limits, instance=instance, approximate=approximate)
-    second = [bounds.bottom_up_ratio(limits[:2], instance=instance, approximate=approximate)] if len(limits) > 1 else []
-    return (1 - approximate, *second, *[Fraction(0)] * (len(limits) - 2))
+        found.append(bounds.granular_ratios(limits, instance=instance, approximate=approximate)[-1])
+    return max(found)
 
 
 def _integers(instance: Instance, capacities: Sequence[Number]) -> Case:

@@ -2,7 +2,8 @@
 
 For networks: `networks`, `permutations`, `widths`, `nested_widths`. For knapsacks (``knapsack_strategies.py``):
 `knapsack_instances`, `capacities_for`, `near_tight`, `nested_cases`, and `heavy_cases`, which break the assumption of the
-theorems.
+theorems. For width problems (``width_strategies.py``): `width_problems`, `width_chains`, `width_graphs`, and with capacities
+`width_cases`, `near_tight_widths`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ from reds_jax.graph.channels import ChannelGraph
 from reds_jax.optional import needs
 from reds_jax.testing.knapsack_strategies import Case, capacities_for, heavy_cases, knapsack_instances, near_tight, nested_cases
 from reds_jax.testing.networks import ACTIVATIONS, LayerSpec, RandomNet
+from reds_jax.testing.width_strategies import (
+    WidthCase,
+    near_tight_widths,
+    width_cases,
+    width_chains,
+    width_graphs,
+    width_problems,
+)
 
 with needs("hypothesis", "a strategy"):
     from hypothesis import strategies as st
 
-__all__ = ["Case", "capacities_for", "heavy_cases", "knapsack_instances", "near_tight", "nested_cases", "nested_widths",
-           "networks", "permutations", "widths"]
+__all__ = ["Case", "WidthCase", "capacities_for", "heavy_cases", "knapsack_instances", "near_tight", "near_tight_widths",
+           "nested_cases", "nested_widths", "networks", "permutations", "width_cases", "width_chains", "width_graphs",
+           "width_problems", "widths"]
 
 Shape = tuple[int, ...]  # height, width, channels; or channels alone
 

@@ -104,21 +104,39 @@ def granular_ratios(
     return tuple(ratios)
 
 
-def top_down_ratios(capacities: Iterable[Number], *, instance: Instance | None = None) -> tuple[Fraction, ...]:
-    """T5: N stages top-down keep p(D_i) >= 2^-(N - i) OPT(c_i).
+def top_down_ratios(
+    capacities: Iterable[Number], *, instance: Instance | None = None, approximate: Number = 0
+) -> tuple[Fraction, ...]:
+    """T5: N stages top-down keep p(D_i) >= OPT(c_i) / (N - i + 1). Tight for every N: no more than 1/N is kept at c_1.
 
-    Tight for N = 2. A family with 1/N at c_1 exists (``tight_instance("T5", ...)``); between the two nothing is known here.
+    With stages solved to (1 - e), T4: (1 - e) (1 - e - e (M_{i+2} + ... + M_N)) / ((N - i + 1) (1 - e) + e M_{i+1}) with M_j =
+    2 ceil(c_j / c_i) - 1, or 0 where this is negative; not known to be tight. For N = 2 it is ``top_down_ratio``.
+
+    Args:
+        capacities: c_1 < ... < c_N; N - i + 1 does not depend on them.
+        instance: if given, the assumption (every weight <= c_1) is checked.
+        approximate: e.
+
+    Returns:
+        one ratio for each stage, from c_1 on; the last is 1 - e.
 
     Raises:
         InvalidArgumentError: if an item is heavier than c_1, or for wrong arguments.
 
-    Source: derived here. Test: test_t5.
+    Source: derived here; proofs/stages_and_granularity.md and ``top_down_stages_exact``, ``top_down_stages_sharp`` and
+    ``top_down_stages_near`` in proofs/coq. Tests: test_t5, test_t5_is_sharp, test_t4_in_several_stages_down.
 
     >>> [str(ratio) for ratio in top_down_ratios((1, 2, 3))]
-    ['1/4', '1/2', '1']
+    ['1/3', '1/2', '1']
+    >>> [str(ratio) for ratio in top_down_ratios((1, 2, 3), approximate=Fraction(1, 100))]
+    ['1551/5000', '3267/6700', '99/100']
     """
-    limits = _check(capacities, instance)
-    return tuple(Fraction(1, 2 ** (len(limits) - i)) for i in range(1, len(limits) + 1))
+    limits, error = _check(capacities, instance), check_error(approximate)
+    keep, ratios = 1 - error, []
+    for i, c in enumerate(limits):
+        first, *rest = [pieces(c, larger) for larger in limits[i + 1 :]] or [0]
+        ratios.append(keep * max(keep - error * sum(rest), Fraction(0)) / ((len(limits) - i) * keep + error * first))
+    return tuple(ratios)
 
 
 def nesting_ratio(capacities: Iterable[Number], *, instance: Instance | None = None) -> Fraction:
@@ -142,11 +160,14 @@ def min_ratio(capacities: Iterable[Number], *, instance: Instance | None = None)
     """T7: max(p(D_1) / OPT(c_1), p(A_2) / OPT(c_2)) >= rho_k = ((k - 1) + sqrt(k^2 + 2k + 5)) / (2 (k + 1)).
 
     1/sqrt(2) = .7071 for k = 1, (1 + sqrt(13)) / 6 = .7676 for k = 2: an exact number, to be compared with fractions.
+    It is the price of nesting in the worse stage: for every r above rho_k there are items of which no nested pair X in Y,
+    however found, keeps p(X) >= r OPT(c_1) and p(Y) >= r OPT(c_2).
 
     Raises:
         InvalidArgumentError: if an item is heavier than c_1, or for wrong arguments.
 
-    Source: derived here. Test: test_t7.
+    Source: derived here; proofs/price_of_nesting.md, ``min_ratio`` and ``min_ratio_price`` in proofs/coq. Tests: test_t7,
+    test_no_nested_pair_is_better_than_t7.
 
     >>> rho = min_ratio((3, 6))
     >>> str(rho), Fraction(7675, 10000) < rho < Fraction(7676, 10000)

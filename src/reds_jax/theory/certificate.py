@@ -148,12 +148,10 @@ def _grown(chain: Chain, error: Fraction) -> list[tuple[Fraction, str]]:
 
 def _shrunk(limits: tuple[Number, ...], error: Fraction) -> list[tuple[Fraction, str]]:
     """What T2, T4, T5 promise for each stage of a top-down chain of this error."""
-    if not error:
-        return [(ratio, "T2" if len(limits) == 2 else "T5") for ratio in bounds.top_down_ratios(limits)]
-    found = [(Fraction(0), "-")] * (len(limits) - 1) + [(1 - error, "T4")]
-    if len(limits) > 1 and error < 1:
-        found[-2] = (bounds.top_down_ratio(limits[-2:], approximate=error), "T4")
-    return found
+    if error == 1:
+        return [(Fraction(0), "-")] * len(limits)
+    name = "T4" if error else "T2" if len(limits) == 2 else "T5"
+    return [(ratio, name if ratio else "-") for ratio in bounds.top_down_ratios(limits, approximate=error)]
 
 
 def _part(instance: Instance, items: Iterable[int]) -> Instance:

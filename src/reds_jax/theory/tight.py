@@ -57,7 +57,7 @@ def tight_instance(
     T3      p(A_j) / OPT(c_j), c_i = i d                      stages, granularity  aj/(aj+j-1) + O(1/P)
     T4      as T1, stages solved to (1 - e), worst            capacities, e        (1-e) k/(k+1)
     T4      as T2, stages solved to (1 - e), worst            capacities, e, order (1-e)^2 / (2 + (k-2)e), not the bound
-    T5      p(D_1) / OPT(c_1)                                 stages               1/N + 1/(N P), not 2^-(N-1)
+    T5      p(D_1) / OPT(c_1)                                 stages               1/N + 1/(N P)
     T6      best total of a nested pair / sum of the optima   capacities           (2k+4)/(2k+5)
     T7      max(p(D_1) / OPT(c_1), p(A_2) / OPT(c_2))         capacities           rho_k + O(1/P)
     ======= ================================================= ==================== =============================

@@ -46,6 +46,20 @@ int main(void) {
 #else
         memcpy(in, reals, REDS_INPUT_ITEMS * sizeof *in);
 #endif
+#ifdef REDS_GROUPS
+        if (n % 4u != 0) { /* any row, now and then one that is not allowed */
+            uint16_t row[REDS_GROUPS];
+            int allowed = 1;
+            for (uint32_t g = 0; g < REDS_GROUPS; g++) {
+                const uint32_t least = reds_widths(0)[g], most = reds_widths(REDS_LARGEST)[g];
+                row[g] = (uint16_t)(draw() % 64u ? least + draw() % (most - least + 1u) : draw());
+                allowed &= row[g] >= least && row[g] <= most;
+            }
+            const uint32_t before = reds_active();
+            if ((reds_adapt_to(row) == REDS_OK) != allowed || (!allowed && reds_active() != before)) return 6;
+        }
+        if (reds_adapt_to((const uint16_t *)0) != REDS_WIDTHS_NOT_ALLOWED) return 7;
+#endif
         if (reds_invoke(in, out) != reds_active()) return 3;
         if (reds_argmax(out) >= REDS_OUTPUT_ITEMS) return 4;
 #ifdef FUZZ_INT8

@@ -42,12 +42,13 @@ BOARDS = {
 
 @dataclass(frozen=True)
 class Subnetwork:
-    """Instructions of one subnetwork."""
+    """Instructions of one subnetwork; ``adapt_to`` those of its row of widths, of an export that takes any."""
 
     macs: int
     adapt: int
     adapt_to_budget: int
     invoke: int
+    adapt_to: int | None = None
 
 
 @dataclass(frozen=True)

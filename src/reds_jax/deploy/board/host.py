@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,30 @@ class HostNetwork:
         """Switch to the largest subnetwork of at most ``macs``; False, and nothing changes, if none is that small."""
         return macs >= 0 and self._function("adapt_to_budget", ctypes.c_uint32)(min(macs, 2**32 - 1)) == 0
 
+    def adapt_to(self, widths: Mapping[str, int] | Sequence[int] | np.ndarray) -> bool:
+        """Switch to a row of widths, of an export with ``any_widths``; False, and nothing changes, if it is not allowed.
+
+        Args:
+            widths: an integer for each channel group: `Widths` or {group: width}, or in the order of ``facts["any_widths"]``.
+        """
+        row = self._row(widths)
+        return row is not None and self._function("adapt_to", ctypes.c_void_p)(row.ctypes.data) == 0
+
+    def widths_for(self, macs: int) -> tuple[int, ...] | None:
+        """The last row of the order of an export with ``order`` that costs at most ``macs``; None if there is none."""
+        row = np.zeros(len(self._groups), np.uint16)
+        given = ctypes.c_uint32, ctypes.c_void_p
+        found = macs >= 0 and self._function("widths_for", *given)(min(macs, 2**32 - 1), row.ctypes.data) == 0
+        return tuple(row.tolist()) if found else None
+
+    def in_order(self, widths: Mapping[str, int] | Sequence[int] | np.ndarray) -> bool:
+        """Whether a row is one of the order of an export with ``order``."""
+        row = self._row(widths)
+        return row is not None and self._function("in_order", ctypes.c_void_p)(row.ctypes.data) == 1
+
     @property
     def active(self) -> int:
-        """The subnetwork that the next inference runs."""
+        """The subnetwork that the next inference runs, or whose tables its row of widths has."""
         return int(self._function("active")())
 
     def invoke(self, x: np.ndarray) -> np.ndarray:
@@ -101,6 +122,24 @@ class HostNetwork:
         for row, result in zip(x, out, strict=True):
             self._invoke(row.ctypes.data, result.ctypes.data)
         return out
+
+    @property
+    def _groups(self) -> list[str]:
+        if "any_widths" not in self.facts:
+            raise InvalidArgumentError("the network was exported for its subnetworks only", hint="export(any_widths=True)")
+        return self.facts["any_widths"]["groups"]
+
+    def _row(self, widths: Mapping[str, int] | Sequence[int] | np.ndarray) -> np.ndarray | None:
+        """A row as C reads it; None where it does not fit 16 bits."""
+        groups = self._groups
+        if isinstance(widths, Mapping):
+            widths = [widths[name] for name in groups] if set(widths) == set(groups) else []
+        row = np.asarray(widths)
+        if row.shape != (len(groups),) or row.dtype.kind not in "iu":
+            raise InvalidArgumentError("this is no row of widths", got=widths,
+                                       allowed=f"{len(groups)} integers, one for each group: {', '.join(groups)}")
+        fits = row.min() >= 0 and row.max() < 2**16
+        return np.ascontiguousarray(row, np.uint16) if fits else None
 
     def _given(self, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """The examples as C reads them, if they have the type and, axis by axis, the shape that it reads."""

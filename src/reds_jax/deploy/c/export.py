@@ -9,26 +9,25 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from reds_jax.data import Normalise
 from reds_jax.deploy import folder as exported_folder
-from reds_jax.deploy.c import arena, constants, source
+from reds_jax.deploy.c import any_widths_text, arena, constants, source
+from reds_jax.deploy.c.any_widths import any_rows
+from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.escape import c_identifier
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
-from reds_jax.deploy.int8.quality import Quality, QuantizationWarning, compare
-from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
-from reds_jax.deploy.int8.simulate import outputs_int8
+from reds_jax.deploy.int8.quality import QuantizationWarning, compare
+from reds_jax.deploy.int8.quantize import quantize
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
-from reds_jax.deploy.lowering.simulate import outputs
 from reds_jax.deploy.lowering.subnetworks import resolve
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.graph import ChannelGraph
@@ -36,38 +35,12 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
-Dtype = Literal["float32", "int8"]
-
-
-@dataclass(frozen=True, eq=False)
-class Exported:
-    """What `export` wrote.
-
-    Args:
-        folder: with the C files.
-        program: in floats.
-        quantized: for int8 only, else None.
-        facts: what model.json holds: bytes of weights, tables and arena, MACs, ...
-        quality: of int8, for each subnetwork, else None.
-    """
-
-    folder: Path
-    program: Program
-    quantized: QuantizedProgram | None
-    facts: dict[str, Any]
-    quality: Quality | None = None
-
-    def expected(self, k: int, x: np.ndarray) -> np.ndarray:
-        """What the compiled subnetwork k answers: [N, outputs], float32 or int8 (bit for bit)."""
-        if self.quantized is not None:
-            return outputs_int8(self.quantized, k, x)
-        return outputs(self.program, k, x)
-
 
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
     rule: Rule = "mse", percentage: float = PERCENTAGE, normalise: Normalise | None = None, name: str = "reds",
+    any_widths: bool = False, order: np.ndarray | Sequence[Sequence[int]] | None = None,
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
@@ -85,9 +58,14 @@ def export(
         rule, percentage: how ranges are chosen from the calibration, see `reds_jax.deploy.int8.calibrate.calibrate`.
         normalise: what training did to 8-bit pixels; the C code then has a function that does the same.
         name: prefix of the C identifiers and files, so that several networks fit one program.
+        any_widths: whether the C code also has ``adapt_to(widths)``, which takes any row of widths between the smallest and
+            the largest subnetwork, group by group. A row runs with the statistics, and the ranges of int8, of the smallest
+            subnetwork that contains it.
+        order: rows of widths, integers [rows, groups], that never shrink, from the smallest subnetwork on. The C code then also
+            has ``widths_for(macs)``, the last of them that costs at most so much. Needs ``any_widths``.
 
     Raises:
-        TraceError: the model has an operation that the device does not run.
+        TraceError: the model has an operation that the device does not run, or not at every row of widths.
         InvalidArgumentError: an argument that is not allowed; examples of another shape than traced; a folder that holds
             something else than an export, or one that was edited; a network that does not fit 8 bits.
 
@@ -110,7 +88,10 @@ def export(
     examples = floats(examples, graph.input_shape, "the recorded examples")
     if not len(examples):
         raise InvalidArgumentError("the exported folder checks itself with examples, and there is none", allowed="one or more")
-    program = lower(pure, trees, widths, examples)
+    if order is not None and not any_widths:
+        raise InvalidArgumentError("an order of rows is for a device that takes any row of widths", hint="any_widths=True")
+    rows = any_rows(name, graph, widths, order) if any_widths else None
+    program = lower(pure, trees, widths, examples, every_row=any_widths)
     quantized = quality = None
     if dtype == "int8":
         quantized = quantize(program, calibrate(program, batches, rule=rule, percentage=percentage))
@@ -118,8 +99,8 @@ def export(
     runs = quantized.program if quantized else program
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
-    emitter = source.Emitter(quantized or program, plans, name)
-    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality)
+    emitter = source.Emitter(quantized or program, plans, name, rows)
+    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph)
     if quality is not None:
         exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
         exported.facts["quality"] = quality.record()
@@ -172,6 +153,8 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
         "output_items": program.tensors[program.output].items(0),
         "ends_in": "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input",
     }
+    if emitter.rows is not None:
+        facts["any_widths"] = emitter.rows.facts()
     if quantized:
         grid = quantized.input_scale
         facts["input"] = {"scale": grid.scale, "zero": grid.zero}
@@ -206,7 +189,13 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         "arena_max": f"{max(s['arena_bytes'] for s in subs):,}",
     }
     parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * bool(pixels)
-    values |= {"pixel_table": pixels, "channels": str(program.tensors[0].channels[0]), "pixels_note": ""}
+    values |= {"pixel_table": pixels, "channels": str(program.tensors[0].channels[0]), "pixels_note": "", "rows_note": ""}
+    values |= {"more_statuses": "", "adapt": f"{name}_adapt(k)"}
+    if emitter.rows is not None:
+        parts.append("any_widths")
+        values |= {"order_header": "", "order_source": "", **any_widths_text.values(name, emitter.rows, emitter.guarded)}
+        if emitter.rows.order:
+            values |= {"order_header": _template("order.h", values), "order_source": _template("order.c", values)}
     if pixels:
         values["pixels_note"] = (f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what "
                                  "training did.\n")

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy.c.any_widths import AnyWidths
+from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import Plan
 from reds_jax.deploy.c.constants import array, lines, real
 from reds_jax.deploy.escape import c_comment, c_identifier
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor
 
 _ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
 
@@ -23,12 +25,15 @@ class Emitter:
         network: a `Program` (float32) or a `QuantizedProgram` (int8).
         plans: the arena of every subnetwork.
         name: prefix of the identifiers.
+        rows: for a network that takes any row of widths: those of its subnetworks. Counts of channels are then computed from
+            the widths when an inference runs, all else comes from the subnetworks' table.
     """
 
-    def __init__(self, network: Program | QuantizedProgram, plans: Sequence[Plan], name: str) -> None:
+    def __init__(self, network: Program | QuantizedProgram, plans: Sequence[Plan], name: str,
+                 rows: AnyWidths | None = None) -> None:
         self.quantized = network if isinstance(network, QuantizedProgram) else None
         self.program = network.program if isinstance(network, QuantizedProgram) else network
-        self.plans, self.name, self.upper = plans, c_identifier(name), name.upper()
+        self.plans, self.name, self.upper, self.rows = plans, c_identifier(name), name.upper(), rows
         self.short, self.element, self.itemsize = ("s8", "int8_t", 1) if self.quantized else ("f32", "float", 4)
         self.count = self.program.subnetworks
         self.constants: list[str] = []
@@ -49,11 +54,11 @@ class Emitter:
         if op.kind in WEIGHTED:
             layer, width = self._layer(i, op), self._width(i, op)
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
-            return f"{what}({', '.join([f'&{layer}', width, *ins, out, *scratch])});"
-        length = self._member("uint32_t", f"length_{i}", lambda k: f"{tensor.items(k)}u")
-        channels = f"s->channels_{i}"
+            call = f"{what}({', '.join([f'&{layer}', width, *ins, out, *scratch])});"
+            return call if self.rows is None else self._at_row(i, op, call)
+        length = self._count(f"length_{i}", tensor, tensor.positions)
         if op.kind in ("max_pool", "avg_pool"):
-            self._member("uint32_t", f"channels_{i}", lambda k: f"{tensor.channels[k]}u")
+            channels = self._count(f"channels_{i}", tensor, 1)
             window = self._window(i, op)
             mean = [self._step(i, "mean")] if self.quantized and op.kind == "avg_pool" else []
             return f"{what}({', '.join([f'&{window}', *mean, channels, *ins, out])});"
@@ -71,6 +76,23 @@ class Emitter:
         for k in range(self.count):
             self.fields[k].append(f".{name} = {value(k)}")
         return f"s->{name}"
+
+    def _count(self, name: str, tensor: Tensor, factor: int) -> str:
+        """A multiple of the channels of a tensor: a field of the table, or computed from the row of widths."""
+        if self.rows is None:
+            return self._member("uint32_t", name, lambda k: f"{factor * tensor.channels[k]}u")
+        return of_row(tensor, factor)
+
+    def _at_row(self, i: int, op: Operation, call: str) -> str:
+        """The call of a weighted operation with what a row changes of the width in the table of its subnetwork."""
+        x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
+        given = {"inputs": (x, x.positions if op.kind == "dense" else 1), "outputs": (y, 1)}
+        changed = [f"width.{field} = {of_row(t, factor)};" for field, (t, factor) in given.items() if t.size and t.size.terms]
+        if not changed:
+            return call
+        table = f"s->width_{i}"
+        block = ["{", f"reds_{self.short}_width width = {table};", *changed, call.replace(f"&{table}", "&width")]
+        return "\n        ".join(block) + "\n    }"
 
     def _place(self, tensor: int) -> str:
         """Where a tensor lies: with the caller, or in the arena."""
@@ -215,6 +237,7 @@ def model(emitter: Emitter) -> dict[str, str]:
         "members": "\n    ".join(emitter.members),
         "rows": "".join(emitter.guarded(k, row) for k, row in enumerate(rows)),
         "calls": "\n    ".join(emitter.calls),
+        **state(emitter.upper, emitter.rows, emitter.guarded),
         "uses_memory": "" if any("memory" in c for c in emitter.calls) else "    (void)memory;\n",
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from reds_jax.deploy.lowering.program import Activation, Kind, Operation, Tensor, Window
 from reds_jax.errors import TraceError
+from reds_jax.graph.channels import Size
 
 Vectors = tuple[np.ndarray, ...]
 
@@ -107,13 +108,14 @@ class Writer:
         self._written: dict[Hashable, int] = {}
         self._sources = 0
 
-    def input(self, shape: tuple[int, ...]) -> Affine:
-        """The network's input, [1, H, W, C] or [1, C]; it lies in memory as it is given."""
+    def input(self, shape: tuple[int, ...], *, every_row: bool = False) -> Affine:
+        """The network's input, [1, H, W, C] or [1, C]; it lies in memory as it is given, and every row of widths reads all."""
         if len(shape) not in (2, 4):
             raise TraceError("a device program reads one image or one vector", got=shape, allowed="[1, H, W, C] or [1, C]")
         h, w = shape[1:3] if len(shape) == 4 else (1, 1)
         lies_channel_first = h * w == 1 or shape[-1] == 1
-        self.tensors.append(Tensor((shape[-1],) * self.subnetworks, h, w, lies_channel_first))
+        size = Size(shape[-1]) if every_row else None
+        self.tensors.append(Tensor((shape[-1],) * self.subnetworks, h, w, lies_channel_first, size))
         form = self.plain(self.source(self.tensors[0], shape[-1], stored=0))
         return replace(form, index=form.index.reshape(shape))
 

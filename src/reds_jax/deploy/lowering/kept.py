@@ -9,6 +9,7 @@ import numpy as np
 from reds_jax.deploy.lowering.forms import Affine
 from reds_jax.deploy.lowering.refusal import name_of, refusal
 from reds_jax.errors import TraceError
+from reds_jax.graph.channels import Axis, Size
 from reds_jax.graph.trace import Traced
 from reds_jax.program.flat import Atom, Operation, Value
 from reds_jax.program.walk import module_of
@@ -20,10 +21,17 @@ class Kept:
     A device reads the first channels of every array. So the channels that a layer makes must be a prefix, and whatever an
     operation makes of them must be cut by `reds_jax.run` at the same entries; anything else is refused. The first refusal is
     kept and raised by `refuse`, for an operation behind that no device runs (a slice, a concatenation) says more.
+
+    Args:
+        traced: the model.
+        integers: the rows of widths of the subnetworks.
+        every_row: whether the same is to hold at every row of widths, not only at these. It does where the channels that a
+            layer makes are fixed ones and behind them the units of one group, ascending (each row then keeps the first
+            ``size(row)`` of them, see `size`), and every entry of every value is of the unit of the channel that stores it.
     """
 
-    def __init__(self, traced: Traced, integers: Sequence[tuple[int, ...]]) -> None:
-        self._numbering, self._integers = traced.numbering, integers
+    def __init__(self, traced: Traced, integers: Sequence[tuple[int, ...]], *, every_row: bool = False) -> None:
+        self._numbering, self._integers, self.every_row = traced.numbering, integers, every_row
         self._names = {id(use.operation): module_of(use.parameter) for use in traced.state.layers}
         self._pinned = {p.path: f": of {p.size}, {p.channels} stay, because {p.reason} ({p.line or 'the end'})"
                         for p in traced.graph.pinned}
@@ -44,6 +52,16 @@ class Kept:
                     self._pinned.get(self.name(op)) or ": they belong to several groups, or are tied to each other"))
         return tuple(len(kept[axis]) for kept in positions)
 
+    def size(self, op: Operation, axis: int) -> Size | None:
+        """How many channels of the output of a layer there are at any row of widths; None unless every row is asked for."""
+        if not self.every_row:
+            return None
+        units, length = self._numbering.axes(op.outputs[0])[axis], op.outputs[0].shape[axis]
+        size = Size(length) if units is None else units.size
+        if units is not None and not np.array_equal(_conditions(units), _stored(size, length)):
+            self._refuse(op, "makes channels of which not every row of widths keeps a prefix")
+        return size
+
     def cut(self, x: Atom, axes: Sequence[int]) -> bool:
         """Whether one of these axes loses positions in a smaller subnetwork."""
         return isinstance(x, Value) and any(self._numbering.axes(x)[axis] is not None for axis in axes)
@@ -61,8 +79,24 @@ class Kept:
             if entries.size != channels * source.tensor.positions or np.any(source.channel(entries) >= channels):
                 self._refuse(op, "keeps other channels than the array that it is made of")
                 break
+        if self.every_row and not self._same_units(value, form):
+            self._refuse(op, "keeps at some row of widths other channels than the array that it is made of")
         self._agreeing.add(key)
         self._checked.append((form.index, axes))
+
+    def _same_units(self, value: Value, form: Affine) -> bool:
+        """Whether every entry is of the unit that the channel which stores it is of, or stays as that does."""
+        size = form.source.tensor.size
+        if size is None:
+            return False
+        needed = np.full((*form.index.shape, 2), -1)
+        for number, axis in enumerate(self._numbering.axes(value)):
+            if axis is not None:
+                of = np.expand_dims(_conditions(axis), [i for i in range(form.index.ndim) if i != number])
+                if np.any((of[..., :1] >= 0) & (needed[..., :1] >= 0)):
+                    return False  # an entry with units on two axes
+                needed = np.where(of[..., :1] >= 0, of, needed)
+        return np.array_equal(needed, _stored(size, form.source.full)[form.source.channel(form.index)])
 
     def refuse(self) -> None:
         """Raise what has been found."""
@@ -77,3 +111,18 @@ class Kept:
         axes = self._numbering.axes(value)
         return [[np.arange(n) if axis is None else axis.kept(widths) for axis, n in zip(axes, value.shape, strict=True)]
                 for widths in self._integers]
+
+
+def _conditions(axis: Axis) -> np.ndarray:
+    """(group, unit) of every position, [length, 2]; (-1, -1) where it stays at every row."""
+    pairs = np.stack([axis.group, axis.unit], -1)
+    return np.where(pairs[:, :1] < 0, -1, pairs)
+
+
+def _stored(size: Size, channels: int) -> np.ndarray:
+    """The same of the channels of an array of that size: fixed ones, then the units of one group, ascending."""
+    pairs = np.full((channels, 2), -1)
+    for group, each in size.terms:
+        pairs[size.constant:, 0] = group
+        pairs[size.constant:, 1] = np.arange(channels - size.constant) // each
+    return pairs

@@ -66,7 +66,7 @@ class Layers:
         index = self._writer.moved(x, tensor).ravel()
         rows = np.empty_like(kernel)
         rows[index] = kernel
-        made = Tensor(self._kept.made(op, axis))
+        made = Tensor(self._kept.made(op, axis), size=self._kept.size(op, axis))
         new = self._writer.source(made, kernel.shape[1], kind="dense", name=self._kept.name(op), inputs=(tensor,),
                                   weights=np.ascontiguousarray(rows.T))
         return self._writer.plain(new, new.canonical().reshape(1, -1))
@@ -95,12 +95,13 @@ class Layers:
         tensor = self._image(op, x)
         if depthwise:
             tensor = self._writer.channel_first(tensor)
-        made = self._kept.made(op, axis)
-        if depthwise and made != self._writer.tensors[tensor].channels:
+        made = Tensor(self._kept.made(op, axis), *size, size=self._kept.size(op, axis))
+        read = self._writer.tensors[tensor]
+        if depthwise and (made.channels, made.size) != (read.channels, read.size):
             raise refusal(op, "keeps other channels than it reads")
         self._check_padding(op, window)
         return self._writer.plain(self._writer.source(
-            Tensor(made, *size), len(weights), kind="depthwise" if depthwise else "conv", name=self._kept.name(op),
+            made, len(weights), kind="depthwise" if depthwise else "conv", name=self._kept.name(op),
             inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights)))
 
     def _check_padding(self, op: Operation, window: Window) -> None:
@@ -115,7 +116,7 @@ class Layers:
         tensor = self._writer.channel_first(self._image(op, x))
         assert isinstance(x, Affine)
         kind = "max_pool" if window.taps == 1 else kind  # of one value, without a product, so that 8 bits stay as they are
-        made = Tensor(self._writer.tensors[tensor].channels, *size)
+        made = Tensor(self._writer.tensors[tensor].channels, *size, size=self._writer.tensors[tensor].size)
         return self._writer.plain(self._writer.source(
             made, x.source.full, kind=kind, name=self._kept.name(op, kind), inputs=(tensor,), window=window))
 

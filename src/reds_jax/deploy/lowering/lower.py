@@ -27,7 +27,7 @@ from reds_jax.program import flat
 from reds_jax.widths import Width
 
 
-def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example: Any) -> Program:
+def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example: Any, *, every_row: bool = False) -> Program:
     """The device program of a nested network, in inference.
 
     Args:
@@ -36,10 +36,12 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
             batch statistics, scale and offset, each may have of its own.
         widths: one per subnetwork: fractions, or `Widths` from ``graph.widths``.
         example: one batch of input [N, ...]; only its shape and dtype matter.
+        every_row: whether the device is to run every row of widths; the tensors then have their ``Tensor.size``.
 
     Raises:
-        TraceError: an operation that the device does not run, channels that are no prefix, or weights that differ between
-            subnetworks; the message names the operation, the module and the line.
+        TraceError: an operation that the device does not run, channels that are no prefix (in a subnetwork, or at some row if
+            every row is asked for), or weights that differ between subnetworks; the message names the operation, the module
+            and the line.
         WidthError: widths of another network.
     """
     pairs = [adapt(model, tree) for tree in variables]
@@ -54,9 +56,9 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
     integers = [found.graph.integers(w) for w in widths]
     parameters = _parameters(program, trees)
     first = Writer(len(widths))  # the first pass finds in which forms every array is read, the second writes
-    _pass(program, first, parameters, Kept(found, integers))
+    _pass(program, first, parameters, Kept(found, integers, every_row=every_row))
     writer = Writer(len(widths), first.demands)
-    output, argmax = _pass(program, writer, parameters, Kept(found, integers))
+    output, argmax = _pass(program, writer, parameters, Kept(found, integers, every_row=every_row))
     macs = tuple(found.graph.macs(n) for n in integers)
     whole = Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax, tuple(inputs[0].shape[1:]))
     return replace(whole, operations=tuple(op if op.weights is None else replace(op, weights=whole.kept_weights(op, -1))
@@ -76,7 +78,7 @@ def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Kn
 def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], kept: Kept) -> tuple[int, bool]:
     rules = Rules(writer, kept)
     forms: dict[int, Form] = dict(parameters)
-    forms[program.inputs[0].number] = writer.input(program.inputs[0].shape)
+    forms[program.inputs[0].number] = writer.input(program.inputs[0].shape, every_row=kept.every_row)
     last = program.outputs[0]
     assert isinstance(last, flat.Value)
     argmax = False

@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from reds_jax.graph.channels import Size
+
 Kind = Literal["conv", "depthwise", "dense", "max_pool", "avg_pool", "add", "softmax", "channel_first"]
 Activation = Literal["linear", "relu", "relu6", "leaky_relu"]
 WEIGHTED = ("conv", "depthwise", "dense")
@@ -26,12 +28,15 @@ class Tensor:
     Args:
         channels: how many channels each subnetwork has.
         channel_first: whether it lies as [C, H, W]; an input image may lie as [H, W, C].
+        size: how many channels it has at any row of widths, if `lower` was asked for every row: the first ``constant`` stay,
+            behind them lie the units of at most one group, ascending.
     """
 
     channels: tuple[int, ...]
     height: int = 1
     width: int = 1
     channel_first: bool = True
+    size: Size | None = None
 
     @property
     def positions(self) -> int:

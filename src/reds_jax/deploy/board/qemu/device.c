@@ -49,6 +49,9 @@ int main(void) {
     for (uint32_t k = 0; k <= (uint32_t)${NAME}_LARGEST; k++) {
         const ${name}_info_t *const info = ${name}_info(k);
         const uint32_t by_budget = instructions((setter)${name}_adapt_to_budget, info->macs);
+#ifdef ${NAME}_GROUPS
+        const uint32_t by_row = instructions((setter)${name}_adapt_to, (uint32_t)(uintptr_t)${name}_widths(k));
+#endif
         const uint32_t by_index = instructions((setter)${name}_adapt, k);
         uint32_t count = 0;
         for (uint32_t n = 0; n < EXAMPLES; n++) {
@@ -65,6 +68,10 @@ int main(void) {
         reds_print_unsigned(by_budget);
         reds_print(" ");
         reds_print_unsigned(count);
+#ifdef ${NAME}_GROUPS
+        reds_print(" ");
+        reds_print_unsigned(by_row);
+#endif
         reds_print("\n");
     }
     if (failures) {

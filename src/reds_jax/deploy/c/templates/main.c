@@ -19,7 +19,7 @@ int main(void) {
             state = state * 1664525u + 1013904223u;
             k = (state >> 16) % ${NAME}_SUBNETWORKS;
         }
-        if (${name}_adapt(k) != ${NAME}_OK) {
+        if ($adapt != ${NAME}_OK) {
             printf("subnetwork %u is not part of this build\n", (unsigned)k);
             continue;
         }

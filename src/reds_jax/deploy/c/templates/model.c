@@ -16,9 +16,7 @@ typedef struct {
 static const subnetwork subnetworks[${NAME}_LARGEST + 1] = {
 $rows};
 
-/* The one thing that an adaptation changes. */
-static const subnetwork *volatile active = &subnetworks[${NAME}_LARGEST];
-
+$state
 $arena
 static union {
     int32_t word; /* aligns the entries */
@@ -31,7 +29,7 @@ ${name}_status ${name}_adapt(uint32_t k) {
     if (k > (uint32_t)${NAME}_LARGEST) {
         return ${NAME}_NO_SUCH_SUBNETWORK;
     }
-    active = &subnetworks[k];
+    active = $to_k;
     return ${NAME}_OK;
 }
 
@@ -43,16 +41,16 @@ ${name}_status ${name}_adapt_to_budget(uint32_t macs) {
         }
         s--;
     }
-    active = s;
+    active = $to_s;
     return ${NAME}_OK;
 }
 
 uint32_t ${name}_active(void) {
-    return (uint32_t)(active - subnetworks);
+    return (uint32_t)($index);
 }
 
 uint32_t ${name}_invoke(const ${name}_element *in, ${name}_element *out) {
-    const subnetwork *const s = active; /* once: the inference keeps it to its end */
+    $begin
     ${name}_element *const memory = $memory;
 $uses_memory
     $calls

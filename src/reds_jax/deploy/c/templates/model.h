@@ -27,7 +27,7 @@ typedef $element ${name}_element;
 typedef enum {
     ${NAME}_OK = 0,
     ${NAME}_NO_SUCH_SUBNETWORK = 1,
-    ${NAME}_BUDGET_TOO_SMALL = 2
+    ${NAME}_BUDGET_TOO_SMALL = 2$more_statuses
 } ${name}_status;
 
 typedef struct {
