@@ -73,6 +73,30 @@ Proof.
       lia.
 Qed.
 
+(** So T7 is tight: there bottom-up and top-down are both below it. *)
+Corollary min_ratio_sharp k r s :
+  1 <= k -> r <= s -> k * (r * s) + s * s < (k + 1) * (r * r) + r * s ->
+  exists n w p c1 c2 A1 A2 D1 D2 opt1 opt2,
+    k * c1 <= c2 /\ c2 < (k + 1) * c1 /\ all_fit n w c1 /\
+    bottom_up_pair n w p c1 c2 A1 A2 /\ top_down_pair n w p c1 c2 D1 D2 /\
+    is_OPT n w p c1 opt1 /\ is_OPT n w p c2 opt2 /\
+    s * P n p D1 < r * opt1 /\ s * P n p A2 < r * opt2.
+Proof.
+  intros Hk Hrs root.
+  destruct (min_ratio_price k r s Hk Hrs root) as (n & w & p & c1 & c2 & v1 & v2 & K1 & K2 & F & O1 & O2 & H).
+  assert (C : c1 <= c2). { assert (1 * c1 <= k * c1) by (apply Nat.mul_le_mono_r; auto). lia. }
+  destruct (bottom_up_pair_exists n w p c1 c2 C) as (A1 & A2 & HA).
+  destruct (top_down_pair_exists n w p c1 c2) as (D1 & D2 & HD).
+  exists n, w, p, c1, c2, A1, A2, D1, D2, v1, v2.
+  assert (no : forall c v X, is_OPT n w p c v -> optimal n w p c X -> s * P n p X < r * v -> False).
+  { intros c v X (O & [FO _] & <-) [_ best] L. pose proof (best O FO).
+    assert (r * P n p O <= s * P n p X) by (apply Nat.mul_le_mono; auto). lia. }
+  pose proof HA as [opA [subA [feasA _]]]. pose proof HD as [opD [subD [feasD _]]].
+  destruct (H A1 A2 subA (proj1 opA) feasA) as [L|LA]; [exfalso; exact (no c1 v1 A1 O1 opA L)|].
+  destruct (H D1 D2 subD feasD (proj1 opD)) as [LD|L]; [|exfalso; exact (no c2 v2 D2 O2 opD L)].
+  repeat (split; [auto|]). exact LA.
+Qed.
+
 (** ** Products of widths: what the better of the two orders keeps
 
     Over K and any c <= jK, of the sum of both optima. *)

@@ -288,8 +288,11 @@ def masked_statistics(net: nn.Module, variables: Any, x: np.ndarray, graph: Chan
     """Of the masked full network on the batch x, without the moving average: new = 3/4 old + 1/4 batch."""
     zeros = {**variables, "batch_stats": jax.tree.map(np.zeros_like, variables["batch_stats"])}
     states = masked_run(net, zeros, x, graph, widths, train=True)[1]
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: np.asarray(4 * states["batch_stats/" + "/".join(k.key for k in path)]), variables["batch_stats"])
+
+    def of(path: Any, old: Any) -> np.ndarray:
+        return np.asarray(4 * states["batch_stats/" + "/".join(k.key for k in path)], old.dtype)
+
+    return jax.tree_util.tree_map_with_path(of, variables["batch_stats"])
 
 
 @settings(max_examples=3, deadline=None, derandomize=True)
