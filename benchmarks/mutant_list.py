@@ -368,7 +368,7 @@ MUTANTS = [
         f"{KNAPSACK}/fptas.py",
         "Fraction(bound) - share * abs(Fraction(bound))",
         "Fraction(bound) - 2 * share * abs(Fraction(bound))",
-        ("tests/knapsack/test_fptas.py::test_the_promise_cannot_be_one_percent_better",),
+        ("tests/knapsack/test_fptas.py::test_the_promise_on_layered_graphs",),
     ),
     Mutant(
         "rounded values are bounded by those of one table less",

@@ -61,8 +61,8 @@ def test_it_passes_through_the_nested_widths(value):
 
 
 def test_between_two_it_takes_the_best_value_per_cost():
-    problem = WidthProblem.chain(scores=[[9, 8, 1], [7, 4, 3]], pair_macs=[0, 0], unit_macs=[2, 1])
-    assert any_budget_order(problem, anchors=0).rows.tolist() == [[1, 1], [2, 1], [2, 2], [2, 3], [3, 3]]
+    problem = WidthProblem.chain(scores=[[9, 5, 1], [7, 4, 3]], pair_macs=[0, 0], unit_macs=[2, 1])  # 5/2 < 3 < 4 < 5
+    assert any_budget_order(problem, anchors=0).rows.tolist() == [[1, 1], [1, 2], [1, 3], [2, 3], [3, 3]]
     free = WidthProblem.chain(scores=[[9, 1], [7, 4, 3]], pair_macs=[0, 0], unit_macs=[0, 1])
     assert any_budget_order(free, anchors=0).rows.tolist() == [[1, 1], [2, 1], [2, 2], [2, 3]]
 
