@@ -177,6 +177,15 @@ Section Net.
       pose proof (cut_le u v x l Huv Hv); (split; [apply Nat.div_le_lower_bound; lia|lia]).
   Qed.
 
+  (** Widths of at least g, divided, keep u/v - (v-1)/(v g) of the value. *)
+  Lemma cut_keeps u v g x : u <= v -> 0 < v -> (forall l, l < L -> 1 <= x l) -> (forall l, l < L -> g <= x l) ->
+    (u * g - (v - 1)) * val x <= v * g * val (cut u v x).
+  Proof.
+    intros Huv Hv H1 G. apply val_keeps; auto.
+    - intros. apply cut_le; auto.
+    - intros l Hl. apply cut_share; auto.
+  Qed.
+
   (** (b) Bottom-up.  x1 is optimal at c1; xj contains it; o are any widths, such as the
       optimum at cj, all of at least g, that divided by v/u are above the floors and fit
       c1.  Then (u/v - (v-1)/(v g)) OPT(cj) <= BU.                                     *)
@@ -189,11 +198,7 @@ Section Net.
   Proof.
     intros Huv Hv Hf [_ best] up A G F C.
     destruct (cut_allowed f U u v o Huv Hv A F) as [A1 _].
-    assert (K : (u * g - (v - 1)) * val o <= v * g * val (cut u v o)).
-    { apply val_keeps.
-      - intros l Hl. specialize (Hf l Hl). specialize (A l Hl). lia.
-      - intros. apply cut_le; auto.
-      - intros l Hl. apply cut_share; auto. }
+    pose proof (cut_keeps u v g o Huv Hv (fun l Hl => Nat.le_trans _ _ _ (Hf l Hl) (proj1 (A l Hl))) G) as K.
     pose proof (best (cut u v o) (conj A1 (scale_cost u v o c1 Hv C))) as B.
     pose proof (val_mono x1 xj up) as M.
     assert (v * g * val (cut u v o) <= v * g * val xj) by (apply Nat.mul_le_mono_l; lia).
@@ -230,11 +235,7 @@ Section Net.
   Proof.
     intros Huv Hv Hf (_ & _ & best) A G F C.
     destruct (cut_allowed f x u v x Huv Hv A F) as [A1 _].
-    assert (K : (u * g - (v - 1)) * val x <= v * g * val (cut u v x)).
-    { apply val_keeps.
-      - intros l Hl. specialize (Hf l Hl). specialize (A l Hl). lia.
-      - intros. apply cut_le; auto.
-      - intros l Hl. apply cut_share; auto. }
+    pose proof (cut_keeps u v g x Huv Hv (fun l Hl => Nat.le_trans _ _ _ (Hf l Hl) (proj1 (A l Hl))) G) as K.
     pose proof (best _ A1 (scale_cost u v x c Hv C)) as B.
     assert (v * g * val (cut u v x) <= v * g * val y) by (apply Nat.mul_le_mono_l; auto).
     rewrite Nat.mul_sub_distr_r in K. lia.

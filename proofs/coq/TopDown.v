@@ -229,6 +229,21 @@ Definition near_top_down_chain n w p (u v N : nat) (c : nat -> nat) (D : nat -> 
   near_optimal n w p u v (c N) (D N) /\
   forall i, 1 <= i -> i < N -> near_restricts n w p u v (c i) (D (S i)) (D i).
 
+(** Capacities that rise from stage to stage rise over several, so what fits the smallest fits all. *)
+Lemma rising (c : nat -> nat) N : (forall j, 1 <= j -> j < N -> c j <= c (S j)) ->
+  forall r j, 1 <= j -> j + r <= N -> c j <= c (j + r).
+Proof.
+  intros Hc. induction r as [|r IH]; intros j Hj Hr; [replace (j + 0) with j by lia; lia|].
+  rewrite Nat.add_succ_r. pose proof (Hc (j + r) ltac:(lia) ltac:(lia)).
+  specialize (IH j Hj ltac:(lia)). lia.
+Qed.
+Lemma fits_every_stage n w c N i : all_fit n w (c 1) -> (forall j, 1 <= j -> j < N -> c j <= c (S j)) ->
+  1 <= i -> i <= N -> all_fit n w (c i).
+Proof.
+  intros Hw Hc Hi HN x Hx. pose proof (rising c N Hc (i - 1) 1 ltac:(lia) ltac:(lia)) as R.
+  replace (1 + (i - 1)) with i in R by lia. specialize (Hw x Hx). lia.
+Qed.
+
 (** ** Theorem T4 for several top-down stages.
 
     With 1 - e = u/v and M_j = 2 m_j - 1, where c j <= m_j c i:
@@ -243,13 +258,7 @@ Theorem top_down_stages_near n w p u v c N D i m opt :
   v * (((N - i + 1) * u + (v - u) * (2 * m (S i) - 1)) * P n p (D i)).
 Proof.
   intros Huv Hw Hc [Htop Hdown] Hi HN Hm (B & [HB bestB] & <-).
-  assert (mono : forall r j, 1 <= j -> j + r <= N -> c j <= c (j + r)).
-  { induction r as [|r IH]; intros j Hj Hr; [replace (j + 0) with j by lia; lia|].
-    rewrite Nat.add_succ_r. pose proof (Hc (j + r) ltac:(lia) ltac:(lia)).
-    specialize (IH j Hj ltac:(lia)). lia. }
-  assert (fit : all_fit n w (c i)).
-  { intros x Hx. pose proof (mono (i - 1) 1 ltac:(lia) ltac:(lia)).
-    replace (1 + (i - 1)) with i in H by lia. specialize (Hw x Hx). lia. }
+  pose proof (rising c N Hc) as mono. pose proof (fits_every_stage n w c N i Hw Hc Hi HN) as fit.
   set (d := v - u). set (M := tot (fun j => 2 * m (S (S i) + j) - 1) every (N - S i)).
   destruct (Nat.eq_dec i N) as [->|Ni].
   { pose proof (proj2 Htop B HB) as Q. replace (N - N + 1) with 1 by lia.
@@ -326,13 +335,7 @@ Theorem top_down_stages_exact n w p c N D i opt :
   opt <= (N - i + 1) * P n p (D i).
 Proof.
   intros Hw Hc [Htop Hdown] Hi HN (B & [HB _] & <-).
-  assert (mono : forall r j, 1 <= j -> j + r <= N -> c j <= c (j + r)).
-  { induction r as [|r IH]; intros j Hj Hr; [replace (j + 0) with j by lia; lia|].
-    rewrite Nat.add_succ_r. pose proof (Hc (j + r) ltac:(lia) ltac:(lia)).
-    specialize (IH j Hj ltac:(lia)). lia. }
-  assert (fit : all_fit n w (c i)).
-  { intros x Hx. pose proof (mono (i - 1) 1 ltac:(lia) ltac:(lia)).
-    replace (1 + (i - 1)) with i in H by lia. specialize (Hw x Hx). lia. }
+  pose proof (rising c N Hc) as mono. pose proof (fits_every_stage n w c N i Hw Hc Hi HN) as fit.
   destruct (Nat.eq_dec i N) as [->|Ni].
   { pose proof (proj2 Htop B HB). replace (N - N + 1) with 1 by lia. lia. }
   pose (E := fun j => if j <=? N then D j else every).
