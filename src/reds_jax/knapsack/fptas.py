@@ -32,7 +32,7 @@ LEAST_EPSILON = 1e-9
 def solve_fptas(
     problem: WidthProblem, capacities: Mapping[str, float], epsilon: float | None, *, time_limit: float | None = None
 ) -> Outcome:
-    """Widths whose value is at least OPT - epsilon |OPT|, in time polynomial in the arcs and in 1 / epsilon.
+    """Widths whose value is at least ``OPT - epsilon |OPT|``, in time polynomial in the arcs and in 1 / epsilon.
 
     Gains, no entry of a value table below 0 (sums of scores): value >= (1 - epsilon) OPT. Losses, no entry above 0 (``ces``,
     ``log_retention``): the loss -value is at most 1 + epsilon times the least. Integers are compared exactly, floats up to the
@@ -75,7 +75,7 @@ def solve_fptas(
 
 
 def proves(value: float, bound: float, share: Fraction) -> bool:
-    """Whether value >= bound - share |bound|, so that it is as near to an optimum, which is at most the bound; exactly."""
+    """Whether ``value >= bound - share |bound|``, so that it is as near to an optimum, which is at most the bound; exactly."""
     return Fraction(value) >= Fraction(bound) - share * abs(Fraction(bound))
 
 

@@ -35,7 +35,7 @@ def solve(
             still reported in ``costs``.
         method: "exact" (bounded label setting, NumPy alone), "fptas" (the same with a promise of ``epsilon`` and polynomial
             time: one resource), "milp" (cvxpy with HiGHS; takes extra constraints), or "brute" (enumeration, for tests).
-        epsilon: of "fptas" alone, from 1e-9 to 1: value >= OPT - epsilon |OPT|; so where values are losses (``ces``,
+        epsilon: of "fptas" alone, from 1e-9 to 1: ``value >= OPT - epsilon |OPT|``; so where values are losses (``ces``,
             logarithms) at most 1 + epsilon times the least is lost.
         time_limit: seconds after which the best widths so far are returned with a bound, not proven; not for "brute".
         constraints: only with "milp": receives a dict group name -> cvxpy expression of its width, and the expression of the
