@@ -35,6 +35,7 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
+_ELEMENTWISE = ("reds_s8_elementwise", "reds_f32_elementwise", "reds_f32_functions")
 
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
@@ -174,7 +175,8 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
     """The text of every file of the folder."""
     name, dtype = emitter.name, facts["dtype"]
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
-    kernels = _kernels(dtype, with_softmax=softmax)
+    elementwise = any(op.kind in ("mul", "map", "resize") for op in emitter.program.operations)
+    kernels = _kernels(dtype, with_softmax=softmax, with_elementwise=elementwise)
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {
@@ -209,13 +211,18 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
     }
 
 
-def _kernels(dtype: Dtype, *, with_softmax: bool) -> dict[str, str]:
+def _kernels(dtype: Dtype, *, with_softmax: bool, with_elementwise: bool) -> dict[str, str]:
     """The files of the runtime that a model of this type needs."""
-    numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * with_softmax
-    prefixes = ("reds_kernels", "reds_policy", *numbers)
+    number = "reds_s8" if dtype == "int8" else "reds_f32"
+    prefixes = ("reds_kernels", "reds_policy", number, *["reds_f32"] * with_softmax)
     folder = resources.files("reds_jax.deploy.c") / "runtime"
+
+    def needed(name: str) -> bool:
+        left_out = not with_elementwise or not name.startswith(number)
+        return name.startswith(prefixes) and not (left_out and name.startswith(_ELEMENTWISE))
+
     return {f.name: f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name)
-            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+            if f.name.endswith((".c", ".h")) and needed(f.name)}
 
 
 def _template(name: str, values: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 #include "${name}_model.h"
 
 #include "reds_kernels.h"
-
+$functions
 /* ---- The weights, once, as the largest subnetwork reads them; what differs is a scale and an offset per channel ------------- */
 
 $constants
