@@ -96,7 +96,7 @@ class Compiler:
     def _kernels(self, cc: str) -> list[str]:
         runtime = Path(c99.__file__).parent / "runtime"
         objects = []
-        for path in (runtime / "reds_s8.c", runtime / "reds_f32.c"):
+        for path in sorted(p for p in runtime.glob("reds_*.c") if "policy" not in p.name):
             objects.append(str(self._folder / f"{cc}_{path.stem}.o"))
             self.run(cc, *WARNINGS, "-O1", "-fPIC", "-c", str(path), "-o", objects[-1])
         return objects

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.int8.quantize import Mean, Product, QuantizedProgram, Requantize, Sum, Table
 from reds_jax.deploy.lowering.program import Operation, Program, Window
 
 
@@ -78,8 +78,16 @@ def _step(quantized: QuantizedProgram, i: int, k: int, inputs: list[np.ndarray])
     if isinstance(step, Sum):
         t = fits((x - step.a_zero) * step.a_multiplier) + fits((inputs[1] - step.b_zero) * step.b_multiplier)
         return saturate(fits(leaky(fits(t), slope)) + step.round, step.shift)
+    if isinstance(step, Product):
+        t = fits(mulhi(fits((x - step.a_zero) * (inputs[1] - step.b_zero) * 2**14), np.int64(step.multiplier)))
+        return saturate(fits(leaky(t, slope)) + step.round, step.shift)
+    if isinstance(step, Table):
+        return step.entries.astype(np.int64)[x + 128]
     if op.kind == "channel_first":
         return x
+    if op.kind == "resize":
+        y = quantized.program.tensors[op.output]
+        return np.kron(x, np.ones((y.height // x.shape[2], y.width // x.shape[3]), np.int64))
     assert op.window is not None
     if op.kind == "max_pool":
         return windows(x, op.window, -128).max((-1, -2))
@@ -115,6 +123,12 @@ def steps_from_exact(quantized: QuantizedProgram, k: int, values: list[np.ndarra
         elif isinstance(step, Sum):
             y = real[0] + real[1]
             open_ = 255.0 * 2.0**-step.shift + 2.0**-step.shift
+        elif isinstance(step, Product):
+            y = real[0] * real[1]
+            open_ = (2.5 + 255**2 * 2.0**-19) * 2.0**-step.shift
+        elif isinstance(step, Table):
+            assert op.function is not None
+            y = op.function.exact(real[0])
         elif isinstance(step, Mean):
             assert op.window is not None
             m = windows(np.ones_like(values[op.inputs[0]]), op.window, 0).sum((-1, -2))

@@ -174,7 +174,8 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
     """The text of the C files of the network and its kernels, by name."""
     name, dtype = emitter.name, facts["dtype"]
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
-    numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * softmax
+    elementwise = any(op.kind in ("mul", "map", "resize") for op in emitter.program.operations)
+    numbers = [f"reds_{emitter.short}.c", *[f"reds_{emitter.short}_elementwise.c"] * elementwise, *["reds_f32.c"] * softmax]
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {
@@ -197,5 +198,5 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         f"{name}_model.c": package.template("model.c", values).rstrip() + "\n",
         f"{name}_check.c": package.template("check.c", values),
         f"{name}_examples.h": constants.examples(inputs, answers, name),
-        **package.kernels(("reds_kernels", "reds_policy", *numbers)),
+        **package.kernels(("reds_policy.h", *numbers)),
     }

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -43,15 +43,17 @@ def kernels_version() -> str:
     return f"0x{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:7]}u"
 
 
-def kernels(prefixes: tuple[str, ...]) -> dict[str, str]:
-    """The files of the runtime whose names begin so, by name; reds_kernels.h with the version of them all."""
-    folder = resources.files("reds_jax.deploy.c") / "runtime"
-    found = {f.name: f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name)
-             if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+def kernels(names: Iterable[str]) -> dict[str, str]:
+    """Files of the runtime and what they include, by name; reds_kernels.h with the version of them all."""
+    folder, wanted, found = resources.files("reds_jax.deploy.c") / "runtime", [*names], {}
+    while wanted:
+        if (name := wanted.pop()) not in found:
+            found[name] = (folder / name).read_text(encoding="utf-8")
+            wanted += re.findall(r'^#include "(.+)"$', found[name], re.MULTILINE)
     header = found["reds_kernels.h"]
     assert header.count(_PLACEHOLDER) == 1, "reds_kernels.h has a place for the version"
     found["reds_kernels.h"] = header.replace(_PLACEHOLDER, _PLACEHOLDER.replace("0\n", f"{kernels_version()}\n"))
-    return found
+    return dict(sorted(found.items()))
 
 
 def template(name: str, values: Mapping[str, str]) -> str:

@@ -11,8 +11,10 @@ from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan
 from reds_jax.deploy.c.constants import array, lines, real
+from reds_jax.deploy.c.function_text import function_text
 from reds_jax.deploy.escape import c_comment, c_identifier
-from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.int8.quantize import Mean, Product, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.lowering.function import Function
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor
 
 _ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
@@ -42,6 +44,7 @@ class Emitter:
         self.members: list[str] = []
         self.weight_bytes = self.table_bytes = self.largest_table_bytes = 0
         self._weights: dict[bytes, str] = {}
+        self.functions: dict[Function, str] = {}
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
 
     # -- what every operation needs -----------------------------------------------------------------------------------
@@ -57,6 +60,8 @@ class Emitter:
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
             call = f"{what}({', '.join([f'&{layer}', width, *ins, out, *scratch])});"
             return call if self.rows is None else self._at_row(i, op, call)
+        if op.kind in ("mul", "map", "resize"):
+            return f"{what}({', '.join(self._elementwise(i, op, ins, out))});"
         length = self._count(f"length_{i}", tensor, tensor.positions)
         if op.kind in ("max_pool", "avg_pool"):
             channels = self._count(f"channels_{i}", tensor, 1)
@@ -70,6 +75,37 @@ class Emitter:
         if op.kind == "channel_first":
             return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
         return f"{what}({', '.join([*ins, out, length])});"
+
+    def _elementwise(self, i: int, op: Operation, ins: list[str], out: str) -> list[str]:
+        """The arguments of a product, a function of every entry, or repeated rows and columns."""
+        x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
+        if op.kind == "map":
+            return [self._function(i, op), *ins, out, self._count(f"length_{i}", y, y.positions)]
+        if op.kind == "resize":
+            down, across = self.program.repeats(op)
+            return [*ins, out, self._count(f"rows_{i}", x, x.height), f"{x.width}u", f"{down}u", f"{across}u"]
+        each = y.positions if self.program.gated(op) else 1
+        sizes = [self._count(f"channels_{i}", y, y.positions // each), f"{each}u"]
+        if self.quantized:
+            return [self._step(i, "product"), *ins, out, *sizes]
+        return [*ins, out, *sizes, _ACTIVATIONS[op.activation], real(op.slope)]
+
+    def _function(self, i: int, op: Operation) -> str:
+        """What a map does to every entry: a function, or in 8 bits a table for each subnetwork."""
+        if self.quantized:
+            tables = [self._steps(k, i).entries for k in range(self.count)]
+            same = all(np.array_equal(t, tables[0]) for t in tables)
+            for k, entries in enumerate(tables[:1] if same else tables):
+                text = array("int8_t", f"table_{i}_of_{k}", [str(v) for v in entries], per_line=32)
+                self.constants.append(self.guarded(k, text))
+                self.table_bytes += len(entries)
+            self.largest_table_bytes += 256
+            return self._member("const int8_t *", f"table_{i}", lambda k: f"table_{i}_of_{0 if same else k}")
+        assert op.function is not None
+        if op.function not in self.functions:
+            self.functions[op.function] = name = f"function_{i}"
+            self.constants.append(f"/* {c_comment(op.name)} */\n{function_text(op.function, name)}")
+        return self.functions[op.function]
 
     def _member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
         """A field of the subnetworks' table."""
@@ -203,6 +239,9 @@ class Emitter:
                 assert self.quantized is not None
                 values = (step.a_zero, step.a_multiplier, step.b_zero, step.b_multiplier, step.round, self.quantized.slopes[i],
                           step.shift)
+            elif isinstance(step, Product):
+                assert self.quantized is not None
+                values = (step.a_zero, step.b_zero, step.multiplier, step.round, self.quantized.slopes[i], step.shift)
             else:
                 assert isinstance(step, Mean)
                 values = (step.in_zero, step.multiplier, step.offset, step.shift)
@@ -234,6 +273,7 @@ def model(emitter: Emitter) -> dict[str, str]:
         "shape": f"[{x.height}][{x.width}][{x.channels[0]}]" if x.positions > 1 else f"[{x.channels[0]}]",
         "input_scale": real(grid.scale if grid else 1.0), "input_zero": str(grid.zero if grid else 0),
         "unit": "int16_t" if quantized else "float", "arena_size": arena_bytes(emitter), "alignment": str(ALIGNMENT),
+        "functions": '#include "reds_f32_functions.h"\n' if emitter.functions else "",
         "constants": "\n".join(emitter.constants),
         "members": "\n    ".join(emitter.members),
         "attributes": "".join(

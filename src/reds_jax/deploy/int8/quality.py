@@ -77,7 +77,7 @@ class Quality:
 def compare(quantized: QuantizedProgram, batches: Sequence[np.ndarray]) -> Quality:
     """Run both forms of every subnetwork on inputs [N, ...] in floats."""
     program = quantized.program
-    shown = [(0, "input"), *((op.output, op.name) for op in program.operations if op.kind not in ("max_pool", "channel_first"))]
+    shown = [(0, "input"), *((op.output, op.name) for op in program.operations if op.kind not in ("max_pool", "resize", "channel_first"))]
     batches = [floats(batch, program.input_shape, "the examples") for batch in batches if len(batch)]
     sqnr, agreement = [], []
     for k in range(program.subnetworks):

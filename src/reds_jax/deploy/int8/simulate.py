@@ -16,10 +16,10 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from reds_jax.array_types import Array, Int8, Int32, Shaped
-from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.int8.quantize import PRODUCT_BITS, Mean, Product, QuantizedProgram, Requantize, Sum, Table
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
-from reds_jax.deploy.lowering.simulate import image, linear, pool
+from reds_jax.deploy.lowering.simulate import image, linear, pool, resize
 
 _EXACT = 1 << 24
 
@@ -99,12 +99,19 @@ def _step(quantized: QuantizedProgram, i: int, k: int, inputs: list[jax.Array], 
     if isinstance(step, Sum):
         t = (x - step.a_zero) * step.a_multiplier + (inputs[1] - step.b_zero) * step.b_multiplier
         return _saturate(_leaky(t, slope) + step.round, step.shift)
+    if isinstance(step, Product):
+        t = mulhi((x - step.a_zero) * (inputs[1] - step.b_zero) << PRODUCT_BITS, jnp.int32(step.multiplier))
+        return _saturate(_leaky(t, slope) + step.round, step.shift)
+    if isinstance(step, Table):
+        return jnp.asarray(step.entries, jnp.int32)[x + 128]
     if isinstance(step, Mean):
         total = _window_sums(op, program.tensors[op.output], x - step.in_zero)
         return _saturate(mulhi(total, jnp.int32(step.multiplier)) + step.offset, step.shift)
     if op.kind == "max_pool":
         assert op.window is not None
         return pool(x, op.window, -128, lax.max)
+    if op.kind == "resize":
+        return resize(program, op, x)
     assert op.kind == "channel_first", f"{op.kind} has no int8 form in {program}"
     return x
 

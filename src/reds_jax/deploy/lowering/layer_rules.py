@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,8 +55,9 @@ class Layers:
         if not isinstance(x, Affine) or any(batch) or kernel.ndim != 2 or tuple(left) != (x.index.ndim - 1,):
             return None
         kernel = np.moveaxis(kernel, right[0], 0)  # [I, O]
-        if x.index.ndim == 4:  # a dense layer at every position is a pointwise convolution
-            return self._window(op, x, Window((1, 1)), kernel.T, (x.index.shape[1], x.index.shape[2]), axis)
+        if x.index.ndim in (3, 4):  # a dense layer at every position is a pointwise convolution
+            made = self._window(op, x, Window((1, 1)), kernel.T, _positions(x.index.shape), axis)
+            return replace(made, index=made.index.reshape(*x.index.shape[:-1], -1))
         if x.index.ndim != 2 or x.index.shape[0] != 1:
             return None
         index, source = x.index.ravel(), x.source
@@ -75,19 +76,18 @@ class Layers:
         p = op.params
         x, kernel = inputs[0], self._kernel(op, inputs[1])
         numbers = p["dimension_numbers"]
-        if (not isinstance(x, Affine) or x.index.ndim != 4 or tuple(numbers.lhs_spec) != (0, 3, 1, 2)
-                or tuple(numbers.out_spec) != (0, 3, 1, 2)):
-            raise refusal(op, "is no two-dimensional convolution of [N, H, W, C]")
+        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not all(
+                tuple(spec) == (0, x.index.ndim - 1, *range(1, x.index.ndim - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
+            raise refusal(op, "is no convolution of [N, H, W, C] or [N, T, C]")
         if set(p["lhs_dilation"]) != {1} or set(p["rhs_dilation"]) != {1} or p["batch_group_count"] != 1:
             raise refusal(op, "is dilated or transposed")
         kernel = kernel.transpose(numbers.rhs_spec)  # [O, I per group, k_h, k_w]
         groups = p["feature_group_count"]
         if groups > 1 and (kernel.shape[1] != 1 or kernel.shape[0] != groups):
             raise refusal(op, "is a grouped convolution that is not depthwise")
-        (top, bottom), (left, right) = p["padding"]
-        window = Window(kernel.shape[2:], tuple(p["window_strides"]), (top, left), (bottom, right))
-        _, h, w, _ = op.outputs[0].shape
-        return self._window(op, x, window, kernel.reshape(len(kernel), -1), (h, w), -1, depthwise=groups > 1)
+        made = self._window(op, x, _window(kernel.shape[2:], p["window_strides"], p["padding"]), kernel.reshape(len(kernel), -1),
+                            _positions(op.outputs[0].shape), -1, depthwise=groups > 1)
+        return replace(made, index=made.index.reshape(op.outputs[0].shape))
 
     def _window(self, op: Operation, x: Affine, window: Window, weights: np.ndarray, size: tuple[int, int], axis: int, *,
                 depthwise: bool = False) -> Affine:
@@ -122,13 +122,13 @@ class Layers:
 
     def _reduce_window(self, op: Operation, x: Form, kind: str) -> Affine:
         p = op.params
-        if len(p["window_dimensions"]) != 4 or any(p["window_dimensions"][i] != 1 for i in (0, 3)) or any(
+        if len(p["window_dimensions"]) not in (3, 4) or any(p["window_dimensions"][i] != 1 for i in (0, -1)) or any(
                 d != 1 for name in ("base_dilation", "window_dilation") for d in p[name]):
             raise refusal(op, "pools over something else than positions")
-        (top, bottom), (left, right) = p["padding"][1:3]
-        window = Window(tuple(p["window_dimensions"][1:3]), tuple(p["window_strides"][1:3]), (top, left), (bottom, right))
+        window = _window(*(p[name][1:-1] for name in ("window_dimensions", "window_strides", "padding")))
         self._check_padding(op, window)
-        return self._pool(op, x, kind, window, op.outputs[0].shape[1:3])  # type: ignore[arg-type]
+        pooled = self._pool(op, x, kind, window, _positions(op.outputs[0].shape))
+        return replace(pooled, index=pooled.index.reshape(op.outputs[0].shape))
 
     def _max_pool(self, op: Operation, inputs: list[Form]) -> Form:
         return self._reduce_window(op, inputs[0], "max_pool")
@@ -139,9 +139,8 @@ class Layers:
         assert window is not None
         assert isinstance(inputs[0], Affine)
         if window.padded:  # the sum becomes a mean when it is divided by how many positions each window has
-            counts = np.empty(mean.index.shape, np.float32)
-            _, h, w, _ = inputs[0].index.shape
-            counts[0] = window.counts((h, w), (mean.source.tensor.height, mean.source.tensor.width))[:, :, None]
+            of_positions = window.counts(_positions(inputs[0].index.shape), _positions(mean.index.shape))
+            counts = np.broadcast_to(of_positions.reshape(*mean.index.shape[:-1], 1).astype(np.float32), mean.index.shape)
             return Part("window sum", mean, Known((counts,)))
         return self._times(mean, window.taps)
 
@@ -162,7 +161,22 @@ class Layers:
         return self._over_positions(op, x, "max_pool")
 
     def _over_positions(self, op: Operation, x: Form, kind: str) -> Affine | None:
-        if not isinstance(x, Affine) or x.index.ndim != 4 or tuple(op.params["axes"]) != (1, 2):
+        axes = op.params["axes"]
+        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not set(axes) <= set(range(1, x.index.ndim - 1)):
             return None
-        pooled = self._pool(op, x, kind, Window(x.index.shape[1:3]), (1, 1))  # type: ignore[arg-type]
-        return replace(pooled, index=pooled.index.reshape(1, -1))
+        sizes = list(enumerate(_positions(x.index.shape), x.index.ndim - 3))  # a sequence has its one row on axis 0
+        kernel, left = ([n if (axis in axes) == inside else 1 for axis, n in sizes] for inside in (True, False))
+        pooled = self._pool(op, x, kind, Window((kernel[0], kernel[1])), (left[0], left[1]))
+        return replace(pooled, index=pooled.index.reshape(op.outputs[0].shape))
+
+
+def _positions(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of [1, H, W, C]; a sequence [1, T, C] is an image of one row."""
+    height, width = (1, *shape[1:-1])[-2:]
+    return height, width
+
+
+def _window(kernel: Sequence[int], strides: Sequence[int], padding: Sequence[tuple[int, int]]) -> Window:
+    """A window over one axis or two."""
+    (top, bottom), (left, right) = ((0, 0), *padding)[-2:]
+    return Window((1, *kernel)[-2:], (1, *strides)[-2:], (top, left), (bottom, right))  # type: ignore[arg-type]

@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 
+from reds_jax.deploy.lowering.function import Function
 from reds_jax.graph.channels import Size
 
-Kind = Literal["conv", "depthwise", "dense", "max_pool", "avg_pool", "add", "softmax", "channel_first"]
+Kind = Literal["conv", "depthwise", "dense", "max_pool", "avg_pool", "add", "mul", "map", "resize", "softmax", "channel_first"]
 Activation = Literal["linear", "relu", "relu6", "leaky_relu"]
 WEIGHTED = ("conv", "depthwise", "dense")
 
@@ -91,6 +92,10 @@ class Operation:
         weights: [O, I * k_h * k_w] of a convolution, [C, k_h * k_w] of a depthwise one, [O, items of the input] of a dense
             layer, as the largest subnetwork reads them; rows are read to a prefix.
         scale, offset: one vector [outputs of subnetwork k] a subnetwork.
+        function: what a ``"map"`` does to every entry.
+
+    A ``"mul"`` multiplies two arrays of the same shape, or every position of the first by a second of one position; a
+    ``"resize"`` repeats rows and columns, as often as its output has more of them than its input.
     """
 
     kind: Kind
@@ -103,6 +108,7 @@ class Operation:
     offset: tuple[np.ndarray, ...] = ()
     activation: Activation = "linear"
     slope: float = 0.0
+    function: Function | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +142,16 @@ class Program:
             return x.items(k)
         assert op.window is not None
         return op.window.taps * (x.channels[k] if op.kind == "conv" else 1)
+
+    def repeats(self, op: Operation) -> tuple[int, int]:
+        """How often an operation repeats every row and every column of its first input."""
+        x, y = self.tensors[op.inputs[0]], self.tensors[op.output]
+        return y.height // x.height, y.width // x.width
+
+    def gated(self, op: Operation) -> bool:
+        """Whether the second input of an operation has one position and the first has more."""
+        a, b = (self.tensors[t] for t in op.inputs)
+        return b.positions < a.positions
 
     def kept_weights(self, op: Operation, k: int) -> np.ndarray:
         """The part of the weights that subnetwork k reads: a prefix of the rows, of each row a prefix."""

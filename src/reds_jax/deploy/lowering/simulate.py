@@ -65,6 +65,13 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
             return activation(op, scale * linear(program, op, x, weights) + offset)
     if op.kind == "add":
         return activation(op, x + inputs[1])
+    if op.kind == "mul":
+        return activation(op, x * inputs[1])
+    if op.kind == "map":
+        assert op.function is not None
+        return op.function(x)
+    if op.kind == "resize":
+        return resize(program, op, x)
     if op.kind == "max_pool":
         assert op.window is not None
         return pool(x, op.window, -jnp.inf, lax.max)
@@ -96,6 +103,12 @@ def pool(x: jax.Array, window: Window, start: float, combine: Callable) -> jax.A
     """Combine the positions of every window; x [N, C, H, W]."""
     return lax.reduce_window(x, np.asarray(start, x.dtype), combine, (1, 1, *window.kernel), (1, 1, *window.strides),
                              ((0, 0), (0, 0), *window.padding))
+
+
+def resize(program: Program, op: Operation, x: jax.Array) -> jax.Array:
+    """Rows and columns repeated; x [N, C, H, W]."""
+    rows, columns = program.repeats(op)
+    return jnp.repeat(jnp.repeat(x, rows, 2), columns, 3)
 
 
 def activation(op: Operation, y: jax.Array) -> jax.Array:

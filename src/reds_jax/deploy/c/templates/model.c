@@ -2,7 +2,7 @@
 #include "../include/${name}_model.h"
 
 #include "reds_kernels.h"
-
+$functions
 #if REDS_KERNELS_VERSION != $kernels_version
 #error "${name}_model.c belongs to other kernels than these: export all networks of a program with one version of reds_jax"
 #endif
