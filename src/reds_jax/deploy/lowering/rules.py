@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy.lowering.array_rules import Arrays
 from reds_jax.deploy.lowering.elementwise_rules import Elementwise
 from reds_jax.deploy.lowering.forms import Affine, Form, Part, Writer
 from reds_jax.deploy.lowering.kept import Kept
@@ -30,7 +31,7 @@ class Rules:
     """The rules for everything that a device runs; reshapes and transposes only move an index."""
 
     def __init__(self, writer: Writer, kept: Kept) -> None:
-        self._rules = Elementwise(writer).rules | Layers(writer, kept).rules
+        self._rules = Elementwise(writer).rules | Layers(writer, kept).rules | Arrays(writer, kept).rules
 
     def apply(self, op: Operation, inputs: list[Form]) -> Form:
         name = op.primitive.name
