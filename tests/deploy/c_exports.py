@@ -97,7 +97,7 @@ class Compiler:
     def _kernels(self, cc: str) -> list[str]:
         runtime = Path(c99.__file__).parent / "runtime"
         objects = []
-        for path in (runtime / "reds_s8.c", runtime / "reds_f32.c"):
+        for path in (runtime / f"reds_{name}.c" for name in ("s8", "f32", "s8_ranges", "f32_ranges")):
             objects.append(str(self._folder / f"{cc}_{path.stem}.o"))
             self.run(cc, *WARNINGS, "-O1", "-fPIC", "-c", str(path), "-o", objects[-1])
         return objects

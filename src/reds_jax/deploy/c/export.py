@@ -21,6 +21,7 @@ from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.c import any_widths_text, arena, constants, source
 from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.exported import Dtype, Exported
+from reds_jax.deploy.c.spread import spread_kernel, spread_of
 from reds_jax.deploy.escape import c_identifier
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
@@ -123,6 +124,9 @@ def export(
 def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
     """What every operation needs for itself, by the formulas REDS_..._SCRATCH of reds_kernels.h."""
     def entries(op: Operation) -> int:
+        spread = spread_of(program, op)
+        if spread is not None and spread_kernel(op) == "spread":
+            return 4 * spread.depth(k, 4 if dtype == "int8" else 1)
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
         if op.kind == "conv":
@@ -174,7 +178,7 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
     """The text of every file of the folder."""
     name, dtype = emitter.name, facts["dtype"]
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
-    kernels = _kernels(dtype, with_softmax=softmax)
+    kernels = _kernels(dtype, with_softmax=softmax, with_ranges=emitter.uses_ranges)
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {
@@ -209,13 +213,14 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
     }
 
 
-def _kernels(dtype: Dtype, *, with_softmax: bool) -> dict[str, str]:
+def _kernels(dtype: Dtype, *, with_softmax: bool, with_ranges: bool = False) -> dict[str, str]:
     """The files of the runtime that a model of this type needs."""
-    numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * with_softmax
-    prefixes = ("reds_kernels", "reds_policy", *numbers)
+    short = "reds_s8" if dtype == "int8" else "reds_f32"
+    prefixes = ("reds_kernels", "reds_policy", short, *["reds_f32"] * with_softmax, *["reds_ranges"] * with_ranges)
+    left_out = {"reds_s8_ranges.c", "reds_f32_ranges.c"} - ({f"{short}_ranges.c"} if with_ranges else set())
     folder = resources.files("reds_jax.deploy.c") / "runtime"
     return {f.name: f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name)
-            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h")) and f.name not in left_out}
 
 
 def _template(name: str, values: dict[str, str]) -> str:
