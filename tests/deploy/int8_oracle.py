@@ -88,6 +88,8 @@ def _step(quantized: QuantizedProgram, i: int, k: int, inputs: list[np.ndarray])
         out = quantized.program.tensors[op.output]
         return np.concatenate([_moved(a, move, slope).reshape(len(a), -1, out.height, out.width)
                                for a, move in zip(inputs, step.of, strict=True)], 1)
+    if op.kind == "shuffle":
+        return np.concatenate([x[:, g :: x.shape[1] // op.groups[k]] for g in range(x.shape[1] // op.groups[k])], 1)
     assert op.window is not None
     if op.kind == "pad":
         return np.pad(x, ((0, 0), (0, 0), *op.window.padding), constant_values=quantized.scales[k][op.inputs[0]].zero)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ class Emitter:
             grid = [self._member("int32_t", f"zero_{i}", lambda k: str(self._grid(k, op.output).zero))] if self.quantized else []
             channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
             return f"{what}({', '.join([f'&{self._window(i, op)}', channels, *ins, out, *grid])});"
+        if op.kind == "shuffle":
+            groups, self.uses_ranges = op.groups[0], True
+            size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
+            each = self._count(f"each_{i}", replace(tensor, channels=tuple(n // groups for n in tensor.channels), size=size), 1)
+            return f"{what}({ins[0]}, {out}, {groups}u, {each}, {tensor.positions}u);"
         if op.kind == "channel_first":
             return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
         return f"{what}({', '.join([*ins, out, length])});"

@@ -20,7 +20,7 @@ from reds_jax.deploy.int8.joined import Move, Moves
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
-from reds_jax.deploy.lowering.simulate import image, joined, linear, padded, pool
+from reds_jax.deploy.lowering.simulate import image, joined, linear, padded, pool, shuffled
 
 _EXACT = 1 << 24
 
@@ -110,6 +110,8 @@ def _step(quantized: QuantizedProgram, i: int, k: int, inputs: list[jax.Array], 
         return pool(x, op.window, -128, lax.max)
     if op.kind == "pad":
         return padded(op, x, quantized.scales[k][op.output].zero)
+    if op.kind == "shuffle":
+        return shuffled(op, x)
     assert op.kind == "channel_first", f"{op.kind} has no int8 form in {program}"
     return x
 

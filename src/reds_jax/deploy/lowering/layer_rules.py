@@ -10,7 +10,7 @@ import numpy as np
 
 from reds_jax.deploy.lowering.array_rules import unpadded
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Writer
-from reds_jax.deploy.lowering.grouped import kept_groups
+from reds_jax.deploy.lowering.grouped import kept_groups, unshuffled
 from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.program import Window
 from reds_jax.deploy.lowering.refusal import refusal
@@ -29,6 +29,8 @@ class Layers:
 
     def _image(self, op: Operation, form: Form) -> int:
         """The tensor of a form that is an image [1, H, W, C] as it is."""
+        if isinstance(form, Affine):
+            form = unshuffled(self._writer, op, form, every_row=self._kept.every_row)
         if not isinstance(form, Affine) or not form.is_image():
             raise refusal(op, "reads an image whose channels and positions have been moved")
         return self._writer.write(form)

@@ -16,7 +16,8 @@ import numpy as np
 
 from reds_jax.graph.channels import Size
 
-Kind = Literal["conv", "depthwise", "dense", "max_pool", "avg_pool", "add", "softmax", "channel_first", "concat", "pad"]
+Kind = Literal["conv", "depthwise", "dense", "max_pool", "avg_pool", "add", "softmax", "channel_first", "concat", "pad",
+               "shuffle"]
 Activation = Literal["linear", "relu", "relu6", "leaky_relu"]
 WEIGHTED = ("conv", "depthwise", "dense")
 
@@ -128,7 +129,8 @@ class Operation:
             layer, as the largest subnetwork reads them; rows are read to a prefix. In a grouped convolution a row has the
             inputs of a group.
         scale, offset: one vector [outputs of subnetwork k] a subnetwork.
-        groups: how many groups of a grouped convolution each subnetwork has; empty for all else.
+        groups: how many groups of a grouped convolution each subnetwork has, or by how many a shuffle turns channels
+            [groups][each] into [each][groups]; empty for all else.
     """
 
     kind: Kind
@@ -179,10 +181,11 @@ class Program:
     def columns(self, op: Operation, k: int) -> np.ndarray:
         """The entries of a row of the weights that subnetwork k reads, ascending."""
         x = self.tensors[op.inputs[0]]
-        if op.groups or op.kind == "depthwise" or not x.ranges:
+        if op.kind == "depthwise":
             return np.arange(self.row(op, k))
         each = x.positions if op.window is None else op.window.taps
-        return (x.kept(k)[:, None] * each + np.arange(each)).ravel()
+        channels = x.kept(k)[: self.row(op, k) // each]  # of a grouped convolution those of its first group
+        return (channels[:, None] * each + np.arange(each)).ravel()
 
     def kept(self, op: Operation, k: int, weights: np.ndarray) -> np.ndarray:
         """The part of an operation's weights that subnetwork k reads: a prefix of the rows, of each row a prefix, or ranges."""

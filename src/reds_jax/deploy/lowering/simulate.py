@@ -79,6 +79,8 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
         return activation(op, joined(program, op, inputs))
     if op.kind == "pad":
         return padded(op, x, 0)
+    if op.kind == "shuffle":
+        return shuffled(op, x)
     return x  # channel_first: `image` has turned the input already
 
 
@@ -100,6 +102,11 @@ def joined(program: Program, op: Operation, inputs: list[jax.Array]) -> jax.Arra
     """The arrays of a concatenation one behind the other; of vectors, all entries of each."""
     out = program.tensors[op.output]
     return jnp.concatenate([x.reshape(len(x), -1, out.height, out.width) for x in inputs], axis=1)
+
+
+def shuffled(op: Operation, x: jax.Array) -> jax.Array:
+    """Channels [groups][each] as [each][groups]; x [N, C, H, W]."""
+    return x.reshape(len(x), op.groups[0], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
 
 
 def padded(op: Operation, x: jax.Array, value: int) -> jax.Array:
