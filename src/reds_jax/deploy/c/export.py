@@ -17,6 +17,7 @@ from reds_jax.data import Normalise
 from reds_jax.deploy.c import any_widths_text, arena, constants, package, source, stack
 from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.exported import Dtype, Exported
+from reds_jax.deploy.c.spread import spread_kernel, spread_of
 from reds_jax.deploy.escape import c_identifier
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
@@ -122,6 +123,9 @@ def export(
 def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
     """What every operation needs for itself, by the formulas REDS_..._SCRATCH of reds_kernels.h."""
     def entries(op: Operation) -> int:
+        spread = spread_of(program, op)
+        if spread is not None and spread_kernel(op) == "spread":
+            return 4 * spread.depth(k, 4 if dtype == "int8" else 1)
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
         if op.kind == "conv":
@@ -172,10 +176,11 @@ def _bytes_read(program: Program, k: int, itemsize: int) -> int:
 def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inputs: np.ndarray,
            answers: Sequence[np.ndarray], pixels: str) -> dict[str, str]:
     """The text of the C files of the network and its kernels, by name."""
-    name, dtype = emitter.name, facts["dtype"]
+    name = emitter.name
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
     elementwise = any(op.kind in ("mul", "map", "resize") for op in emitter.program.operations)
-    numbers = [f"reds_{emitter.short}.c", *[f"reds_{emitter.short}_elementwise.c"] * elementwise, *["reds_f32.c"] * softmax]
+    parts = ["", *["_elementwise"] * elementwise, *["_ranges"] * emitter.uses_ranges]
+    numbers = [*(f"reds_{emitter.short}{part}.c" for part in parts), *["reds_f32.c"] * softmax]
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {

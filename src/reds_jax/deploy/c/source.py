@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,15 @@ from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan
 from reds_jax.deploy.c.constants import array, lines, real
 from reds_jax.deploy.c.function_text import function_text
+from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of, tables
 from reds_jax.deploy.escape import c_comment, c_identifier
+from reds_jax.deploy.int8.calibrate import Scale
 from reds_jax.deploy.int8.quantize import Mean, Product, QuantizedProgram, Requantize, Sum
 from reds_jax.deploy.lowering.function import Function
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Range, Tensor
+from reds_jax.graph.channels import Size
 
+_ONE_POSITION = "{1u, 1u, 1u, 1u, 1u, 1u, 1u, 1u, 0u, 0u, 1u, 1u, 1u}"
 _ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
 
 
@@ -45,7 +50,11 @@ class Emitter:
         self.weight_bytes = self.table_bytes = self.largest_table_bytes = 0
         self._weights: dict[bytes, str] = {}
         self.functions: dict[Function, str] = {}
+        self._ranges: dict[str, str] = {}
+        self.uses_ranges, self.align = False, 4 // self.itemsize
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
+        if self.uses_ranges:
+            self.constants.insert(0, '#include "reds_ranges.h"\n')
 
     # -- what every operation needs -----------------------------------------------------------------------------------
 
@@ -56,10 +65,14 @@ class Emitter:
         tensor = self.program.tensors[op.output]
         what = f"reds_{self.short}_{op.kind}"
         if op.kind in WEIGHTED:
-            layer, width = self._layer(i, op), self._width(i, op)
+            spread = spread_of(self.program, op, every_row=self.rows is not None)
+            layer, width = self._layer(i, op, spread), self._width(i, op, spread)
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
-            call = f"{what}({', '.join([f'&{layer}', width, *ins, out, *scratch])});"
-            return call if self.rows is None else self._at_row(i, op, call)
+            if spread is not None:
+                what = f"reds_{self.short}_" + ("depthwise_ranges" if spread_kernel(op) == "depthwise" else "spread")
+            given = [f"&{layer}", width, *([] if spread is None else [self._spread(i, op, spread)]), *ins, out, *scratch]
+            call = f"{what}({', '.join(given)});"
+            return call if self.rows is None else self._at_row(i, op, call, spread)
         if op.kind in ("mul", "map", "resize"):
             return f"{what}({', '.join(self._elementwise(i, op, ins, out))});"
         length = self._count(f"length_{i}", tensor, tensor.positions)
@@ -72,6 +85,17 @@ class Emitter:
             if self.quantized:
                 return f"{what}({', '.join([self._step(i, 'sum'), *ins, out, length])});"
             return f"{what}({', '.join([*ins, out, length, _ACTIVATIONS[op.activation], real(op.slope)])});"
+        if op.kind == "concat":
+            return self._concat(i, op, ins, out)
+        if op.kind == "pad":
+            grid = [self._member("int32_t", f"zero_{i}", lambda k: str(self._grid(k, op.output).zero))] if self.quantized else []
+            channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
+            return f"{what}({', '.join([f'&{self._window(i, op)}', channels, *ins, out, *grid])});"
+        if op.kind == "shuffle":
+            groups, self.uses_ranges = op.groups[0], True
+            size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
+            each = self._count(f"each_{i}", replace(tensor, channels=tuple(n // groups for n in tensor.channels), size=size), 1)
+            return f"{what}({ins[0]}, {out}, {groups}u, {each}, {tensor.positions}u);"
         if op.kind == "channel_first":
             return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
         return f"{what}({', '.join([*ins, out, length])});"
@@ -120,15 +144,20 @@ class Emitter:
             return self._member("uint32_t", name, lambda k: f"{factor * tensor.channels[k]}u")
         return of_row(tensor, factor)
 
-    def _at_row(self, i: int, op: Operation, call: str) -> str:
+    def _at_row(self, i: int, op: Operation, call: str, spread: Spread | None) -> str:
         """The call of a weighted operation with what a row changes of the width in the table of its subnetwork."""
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
-        given = {"inputs": (x, x.positions if op.kind == "dense" else 1), "outputs": (y, 1)}
+        if spread is not None:
+            x = _array(spread.reads)
+        given = {"inputs": (x, x.positions if op.kind == "dense" and spread is None else 1), "outputs": (y, 1)}
         changed = [f"width.{field} = {of_row(t, factor)};" for field, (t, factor) in given.items() if t.size and t.size.terms]
         if not changed:
             return call
         table = f"s->width_{i}"
         block = ["{", f"reds_{self.short}_width width = {table};", *changed, call.replace(f"&{table}", "&width")]
+        if spread is not None:
+            block[2:2] = self._spread_at_row(i, spread)
+            block[-1] = block[-1].replace(f"&s->spread_{i}", "&spread")
         return "\n        ".join(block) + "\n    }"
 
     def _place(self, tensor: int) -> str:
@@ -161,20 +190,21 @@ class Emitter:
                               f"/* {c_comment(op.name)}: {op.kind} */\n")
         return f"window_{i}"
 
-    def _layer(self, i: int, op: Operation) -> str:
-        weights, row = self._store(i, op)
+    def _layer(self, i: int, op: Operation, spread: Spread | None) -> str:
+        weights, row = self._store(i, op, spread)
         rest = f"{self.quantized.slopes[i]}" if self.quantized else f"{_ACTIVATIONS[op.activation]}, {real(op.slope)}"
+        window = _ONE_POSITION if op.window is None and spread is not None else self._window_fields(op)
         self.constants.append(f"{self.in_tables}static const reds_{self.short}_layer layer_{i} = {{ "
                               f"/* {c_comment(op.name)}: {op.kind} */\n"
-                              f"    {self._window_fields(op)}, {weights}, {row}u, {rest}\n}};\n")
+                              f"    {window}, {weights}, {row}u, {rest}\n}};\n")
         return f"layer_{i}"
 
-    def _store(self, i: int, op: Operation) -> tuple[str, int]:
-        """The weights of an operation, once: rows padded to whole words."""
+    def _store(self, i: int, op: Operation, spread: Spread | None) -> tuple[str, int]:
+        """The weights of an operation, once: rows, and their ranges, padded to whole words."""
         stored = self.quantized.weights[i] if self.quantized else op.weights
         assert stored is not None
-        row = -(-stored.shape[1] * self.itemsize // 4) * 4 // self.itemsize
-        padded = np.pad(stored, ((0, 0), (0, row - stored.shape[1])))
+        padded = laid_out(spread, stored, self.align)
+        row = padded.shape[1]
         key = padded.tobytes() + str(padded.shape).encode()
         if key not in self._weights:
             self._weights[key] = name = f"weights_{i}"
@@ -190,12 +220,14 @@ class Emitter:
 
     # -- what differs between subnetworks -----------------------------------------------------------------------------
 
-    def _width(self, i: int, op: Operation) -> str:
+    def _width(self, i: int, op: Operation, spread: Spread | None) -> str:
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
         tables = self._channels(i, op)
 
         def value(k: int) -> str:
             inputs = x.items(k) if op.kind == "dense" else x.channels[k]
+            if spread is not None:
+                inputs = sum(part.channels[k] for part in spread.reads)
             fields = [f"{inputs}u", f"{y.channels[k]}u", tables[k]]
             step = self._steps(k, i)
             if isinstance(step, Requantize):
@@ -203,6 +235,63 @@ class Emitter:
             return "{" + ", ".join(fields) + "}"
 
         return "&" + self._member(f"reds_{self.short}_width", f"width_{i}", value)
+
+    def _spread(self, i: int, op: Operation, spread: Spread) -> str:
+        """The table of the ranges of an operation."""
+        self.uses_ranges = True
+
+        def value(k: int) -> str:
+            names = []
+            for what, found in zip(("read", "make"), tables(spread, k, self.align), strict=True):
+                text = "{" + ", ".join("{" + ", ".join(f"{n}u" for n in one) + "}" for one in found) + "}"
+                key = f"{what}_{i}_{text}"
+                if key not in self._ranges:
+                    self._ranges[key] = f"{what}_{i}_of_{k}"
+                    self.constants.append(self.guarded(k, f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"))
+                names.append(self._ranges[key])
+            numbers = (*spread.dilation, spread.groups[k], len(spread.reads), len(spread.makes))
+            return "{" + ", ".join([*(f"{n}u" for n in numbers), *names]) + "}"
+
+        return "&" + self._member("reds_spread", f"spread_{i}", value)
+
+    def _spread_at_row(self, i: int, spread: Spread) -> list[str]:
+        """The same at a row of widths."""
+        def ranges(parts: Sequence[Range], starts: Sequence[str], field: str) -> str:
+            entries = [f"{{{start}, {of_row(_array([part]), 1)}, s->spread_{i}.{field}[{n}].table}}"
+                       for n, (part, start) in enumerate(zip(parts, starts, strict=False))]
+            return f"const reds_range {field}[{len(entries)}] = {{{', '.join(entries)}}};"
+
+        found = [ranges(spread.reads, [f"{n}u" for n in spread.starts(self.align)], "read"),
+                 ranges(spread.makes, [f"{part.first}u" for part in spread.makes], "make"),
+                 f"reds_spread spread = s->spread_{i};", "spread.read = read;", "spread.make = make;"]
+        if spread.groups_at is not None and spread.groups_at.terms:
+            found.append(f"spread.groups = {of_row(Tensor((), size=spread.groups_at), 1)};")
+        return found
+
+    def _concat(self, i: int, op: Operation, ins: Sequence[str], out: str) -> str:
+        """A copy of every array behind the one before."""
+        self.uses_ranges = True
+        calls, before = [], []
+        for n, (t, place) in enumerate(zip(op.inputs, ins, strict=True)):
+            tensor = self.program.tensors[t]
+            length = self._count(f"length_{i}_{n}", tensor, tensor.positions)
+            to = " + ".join([out, *before])
+            if self.quantized:
+                move = self._member("reds_s8_move", f"move_{i}_{n}", lambda k, n=n: self._move(k, i, n))
+                calls.append(f"reds_s8_concat(&{move}, {place}, {to}, {length});")
+            else:
+                calls.append(f"reds_f32_concat({place}, {to}, {length}, {_ACTIVATIONS[op.activation]}, {real(op.slope)});")
+            before.append(length)
+        return "\n    ".join(calls)
+
+    def _move(self, k: int, i: int, n: int) -> str:
+        assert self.quantized is not None
+        move = self._steps(k, i).of[n]
+        return f"{{{move.zero}, {move.multiplier}, {move.round}, {self.quantized.slopes[i]}, {move.shift}}}"
+
+    def _grid(self, k: int, tensor: int) -> Scale:
+        assert self.quantized is not None
+        return self.quantized.scales[k][tensor]
 
     def _steps(self, k: int, i: int) -> Any:
         return self.quantized.steps[k][i] if self.quantized else None
@@ -248,6 +337,14 @@ class Emitter:
             return "{" + ", ".join(map(str, values)) + "}"
 
         return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
+
+
+def _array(parts: Sequence[Range]) -> Tensor:
+    """An array of which the number of channels at any row is asked."""
+    total = Size(0)
+    for part in parts:
+        total = total + (part.size or Size(0))
+    return Tensor((), size=total)
 
 
 def arena_bytes(emitter: Emitter) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 
 from reds_jax.array_types import Float, Int8, Int32
 from reds_jax.deploy.int8.calibrate import Ranges, Scale
+from reds_jax.deploy.int8.joined import KEEP_THE_GRID, Move, Moves, joined_ranges
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
 
@@ -80,7 +81,7 @@ class Table:
     entries: Int8[np.ndarray, "256"]
 
 
-Step = Requantize | Sum | Mean | Product | Table | None
+Step = Requantize | Sum | Mean | Product | Table | Moves | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,7 @@ def quantize(program: Program, ranges: Ranges) -> QuantizedProgram:
         ops = program.operations
     if any(op.kind == "softmax" for op in ops):
         raise InvalidArgumentError("a softmax that is not at the end cannot be quantised")
+    ranges = joined_ranges(program, ranges)
     pairs = [_weights(op) if op.kind in WEIGHTED else (None, None) for op in ops]
     slopes = tuple(max(1, round(op.slope * 2**31)) if op.activation == "leaky_relu" else 0 for op in ops)
     scales, steps = [], []
@@ -143,6 +145,8 @@ def quantize(program: Program, ranges: Ranges) -> QuantizedProgram:
                 grids[op.output], step = _product(op, grids)
             elif op.kind == "map":
                 step = _table(op, k, grids)
+            elif op.kind == "concat":
+                grids[op.output], step = _moves(op, grids)
             else:
                 step = None
             row.append(step)
@@ -164,7 +168,7 @@ def _weights(op: Operation) -> tuple[np.ndarray, np.ndarray]:
 
 def _output_grid(op: Operation, grids: list[Scale], high: float) -> Scale:
     """What an operation's output lies on: ReLU has its zero at -128, what moves values keeps their grid."""
-    if op.kind in ("max_pool", "resize", "channel_first"):
+    if op.kind in KEEP_THE_GRID:
         return grids[op.inputs[0]]
     if op.activation in ("relu", "relu6"):
         return Scale(max(min(float(high), 6.0 if op.activation == "relu6" else math.inf), 1e-9) / 255, -128)
@@ -174,13 +178,12 @@ def _output_grid(op: Operation, grids: list[Scale], high: float) -> Scale:
 def _requantize(
     program: Program, op: Operation, k: int, grids: list[Scale], weights: np.ndarray, weight_scale: np.ndarray, slope: int
 ) -> tuple[Scale, Requantize]:
-    outputs = program.tensors[op.output].channels[k]
-    kept = np.abs(weights[:outputs, : program.row(op, k)].astype(np.int64)).sum(axis=1)
+    kept = np.abs(program.kept(op, k, weights).astype(np.int64)).sum(axis=1)
     x, y = grids[op.inputs[0]], grids[op.output]
     largest = kept * max(127 - x.zero, x.zero + 128)
     if largest.max(initial=0) >= _LIMIT:
         raise InvalidArgumentError(f"the sums of {op.name!r} may leave 32 bits", got=int(largest.max()), allowed="below 2^30")
-    factor = op.scale[k].astype(np.float64) * weight_scale[:outputs] * x.scale
+    factor = op.scale[k].astype(np.float64) * weight_scale[program.tensors[op.output].kept(k)] * x.scale
     for _ in range(128):  # until the sum is finer than the grid, and no offset is too far outside of it (a dead layer)
         offset = op.offset[k].astype(np.float64) / y.scale
         for shift in _SHIFTS:
@@ -271,3 +274,24 @@ def _table(op: Operation, k: int, grids: list[Scale]) -> Table:
                                    allowed="a function with a value at every number from the smallest to the largest input",
                                    hint="Clip its argument to where it is defined.")
     return Table(np.clip(np.rint(values / y.scale) + y.zero, -128, 127).astype(np.int8))
+def _moves(op: Operation, grids: list[Scale]) -> tuple[Scale, Moves]:
+    """A concatenation; what lies on its grid already stays as it is."""
+    y = grids[op.output]
+
+    def at(x: Scale, shift: int) -> tuple[int, int]:
+        return max(1, round(x.scale / y.scale * 2**shift)), (y.zero << shift) + (1 << shift >> 1)
+
+    def fits(x: Scale, shift: int) -> bool:
+        multiplier, half = at(x, shift)
+        return 255 * multiplier + abs(half) < _LIMIT
+
+    while not all(fits(grids[t], 0) for t in op.inputs):  # an array that is far larger than the grid: all of it is cut off
+        y = _coarser(y, op)
+    found = []
+    for x in (grids[t] for t in op.inputs):
+        if x == y and op.activation == "linear":
+            found.append(Move(0, 0, 0, 0))
+        else:
+            shift = _largest_shift(lambda s, x=x: fits(x, s), op)
+            found.append(Move(x.zero, *at(x, shift), shift))
+    return y, Moves(tuple(found))

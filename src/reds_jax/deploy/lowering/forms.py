@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reds_jax.deploy.lowering.function import Function
-from reds_jax.deploy.lowering.program import Activation, Kind, Operation, Tensor, Window
+from reds_jax.deploy.lowering.program import WEIGHTED, Activation, Kind, Operation, Tensor, Window
 from reds_jax.errors import TraceError
 from reds_jax.graph.channels import Size
 
@@ -43,6 +43,7 @@ class Source:
     inputs: tuple[int, ...] = ()
     window: Window | None = None
     weights: np.ndarray | None = None
+    groups: tuple[int, ...] = ()
     stored: int | None = None
     function: Function | None = None
 
@@ -185,16 +186,18 @@ class Writer:
         source = form.source
         if source.stored is not None:
             return source.stored if as_is else self._elementwise(form)
-        takes_in = source.kind in ("conv", "depthwise", "dense") or as_is or (source.kind in ("add", "mul") and not form.affine)
+        takes_in = source.kind in WEIGHTED or as_is or (source.kind in ("add", "mul", "concat") and not form.affine)
         alone = self._known_demands is None or len(self._known_demands[source.number]) == 1
         if not takes_in or not (alone or as_is):
             return self._elementwise(form)
         assert source.kind is not None
+        if source.kind == "pad":
+            source = replace(source, inputs=tuple(map(self.channel_first, source.inputs)))
         vectors = {} if source.weights is None else {"scale": self._cut(form.scale, source),
                                                      "offset": self._cut(form.offset, source)}
         return self._append(Operation(source.kind, source.name, source.inputs, len(self.tensors), source.window,
                                       source.weights, **vectors, activation=form.activation, slope=form.slope,
-                                      function=source.function), source.tensor)
+                                      function=source.function, groups=source.groups), source.tensor)
 
     def _append(self, operation: Operation, tensor: Tensor) -> int:
         self.tensors.append(tensor)
@@ -202,7 +205,7 @@ class Writer:
         return operation.output
 
     def _cut(self, vectors: Vectors, source: Source) -> Vectors:
-        return tuple(np.asarray(v[:n], np.float32) for v, n in zip(vectors, source.tensor.channels, strict=True))
+        return tuple(np.asarray(v[source.tensor.kept(k)], np.float32) for k, v in enumerate(vectors))
 
     def _elementwise(self, form: Affine) -> int:
         """A depthwise 1 x 1 convolution of weight 1: what no operation could take in."""

@@ -21,6 +21,7 @@ from reds_jax.deploy.lowering.chains import Values
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Writer
 from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.program import Program
+from reds_jax.deploy.lowering.ranges import compact
 from reds_jax.deploy.lowering.refusal import HINT, refusal
 from reds_jax.errors import TraceError
 from reds_jax.graph.trace import INFERENCE, traced
@@ -62,8 +63,8 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
     output, argmax = _pass(program, writer, parameters, Kept(found, integers, every_row=every_row))
     macs = tuple(found.graph.macs(n) for n in integers)
     whole = Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax, tuple(inputs[0].shape[1:]))
-    return replace(whole, operations=tuple(op if op.weights is None else replace(op, weights=whole.kept_weights(op, -1))
-                                           for op in whole.operations))
+    return replace(whole, tensors=tuple(map(compact, whole.tensors)), operations=tuple(
+        op if op.weights is None else replace(op, weights=whole.kept_weights(op, -1)) for op in whole.operations))
 
 
 def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Known]:

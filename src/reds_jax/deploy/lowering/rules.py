@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy.lowering.array_rules import Arrays
 from reds_jax.deploy.lowering.elementwise_rules import Elementwise
 from reds_jax.deploy.lowering.forms import Affine, Form, Part, Repeated, Writer
 from reds_jax.deploy.lowering.kept import Kept
@@ -33,7 +34,8 @@ class Rules:
     def __init__(self, writer: Writer, kept: Kept) -> None:
         self._products = Products(writer, kept)
         self._elementwise = Elementwise(writer).rules
-        self._rules = self._elementwise | Layers(writer, kept).rules | {"gather": self._products.gather}
+        self._rules = (self._elementwise | Layers(writer, kept).rules | Arrays(writer, kept).rules
+                       | {"gather": self._products.gather})
 
     def apply(self, op: Operation, inputs: list[Form]) -> Form:
         name = op.primitive.name

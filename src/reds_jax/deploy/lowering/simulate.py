@@ -82,6 +82,12 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
         return pool(x, op.window, 0.0, lax.add) / counts.astype(x.dtype)[None, None]
     if op.kind == "softmax":
         return jax.nn.softmax(x, axis=1)
+    if op.kind == "concat":
+        return activation(op, joined(program, op, inputs))
+    if op.kind == "pad":
+        return padded(op, x, 0)
+    if op.kind == "shuffle":
+        return shuffled(op, x)
     return x  # channel_first: `image` has turned the input already
 
 
@@ -95,8 +101,25 @@ def linear(program: Program, op: Operation, x: jax.Array, weights: np.ndarray | 
     window = op.window
     assert window is not None
     w = w.reshape(len(w), -1, *window.kernel)
-    return lax.conv_general_dilated(x, w, window.strides, window.padding, dimension_numbers=("NCHW", "OIHW", "NCHW"),
-                                    feature_group_count=x.shape[1] if op.kind == "depthwise" else 1)
+    return lax.conv_general_dilated(x, w, window.strides, window.padding, rhs_dilation=window.dilation,
+                                    dimension_numbers=("NCHW", "OIHW", "NCHW"), feature_group_count=x.shape[1] // w.shape[1])
+
+
+def joined(program: Program, op: Operation, inputs: list[jax.Array]) -> jax.Array:
+    """The arrays of a concatenation one behind the other; of vectors, all entries of each."""
+    out = program.tensors[op.output]
+    return jnp.concatenate([x.reshape(len(x), -1, out.height, out.width) for x in inputs], axis=1)
+
+
+def shuffled(op: Operation, x: jax.Array) -> jax.Array:
+    """Channels [groups][each] as [each][groups]; x [N, C, H, W]."""
+    return x.reshape(len(x), op.groups[0], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+def padded(op: Operation, x: jax.Array, value: int) -> jax.Array:
+    """An image with a border of ``value``; x [N, C, H, W]."""
+    assert op.window is not None
+    return jnp.pad(x, ((0, 0), (0, 0), *op.window.padding), constant_values=value)
 
 
 def pool(x: jax.Array, window: Window, start: float, combine: Callable) -> jax.Array:
