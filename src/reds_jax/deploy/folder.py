@@ -48,7 +48,7 @@ class _Manifest:
         return [path for path in self.files if path not in others]
 
     def text(self) -> str:
-        return json.dumps({"format": FORMAT, "files": self.files, "networks": self.networks}, indent=1) + "\n"
+        return json.dumps({"files": self.files, "format": FORMAT, "networks": self.networks}, indent=1, sort_keys=True) + "\n"
 
 
 def check(folder: Path, names: Iterable[str] = (), *, name: str = "reds") -> list[str]:
@@ -179,9 +179,9 @@ def _put_back(folder: Path) -> None:
     if not staging.is_dir():
         return
     old = sorted(path.relative_to(staging / "old").as_posix() for path in (staging / "old").rglob("*") if not path.is_dir())
-    left = old
+    before = _manifest(staging / "old") or _manifest(folder) or _Manifest({}, {})
+    left = [*before.files]
     if (staging / MANIFEST).exists():  # not committed; without it nothing has been moved, or all of it
-        before = _manifest(staging / "old") or _manifest(folder) or _Manifest({}, {})
         after = _manifest(staging) or before
         moved_in = {path for path, digest in after.files.items()
                     if (path in old or before.files.get(path) != digest)  # else it is the file from before
@@ -194,7 +194,7 @@ def _put_back(folder: Path) -> None:
             (folder / path).unlink()
         for path in old:
             _move(staging / "old" / path, folder / path)
-        left = sorted(moved_in)
+        left = [*after.files]
     for parent in sorted({parent for path in left for parent in Path(path).parents} - {Path()}, reverse=True):
         with contextlib.suppress(OSError):  # there is something in it
             (folder / parent).rmdir()
