@@ -87,32 +87,33 @@ def check(folder: Path, names: Iterable[str] = (), *, name: str = "reds") -> lis
             if path in manifest.files and (folder / path).exists()]
 
 
-def write(folder: Path, name: str, files: Mapping[str, str]) -> None:
+def write(folder: Path, name: str, files: Mapping[str, str | bytes]) -> None:
     """Write the files of a network and the manifest, or nothing; those of an older export of the network are replaced.
 
     Args:
         folder: made if it is missing; other networks in it stay.
         name: of the network.
-        files: the text of every file that it needs, by path in the folder; the last is the last to appear.
+        files: every file that it needs, text or bytes, by path in the folder; the last is the last to appear.
 
     Raises:
         InvalidArgumentError: see `check`.
     """
-    from reds_jax.training.arrays import write_text
+    from reds_jax.training.arrays import write_bytes, write_text
 
+    data = {path: given if isinstance(given, bytes) else given.encode() for path, given in files.items()}
     old = check(folder, files, name=name)
     before = _manifest(folder) or _Manifest({}, {})
     kept = {path: digest for path, digest in before.files.items() if path not in old}
-    after = _Manifest({**kept, **{path: _digest(text.encode()) for path, text in files.items()}},
+    after = _Manifest({**kept, **{path: _digest(content) for path, content in data.items()}},
                       {**before.networks, name: list(files)})
     folder.mkdir(parents=True, exist_ok=True)
     staging = folder / _STAGING
     try:
         for part in ("old", "new"):
             (staging / part).mkdir(parents=True)
-        for path, text in files.items():
+        for path, content in data.items():
             (staging / "new" / path).parent.mkdir(parents=True, exist_ok=True)
-            write_text(staging / "new" / path, text)
+            write_bytes(staging / "new" / path, content)
         write_text(staging / MANIFEST, after.text())
         for path in [MANIFEST, *old] if (folder / MANIFEST).exists() else []:
             _move(folder / path, staging / "old" / path)

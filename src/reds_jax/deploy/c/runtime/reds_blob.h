@@ -24,6 +24,10 @@ extern "C" {
 #define REDS_BLOB_FORMAT 1u
 #define REDS_BLOB_HEAD 6u /* words before the first weight */
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "weights from outside are read where they lie, which is little-endian: this processor cannot"
+#endif
+
 typedef enum {
     REDS_BLOB_FITS = 0,
     REDS_BLOB_NOT_ALIGNED,   /* a null pointer, or no multiple of 4 */
@@ -33,6 +37,16 @@ typedef enum {
     REDS_BLOB_CUT_SHORT,     /* fewer bytes than it says */
     REDS_BLOB_DAMAGED        /* the CRC is another */
 } reds_blob_fit;
+
+/* The real number of a word. */
+static inline float reds_blob_real(uint32_t word) {
+    union {
+        uint32_t word;
+        float real;
+    } both;
+    both.word = word;
+    return both.real;
+}
 
 /* Whether ``size`` bytes at ``blob`` are weights for a network with that layout and so many bytes. More bytes than the blob says
  * are allowed: flash comes in pages. Nothing outside of ``size`` is read. */

@@ -36,7 +36,7 @@ typedef struct ${name}_subnetwork {
     $members
 } subnetwork;
 
-${NAME}_TABLES_ATTRIBUTE static const subnetwork subnetworks[${NAME}_LARGEST + 1] = {
+$rows_are subnetwork subnetworks[${NAME}_LARGEST + 1] = {
 $rows};
 $row_table
 /* ---- A network that is given its arena ------------------------------------------------------------------------------------- */
