@@ -26,7 +26,7 @@ from reds_jax.errors import InvalidArgumentError
 
 _PUBLIC = ("reds_policy.h", "reds_blob.h")
 _PLACEHOLDER = "#define REDS_KERNELS_VERSION 0\n"
-_DESCRIPTION = "Nested neural networks: subnetworks of several widths in one copy of the weights"
+_DESCRIPTION = "Nested neural networks, subnetworks of several widths in one copy of the weights"
 _PAGE = "https://arxiv.org/abs/2311.13349"
 _TREE = ("README.md", "CMakeLists.txt", "zephyr/module.yml", "zephyr/Kconfig", "zephyr/CMakeLists.txt", "idf_component.yml",
          "library.properties")
