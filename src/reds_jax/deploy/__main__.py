@@ -52,6 +52,8 @@ class Export:
     """How many of the values the ranges of --rule percentile cover."""
     any_widths: bool = False
     """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
+    revision: int | None = None
+    """A number for these weights: the C code then can be given those of another training of the network."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     accuracy: int | None = None
@@ -66,7 +68,8 @@ class Export:
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
             exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule, percentage=self.percentage,
-                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths)
+                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths,
+                              revision=self.revision)
         facts = exported.facts
         if exported.quality is not None:
             show(console, exported.quality)

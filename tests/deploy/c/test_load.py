@@ -11,7 +11,7 @@ from device_cases import case_of
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from reds_jax.deploy.board.host import HostNetwork
+from reds_jax.deploy.board.host import FITS, HostNetwork
 from reds_jax.deploy.c import blob
 
 
@@ -30,13 +30,6 @@ class Everything(nn.Module):
 
 
 SHAPE = (6, 6, 3)
-
-
-def load(network: HostNetwork, data: bytes) -> int:
-    """``reds_load`` of bytes that stay where they are as long as the network lives."""
-    memory = np.frombuffer(data + bytes(-len(data) % 4), np.uint32).copy()
-    network.kept = [*getattr(network, "kept", []), memory]
-    return network._function("load", ctypes.c_void_p, ctypes.c_size_t)(memory.ctypes.data, len(data))
 
 
 @pytest.fixture(scope="module", params=["int8", "float32"])
@@ -68,7 +61,7 @@ def test_a_network_that_is_given_other_weights_is_the_other_network_and_back(two
     revision = network._function("revision")
     answers(first, network, case.x)
     assert revision() == 10
-    assert load(network, other) == 0
+    assert network.load(other) == FITS[0]
     answers(second, network, case.x)
     assert revision() == 17
     info = network._function("info", ctypes.c_uint32)
@@ -76,11 +69,11 @@ def test_a_network_that_is_given_other_weights_is_the_other_network_and_back(two
     if second.quantized:  # the grids of input and output are the other's too
         assert info(1).contents[2] == np.float32(second.quantized.output_scale(1).scale)
         np.testing.assert_array_equal(network.quantize(case.x), second.given(case.x))
-    assert load(network, own + bytes(64)) == 0
+    assert network.load(own + bytes(64)) == FITS[0]
     answers(first, network, case.x)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_damaged_weights_are_refused_and_nothing_changes(two, network, data):
     (case, _, _), (_, _, other) = two
@@ -89,8 +82,7 @@ def test_damaged_weights_are_refused_and_nothing_changes(two, network, data):
         bad[data.draw(st.integers(0, len(bad) - 1))] ^= data.draw(st.integers(1, 255))
     bad = bytes(bad[: data.draw(st.just(len(bad)) | st.integers(0, len(bad)))])
     assume(bad != other)
-    assert load(network, bad) != 0
-    network.kept.clear()
+    assert network.load(bad) != FITS[0]
     answers(two[0][1], network, case.x[:1])
 
 
@@ -100,16 +92,16 @@ def test_weights_of_another_network_are_refused(two, tmp_path):
     made = make_case(other, "int8" if first.quantized else "float32", tmp_path, revision=1)
     data = (made.folder / "reds_weights.bin").read_bytes()
     network = HostNetwork(first.folder)
-    assert load(network, data) == 4
-    assert load(network, blob.pack(own[24:-4], blob.layout("another"))) == 4
-    assert load(network, b"") == 2
+    assert network.load(data) == FITS[4]
+    assert network.load(blob.pack(own[24:-4], blob.layout("another"))) == FITS[4]
+    assert network.load(b"") == FITS[2]
     answers(first, network, case.x)
 
 
 def test_a_build_without_the_larger_subnetworks_takes_the_same_weights(two):
     (case, first, _), (_, second, other) = two
     network = HostNetwork(first.folder, "-DREDS_LARGEST=0", "-O1")
-    assert load(network, other) == 0
+    assert network.load(other) == FITS[0]
     assert network.adapt(0)
     assert not network.adapt(1)
     second.assert_answers(network, 0, case.x)

@@ -7,7 +7,7 @@ recorded answers, and what build systems read (`reds_jax.deploy.c.package`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +19,7 @@ from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.blob import Content
 from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.c.spread import spread_kernel, spread_of
-from reds_jax.deploy.escape import c_identifier
+from reds_jax.deploy.escape import c_identifier, c_string
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
 from reds_jax.deploy.int8.quantize import quantize
@@ -105,6 +105,8 @@ def export(
              for k in range(runs.subnetworks)]
     emitter = source.Emitter(quantized or program, plans, name, rows, None if revision is None else Content())
     exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph)
+    if revision is not None:
+        exported.facts["revision"] = revision
     if quality is not None:
         exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
         exported.facts["quality"] = quality.record()
@@ -215,5 +217,19 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         f"{name}_model.c": model if emitter.content is None else emitter.content.factory(model),
         f"{name}_check.c": package.template("check.c", values),
         f"{name}_examples.h": constants.examples(inputs, answers, name),
-        **package.kernels(("reds_policy.h", *numbers)), **weights,
+        **_profile(emitter, values), **package.kernels(("reds_policy.h", *numbers)), **weights,
     }
+
+
+def _profile(emitter: source.Emitter, values: Mapping[str, str]) -> dict[str, str]:
+    """The program that measures every layer, and what it calls them."""
+    tensors, operations = emitter.program.tensors, emitter.program.operations
+    if not operations:
+        return {}
+
+    def row(op: Operation) -> str:
+        channels = (", ".join(f"{n}u" for n in tensors[t].channels) for t in (op.inputs[0], op.output))
+        return ", ".join([f'    {{"{c_string(op.name)}", "{op.kind}"', *(f"{{{text}}}" for text in channels)]) + "}"
+
+    values = {**values, "layer_rows": ",\n".join(map(row, operations))}
+    return {f"{emitter.name}_{file}": package.template(file, values) for file in ("profile.c", "layers.h")}

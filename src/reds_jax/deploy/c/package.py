@@ -64,7 +64,7 @@ def template(name: str, values: Mapping[str, str]) -> str:
 
 def place(file: str, name: str) -> str:
     """Where a file of the network ``name``, or of the runtime, lies in the tree."""
-    if file in (f"{name}_check.c", f"{name}_examples.h"):
+    if file in (f"{name}_{what}" for what in ("check.c", "examples.h", "profile.c", "layers.h")):
         return f"examples/{file}"
     if file in (f"{name}_model.h", *_PUBLIC):
         return f"include/{file}"
@@ -134,6 +134,9 @@ def _section(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
     if "any_widths" in facts:
         notes += (f"- `{name}_adapt_to(widths)` takes any row of widths between the smallest and the largest subnetwork; "
                   f"`{name}_model.h` says when it may be called.\n")
+    if "revision" in facts:
+        notes += (f"- `{name}_load(bytes, size)` takes in `{name}_weights.bin` of another training of this network, checked; "
+                  f"this one is revision {facts['revision']}.\n")
     if "normalise" in facts:
         notes += f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what training did.\n"
     return {

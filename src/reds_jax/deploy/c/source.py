@@ -420,7 +420,7 @@ def model(emitter: Emitter) -> dict[str, str]:
             f"#ifndef {emitter.upper}_{what}_ATTRIBUTE\n#define {emitter.upper}_{what}_ATTRIBUTE REDS_{what}_ATTRIBUTE\n#endif\n"
             for what in ("ARENA", "WEIGHTS", "TABLES") if emitter.upper != "REDS"),
         "rows": "".join(emitter.guarded(k, f"    {{{row}}},\n") for k, row in enumerate(rows)),
-        "calls": "\n    ".join(emitter.calls),
+        "calls": "\n    ".join(f"LAYER({i}u) {call}" for i, call in enumerate(emitter.calls)), "layers": str(len(emitter.calls)),
         "rows_are": f"{emitter.in_tables}static const" if emitter.content is None else "static",
         **state(emitter.name, emitter.rows, emitter.guarded),
         "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch") if not any(name in c for c in emitter.calls)),
