@@ -1,43 +1,25 @@
-"""Run an exported network on emulated Cortex-M processors: right answers, instruction counts, and the size of the image.
+"""Run an exported network on emulated processors: right answers, instruction counts, and the size of the image.
 
 QEMU counts INSTRUCTIONS, not cycles (no wait states, no pipeline). A count is exact and repeatable, so it can be a test; a
-time is only ever "instructions / clock, at one instruction a cycle" and is called that.
+time is only ever "instructions / clock, at one instruction a cycle" and is called that. `reds_jax.deploy.board.cycles` bounds
+the cycles of a Cortex-M4.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from string import Template
 
 from reds_jax.deploy import folder as exported_folder
-from reds_jax.deploy.board import host
+from reds_jax.deploy.board.boards import BOARDS, Board, board_of
+from reds_jax.deploy.board.image import DoesNotFitError, emulate, link, part, sections, versions
 from reds_jax.deploy.escape import c_identifier
-from reds_jax.errors import InvalidArgumentError, MissingDependencyError, RedsError
+from reds_jax.errors import InvalidArgumentError
 
-FLAGS = ("-mthumb", "-O2", "-std=c99", "-ffreestanding", "-fno-tree-loop-distribute-patterns", "-ffunction-sections",
-         "-fdata-sections")
+__all__ = ["BOARDS", "Board", "DoesNotFitError", "Run", "Subnetwork", "execute", "link_folder", "run", "versions"]
 PAPER_ADAPTATION = 2432  # 38 us at 64 MHz, cycles (Corti et al. 2023, arXiv 2311.13349)
-
-
-@dataclass(frozen=True)
-class Board:
-    """A processor of QEMU: its machine, compiler flags and linker script."""
-
-    name: str
-    machine: str
-    flags: tuple[str, ...]
-    script: str
-
-
-BOARDS = {
-    "m4": Board("Cortex-M4F", "mps2-an386", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "mps2.ld"),
-    "m0": Board("Cortex-M0", "microbit", ("-mcpu=cortex-m0",), "microbit.ld"),
-}
 
 
 @dataclass(frozen=True)
@@ -75,10 +57,6 @@ class Run:
         return self.sections["data"] + self.sections["bss"]
 
 
-class DoesNotFitError(RedsError):
-    """The network is larger than the flash or the RAM of the board."""
-
-
 def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: int = 2, timeout: float = 300) -> Run:
     """Build an exported folder for a board, run every subnetwork in QEMU, compare with the recorded answers, count.
 
@@ -89,9 +67,7 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
         RedsError: an answer differs from the recorded one, or the program fails.
         MissingDependencyError: the compiler or QEMU is not installed.
     """
-    if board not in BOARDS:
-        raise InvalidArgumentError("there is no such board", got=board, allowed=", ".join(BOARDS))
-    target, folder = BOARDS[board], Path(folder)
+    target, folder = board_of(board), Path(folder)
     facts = exported_folder.facts(folder)
     if not (folder / f"{c_identifier(name)}_model.c").exists():
         raise InvalidArgumentError("the export in the folder has another name", got=name, hint="Give it with --name.")
@@ -103,77 +79,28 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
         why = ""
         for largest in reversed(range(len(facts["subnetworks"]))):
             try:
-                image = _link(folder, here, target, f"-D{name.upper()}_LARGEST={largest}")
+                image = link_folder(folder, here, target, f"-D{name.upper()}_LARGEST={largest}")
             except DoesNotFitError as error:
                 if not largest:
                     raise
                 why = why or str(error)
                 continue
-            return Run(target, _parse(_qemu(image, target, timeout)), _sections(image), why)
+            return Run(target, _parse(emulate(image, target, timeout=timeout)), sections(image, target), why)
     raise InvalidArgumentError("the exported network has no subnetworks", got=str(folder))
-
-
-def part(name: str) -> str:
-    """A file of ``qemu/``: what is around a program on a bare processor."""
-    return (resources.files("reds_jax.deploy.board") / "qemu" / name).read_text(encoding="utf-8")
 
 
 def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300) -> str:
     """Link ``here``/main.c with an exported folder, run it on a board, and return what it printed."""
-    target = BOARDS[board]
-    return _qemu(_link(folder, here, target, *defines), target, timeout)
+    target = board_of(board)
+    return emulate(link_folder(folder, here, target, *defines), target, timeout=timeout)
 
 
-def _link(folder: Path, here: Path, board: Board, *defines: str) -> Path:
-    for name in ("startup.c", "count.c", "count.h", board.script):
-        (here / name).write_text(part(name), encoding="utf-8")
-    image, folder = here / "image.elf", folder.absolute()
-    sources = [str(p) for p in exported_folder.sources(folder)]
-    command = [_tool("arm-none-eabi-gcc"), *FLAGS, *board.flags, *defines, f"-I{folder}", f"-I{here}", "-o", str(image),
-               *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib", "-Wl,--gc-sections",
-               f"-Wl,-T,{here / board.script}", "-lgcc"]
-    done = host.run(command)
-    if done.returncode and ("overflowed" in done.stderr or "will not fit" in done.stderr):
-        why = " and ".join(sorted({line.split(": ", 1)[-1] for line in done.stderr.splitlines() if "overflowed" in line}))
-        raise DoesNotFitError(f"the network does not fit {board.name}: {why}")
-    if done.returncode:
-        raise RedsError(f"the exported network does not compile for {board.name}:\n{done.stderr}")
-    return image
-
-
-def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise MissingDependencyError(f"{name} is not installed",
-                                     hint="Debian: apt-get install --no-install-recommends qemu-system-arm gcc-arm-none-eabi")
-    return found
-
-
-def _qemu(image: Path, board: Board, timeout: float) -> str:
-    command = [_tool("qemu-system-arm"), "-M", board.machine, "-nographic", "-semihosting-config", "enable=on,target=native",
-               "-icount", "shift=10,align=off,sleep=off", "-kernel", str(image)]
-    try:
-        done = host.run(command, timeout=timeout, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        raise RedsError(f"the network did not finish on {board.name} within {timeout:.0f} s") from error
-    if done.returncode:
-        raise RedsError(f"the network fails on {board.name} (status {done.returncode}):\n{done.stderr[-2000:]}")
-    return done.stderr
+def link_folder(folder: Path, here: Path, board: Board, *flags: str) -> Path:
+    """The image of ``here``/main.c with an exported folder."""
+    folder = folder.absolute()
+    return link([*exported_folder.sources(folder), here / "main.c"], here, board, *flags, f"-I{folder}")
 
 
 def _parse(text: str) -> tuple[Subnetwork, ...]:
     rows = [line.split() for line in text.splitlines() if line.startswith("subnetwork ")]
     return tuple(Subnetwork(*(int(v) for v in row[2:])) for row in rows)
-
-
-def _sections(image: Path) -> dict[str, int]:
-    done = host.run([_tool("arm-none-eabi-size"), "-A", str(image)])
-    found = {row[0]: int(row[1]) for line in done.stdout.splitlines() if len(row := line.split()) == 3 and row[1].isdigit()}
-    return {name: sum(size for section, size in found.items() if section == f".{name}")
-            for name in ("text", "rodata", "data", "bss")}
-
-
-def versions() -> dict[str, str]:
-    """The first line that the compiler and QEMU say of themselves."""
-    return {name: host.run([_tool(name), "--version"]).stdout.splitlines()[0]
-            for name in ("arm-none-eabi-gcc", "qemu-system-arm")}
