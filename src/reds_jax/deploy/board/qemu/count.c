@@ -6,7 +6,7 @@ static volatile uint32_t *at(uint32_t address) { return (volatile uint32_t *)add
 /* Each timer: how it is started and read, and the ticks of 1024 ns, the time of an instruction, as a fraction. The reading is not
  * inlined: plugin.c sees from its calls where a measurement begins and ends. */
 static void start_timer(void);
-static uint32_t ticks(void) __attribute__((noinline));
+static uint32_t timer_ticks(void) __attribute__((noinline));
 
 #if defined REDS_TIMER_NRF51 /* -M microbit: TIMER0 of the nRF51, 16 MHz, counts up */
 
@@ -16,7 +16,7 @@ static void start_timer(void) {
     *at(0x40008000u) = 1; /* TASKS_START */
 }
 
-static uint32_t ticks(void) {
+static uint32_t timer_ticks(void) {
     *at(0x40008040u) = 1;    /* TASKS_CAPTURE[0] */
     return *at(0x40008540u); /* CC[0] */
 }
@@ -27,7 +27,7 @@ enum { TICKS = 2048, INSTRUCTIONS = 125 };
 
 static void start_timer(void) { *at(0x58100000u) = 1; /* CNTCR: enable */ }
 
-static uint32_t ticks(void) { return *at(0x58100008u); /* CNTCV, the low word */ }
+static uint32_t timer_ticks(void) { return *at(0x58100008u); /* CNTCV, the low word */ }
 
 enum { TICKS = 4096, INSTRUCTIONS = 125 };
 
@@ -35,7 +35,7 @@ enum { TICKS = 4096, INSTRUCTIONS = 125 };
 
 static void start_timer(void) {}
 
-static uint32_t ticks(void) { return *at(0x0200BFF8u); }
+static uint32_t timer_ticks(void) { return *at(0x0200BFF8u); }
 
 enum { TICKS = 256, INSTRUCTIONS = 25 };
 
@@ -53,7 +53,7 @@ static void start_timer(void) {
     *at(TIMER) = 1;                /* CTRL: enable */
 }
 
-static uint32_t ticks(void) { return 0xFFFFFFFFu - *at(TIMER + 4u); }
+static uint32_t timer_ticks(void) { return 0xFFFFFFFFu - *at(TIMER + 4u); }
 
 #endif
 
@@ -63,17 +63,17 @@ static uint32_t instructions(uint32_t elapsed) {
 }
 
 static __attribute__((noinline)) uint32_t measure(void (*function)(void *), void *argument) {
-    const uint32_t before = ticks();
+    const uint32_t before = timer_ticks();
     function(argument);
-    return instructions(ticks() - before);
+    return instructions(timer_ticks() - before);
 }
 
-static __attribute__((noinline)) void nothing(void *argument) { (void)argument; }
+static __attribute__((noinline)) void timer_nothing(void *argument) { (void)argument; }
 
 uint32_t reds_count(void (*function)(void *), void *argument) {
     start_timer();
-    const uint32_t overhead = measure(nothing, argument);
-    return measure(function, argument) - overhead + 1; /* ``nothing`` is one instruction, its return */
+    const uint32_t overhead = measure(timer_nothing, argument);
+    return measure(function, argument) - overhead + 1; /* ``timer_nothing`` is one instruction, its return */
 }
 
 void reds_print_unsigned(uint32_t value) {
