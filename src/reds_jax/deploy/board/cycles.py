@@ -68,6 +68,9 @@ class Cycles:
     def __add__(self, other: Cycles) -> Cycles:
         return Cycles(self.low + other.low, self.high + other.high)
 
+    def __str__(self) -> str:
+        return f"{self.low:,}-{self.high:,}"
+
 
 def cycles(listing: Listing, executions: Mapping[int, int]) -> Cycles:
     """Bounds of the cycles of a Cortex-M4F.

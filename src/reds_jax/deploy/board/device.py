@@ -8,13 +8,16 @@ the cycles of a Cortex-M4.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 
 from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.boards import BOARDS, Board, board_of
+from reds_jax.deploy.board.cycles import Cycles
+from reds_jax.deploy.board.cycles import cycles as cycles_of
 from reds_jax.deploy.board.image import DoesNotFitError, emulate, link, part, sections, versions
+from reds_jax.deploy.board.profile import profile
 from reds_jax.deploy.escape import c_identifier
 from reds_jax.errors import InvalidArgumentError
 
@@ -24,13 +27,19 @@ PAPER_ADAPTATION = 2432  # 38 us at 64 MHz, cycles (Corti et al. 2023, arXiv 231
 
 @dataclass(frozen=True)
 class Subnetwork:
-    """Instructions of one subnetwork; ``adapt_to`` those of its row of widths, of an export that takes any."""
+    """Instructions of one subnetwork.
+
+    Args:
+        adapt_to: of an adaptation to its row of widths, of an export that takes any.
+        cycles: bounds of those of ``invoke`` on a Cortex-M4F, if they were asked for.
+    """
 
     macs: int
     adapt: int
     adapt_to_budget: int
     invoke: int
     adapt_to: int | None = None
+    cycles: Cycles | None = None
 
 
 @dataclass(frozen=True)
@@ -57,17 +66,27 @@ class Run:
         return self.sections["data"] + self.sections["bss"]
 
 
-def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: int = 2, timeout: float = 300) -> Run:
+def run(folder: str | Path, board: str | Board = "m4", *, name: str = "reds", examples: int = 2, cycles: bool = False,
+        timeout: float = 300) -> Run:
     """Build an exported folder for a board, run every subnetwork in QEMU, compare with the recorded answers, count.
 
     Where the largest subnetworks do not fit the board, the network is built without them (``REDS_LARGEST``).
+
+    Args:
+        board: a name of `reds_jax.deploy.board.boards.BOARDS`, or a board of one's own.
+        name: the prefix that the export was given.
+        examples: how many of the recorded inputs are run.
+        cycles: also bound the cycles of a Cortex-M4F; on no other board is their cost known.
+        timeout: seconds that QEMU may take.
 
     Raises:
         DoesNotFitError: the linker finds too little flash or RAM even for the smallest subnetwork.
         RedsError: an answer differs from the recorded one, or the program fails.
         MissingDependencyError: the compiler or QEMU is not installed.
     """
-    target, folder = board_of(board), Path(folder)
+    target, folder = board_of(board) if isinstance(board, str) else board, Path(folder)
+    if cycles and "-mcpu=cortex-m4" not in target.flags:
+        raise InvalidArgumentError("the cycles of an instruction are not known", got=target.name, allowed=BOARDS["m4"].name)
     facts = exported_folder.facts(folder)
     if not (folder / f"{c_identifier(name)}_model.c").exists():
         raise InvalidArgumentError("the export in the folder has another name", got=name, hint="Give it with --name.")
@@ -85,7 +104,8 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
                     raise
                 why = why or str(error)
                 continue
-            return Run(target, _parse(emulate(image, target, timeout=timeout)), sections(image, target), why)
+            found = _profiled(image, target, timeout) if cycles else _parse(emulate(image, target, timeout=timeout))
+            return Run(target, found, sections(image, target), why)
     raise InvalidArgumentError("the exported network has no subnetworks", got=str(folder))
 
 
@@ -104,3 +124,12 @@ def link_folder(folder: Path, here: Path, board: Board, *flags: str) -> Path:
 def _parse(text: str) -> tuple[Subnetwork, ...]:
     rows = [line.split() for line in text.splitlines() if line.startswith("subnetwork ")]
     return tuple(Subnetwork(*(int(v) for v in row[2:])) for row in rows)
+
+
+def _profiled(image: Path, board: Board, timeout: float) -> tuple[Subnetwork, ...]:
+    """As `_parse`, with bounds of the cycles of the last call of ``reds_count`` for each subnetwork, an inference."""
+    found = profile(image, board, timeout=timeout)
+    rows = _parse(found.printed)
+    each = len(found.calls) // len(rows)
+    bounds = [cycles_of(found.listing, call) for call in found.calls[each - 1:: each]]
+    return tuple(replace(row, cycles=bound) for row, bound in zip(rows, bounds, strict=True))
