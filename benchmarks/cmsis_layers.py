@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from reds_jax.deploy.lowering.program import Operation, Program, Window
+from reds_jax.errors import InvalidArgumentError
 
 LEFT_SHIFT = 20  # of a residual add
+KINDS = ("conv", "depthwise", "dense", "max_pool", "avg_pool", "add")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ def _shape(program: Program, tensor: int, k: int) -> tuple[int, int, int]:
 
 def _layer(program: Program, op: Operation, k: int, inputs: tuple[int, ...], zeros: list[int], values: list[np.ndarray],
            rng: np.random.Generator) -> Layer:
+    if op.kind not in KINDS or op.activation not in ("linear", "relu", "relu6"):
+        raise InvalidArgumentError("CMSIS-NN is not called for this operation", got=f"{op.kind} {op.name!r}, {op.activation}",
+                                   allowed=f"{', '.join(KINDS)}; linear, relu, relu6")
     out = _shape(program, op.output, k)
     rectified = op.activation in ("relu", "relu6")
     zero = -128 if rectified else 5

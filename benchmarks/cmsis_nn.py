@@ -1,7 +1,7 @@
 """Networks layer by layer in CMSIS-NN, from a checkout of it, in the same emulated processors as the exported C.
 
-Every subnetwork is a network of its own here, with dense tensors of its widths. Of several builds of the library the best counts:
-the fewest instructions, and the fewest cycles, of each subnetwork.
+Every subnetwork is a network of its own here, with dense tensors of its widths. Of several builds of the library the best
+counts: the fewest instructions, and the fewest cycles, of each subnetwork.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     layer SUBNETWORK LAYER INSTRUCTIONS
     values HEXADECIMAL ...
 
-The parts of CMSIS-NN are called as its documentation says: the buffers have the sizes that it asks for, the sums of the kernels of
-a dense layer are made once, before anything is counted, and every status is looked at: the program ends at the first that is not
-ARM_CMSIS_NN_SUCCESS.
+The parts of CMSIS-NN are called as its documentation says: the buffers have the sizes that it asks for, the sums of the kernels
+of a dense layer are made once, before anything is counted, and every status is looked at: the program ends at the first that is
+not ARM_CMSIS_NN_SUCCESS.
 """
 
 from __future__ import annotations
@@ -66,11 +66,10 @@ _BUFFER = 96 << 10
 
 def text(nets: Sequence[Net]) -> str:
     """The C of the program, for the subnetworks in turn."""
-    largest = [max(int(np.prod(net.shapes[t])) for net in nets if t in net.shapes) for t in range(1 + max(
-        t for net in nets for t in net.shapes)) if any(t in net.shapes for net in nets)]
-    indices = sorted({t for net in nets for t in net.shapes})
+    tensors = sorted({t for net in nets for t in net.shapes})
+    largest = {t: max(int(np.prod(net.shapes[t])) for net in nets) for t in tensors}
     parts = [f"#define BUFFER {_BUFFER}", _HEAD,
-             *(f"static int8_t tensor_{t}[{n}] __attribute__((aligned(16)));" for t, n in zip(indices, largest, strict=True))]
+             *(f"static int8_t tensor_{t}[{n}] __attribute__((aligned(16)));" for t, n in largest.items())]
     calls = []
     for k, net in enumerate(nets):
         parts.append(array("int8_t", f"input_{k}", [str(v) for v in net.x.ravel()], per_line=32))

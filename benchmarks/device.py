@@ -1,14 +1,14 @@
 """Networks of the literature on emulated processors: ``python benchmarks/device.py --help``; ``make device`` runs it.
 
-Every network is exported to C99 with random weights and its own batch statistics for each of four subnetworks, built for the boards
-and run in QEMU, where every subnetwork must give the recorded answers (int8: bit for bit). Instructions are counted exactly; they are
-not cycles. Those of the Cortex-M4F are also bounded in cycles, by a model (`reds_jax.deploy.board.cycles`).
+Every network is exported to C99 with random weights and its own batch statistics for each of four subnetworks, built for the
+boards and run in QEMU, where every subnetwork must give the recorded answers (int8: bit for bit). Instructions are counted
+exactly; they are not cycles. Those of the Cortex-M4F are also bounded in cycles, by a model (`reds_jax.deploy.board.cycles`).
 
-``--cmsis PATH``, a checkout of CMSIS-NN, runs the same int8 networks layer by layer in CMSIS-NN, with dense tensors of the widths of
-each subnetwork, on the same boards, and compares. Without it the counts of CMSIS-NN are those of the record.
+``--cmsis PATH``, a checkout of CMSIS-NN, runs the same int8 networks layer by layer in CMSIS-NN, with dense tensors of the
+widths of each subnetwork, on the same boards, and compares. Without it the counts of CMSIS-NN are those of the record.
 
-The sizes are compared with those of one network per subnetwork, built from the extracted subnetworks, and with one binary mask per
-smaller subnetwork over the full weights.
+The sizes are compared with those of one network per subnetwork, built from the extracted subnetworks, and with one binary mask
+per smaller subnetwork over the full weights.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Options:
     only: tuple[str, ...] = ()
     """Names of the networks; all by default."""
     boards: tuple[BoardName, ...] = ("m4", "m0", "m3", "m55", "rv32")
-    """As of `reds deploy device`; float32 runs on the first two, the comparison with CMSIS-NN on all."""
+    """As of `reds deploy device`; float32 runs on the Cortex-M4F and M0, the comparison with CMSIS-NN on all."""
     cmsis: Path | None = None
     """A checkout of CMSIS-NN; without it its counts are read from the record."""
     separate: bool = True
@@ -69,7 +69,7 @@ def measure(prepared: Prepared, dtype: str, options: Options, folder: Path) -> d
                       calibration=[batch], rule="minmax")
     found: dict[str, Any] = {"network": network.name, "dtype": dtype, "facts": exported.facts, "boards": {}, "compared": {},
                              "program": exported.program.without_softmax()}
-    for board in options.boards if dtype == "int8" else options.boards[:2]:
+    for board in options.boards if dtype == "int8" else [b for b in options.boards if b in ("m4", "m0")]:
         try:
             run = device.run(exported.folder, board, cycles=board == "m4")
             found["boards"][board] = run
@@ -98,13 +98,21 @@ def in_cmsis(found: dict[str, Any], libraries: dict[str, list[cmsis_nn.Library]]
     nets = [cmsis_layers.net(program, k) for k in range(len(FRACTIONS))]
     rows = []
     for board, builds in libraries.items():
-        runs = [library.run(nets, here / f"{board}_{i}") for i, library in enumerate(builds)]
+        runs = [_run(library, nets, here / f"{board}_{i}") for i, library in enumerate(builds)]
         for k, net in enumerate(nets):
             chosen, bounds = cmsis_nn.best([run[k] for run in runs])
             rows.append({"network": found["network"], "board": board, "subnetwork": k, "macs": program.macs[k],
                          "instructions": chosen.instructions, "cycles": bounds, "build": " ".join(chosen.build),
-                         "layers": {layer.name: n for layer, n in zip(net.layers, chosen.layers, strict=True)}})
+                         "layers": [[layer.name, n] for layer, n in zip(net.layers, chosen.layers, strict=True)]})
     return rows
+
+
+def _run(library: cmsis_nn.Library, nets: list[cmsis_layers.Net], here: Path) -> list[cmsis_nn.Found]:
+    """All subnetworks in one image, or each in its own where they do not fit the board together."""
+    try:
+        return library.run(nets, here)
+    except device.DoesNotFitError:
+        return [found for net in nets for found in library.run([net], here)]
 
 
 def recorded(path: Path) -> dict[str, Any]:
@@ -164,18 +172,20 @@ def tables_of(records: Sequence[dict[str, Any]], known: dict[str, Any], *, fresh
     ours = {(found["network"], board): run for found in records for board, run in found["compared"].items()}
     adapt = max((s.adapt for run in ours.values() for s in run.subnetworks), default=0)
     compared = tables.compared(ours, known["rows"])
-    when = f"commit {known['commit'][:7]}{'' if fresh else ', as recorded'}" if known["rows"] else "not measured, nothing recorded"
+    when = "not measured, nothing recorded"
+    if known["rows"]:
+        when = f"commit {known['commit'][:7]}{'' if fresh else ', as recorded'}"
     ahead = sum(line[-1] == "yes" for line in compared)
     return "\n\n".join([
-        "Instructions in QEMU; every answer equals the recorded one. Cycles: lower and upper bound of a model of the Cortex-M4F "
-        "(zero-wait memory), no measurement.",
+        "Instructions in QEMU; every answer equals the recorded one. Cycles: lower and upper bound of a model of the "
+        "Cortex-M4F, no measurement.",
         tables.markdown(tables.COLUMNS, lines),
         f"The paper's adaptation takes 38 us at 64 MHz, {device.PAPER_ADAPTATION:,} cycles. Here it takes at most {adapt} "
         f"instructions: {adapt / 64:.2f} us at 64 MHz, if every instruction took one cycle.",
-        f"Beside CMSIS-NN ({when}), int8, the whole network: its layers on dense tensors of the widths of each subnetwork, one set of "
-        "weights for each, the best of its builds (-O2, -Ofast; with assembly in its requantisation where the processor has Thumb-2); "
-        "ours on a prefix of one set of weights, -O2. Every output of CMSIS-NN is compared with its formulas. The Cortex-M0 has here the "
-        f"memory of the Cortex-M3's board. Ahead in {ahead} of {len(compared)}.",
+        f"Beside CMSIS-NN ({when}), int8, the whole network: its layers on dense tensors of the widths of each subnetwork, one "
+        "set of weights for each, the best of its builds (-O2, -Ofast; with assembly in its requantisation where the processor "
+        "has Thumb-2); ours on a prefix of one set of weights, -O2. Every output of CMSIS-NN is compared with its formulas. "
+        f"The Cortex-M0 has here the memory of the Cortex-M3's board. Ahead in {ahead} of {len(compared)}.",
         tables.markdown(tables.COMPARED, compared),
         "CMSIS-NN by layer at full width, instructions on the Cortex-M4F:",
         tables.markdown(("network", "layers"), tables.by_layer(known["rows"], "m4")),

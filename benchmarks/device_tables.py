@@ -48,7 +48,8 @@ def compared(ours: Mapping[tuple[str, str], device.Run], theirs: Iterable[Mappin
     lines = []
     for (network, board), run in ours.items():
         for k, s in enumerate(run.subnetworks):
-            head = [network, run.board.name, _percent(k), f"{s.macs:,}", f"{s.invoke:,}", "-" if s.cycles is None else str(s.cycles)]
+            head = [network, run.board.name, _percent(k), f"{s.macs:,}", f"{s.invoke:,}",
+                    "-" if s.cycles is None else str(s.cycles)]
             row = known.get((network, board, s.macs))
             if row is None:
                 lines.append([*head, *["-"] * 5])
@@ -66,7 +67,7 @@ def compared(ours: Mapping[tuple[str, str], device.Run], theirs: Iterable[Mappin
 def by_layer(rows: Iterable[Mapping[str, Any]], board: str) -> list[list[str]]:
     """Instructions of CMSIS-NN by layer at full width."""
     full = {row["network"]: row for row in rows if row["board"] == board and row["subnetwork"] == len(FRACTIONS) - 1}
-    return [[network, ", ".join(f"{name} {count:,}" for name, count in row["layers"].items())] for network, row in full.items()]
+    return [[network, ", ".join(f"{name} {count:,}" for name, count in row["layers"])] for network, row in full.items()]
 
 
 def sizes(found: Mapping[str, Any]) -> list[str] | None:

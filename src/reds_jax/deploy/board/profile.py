@@ -106,8 +106,9 @@ def parse_listing(text: str) -> Listing:
     for line in text.splitlines():
         if found := re.match(r"[0-9a-f]+ <(.+)>:$", line):
             function = found[1]
-        elif (found := re.match(r"\s*([0-9a-f]+):\s+(\S+)\s*([^;@#]*)", line)) and not found[2].startswith("."):
-            listing[int(found[1], 16)] = Instruction(found[2], found[3].strip(), function)
+        elif (found := re.match(r"\s*([0-9a-f]+):\s+(\S+)\s*(.*)", line)) and not found[2].startswith("."):
+            operands = re.split(r"\s*[;@#]\s", found[3])[0]  # what stands behind is a comment
+            listing[int(found[1], 16)] = Instruction(found[2], operands.strip(), function)
     return listing
 
 

@@ -94,7 +94,7 @@ def _on_host(folder: Path, passes: int, statistic: Statistic, flags: tuple[str, 
 
 def _in_qemu(folder: Path, machine: str) -> tuple[np.ndarray, dict[str, Any]]:
     board, m4 = device.BOARDS[machine], device.BOARDS["m4"]
-    runs_on = replace(board, machine=m4.machine, timer=m4.timer, flash=m4.flash, ram=m4.ram, stack=m4.stack)  # it has more memory
+    runs_on = replace(board, machine=m4.machine, timer=m4.timer, flash=m4.flash, ram=m4.ram)  # it has more memory
     try:
         built = image.link(sorted(folder.glob("*.c")), folder, runs_on)
     except device.DoesNotFitError as error:
