@@ -83,62 +83,81 @@ def text(nets: Sequence[Net]) -> str:
 
 def _layer(layer: Layer, at: str) -> str:
     """The constants of a layer, what precedes it, and its call."""
+    write = {"conv": _convolution, "depthwise": _convolution, "dense": _dense, "add": _add}.get(layer.kind, _pool)
+    constants, before, call = write(layer, at)
     x, y = (_dims(1, *shape) for shape in layer.shapes)
-    into, out = f"tensor_{layer.inputs[0]}", f"tensor_{layer.output}"
-    activation = f"{{{layer.low}, 127}}"
-    declared, prepared = [f"static const cmsis_nn_dims x_{at} = {x}, y_{at} = {y};"], ""
+    declared = [f"static const cmsis_nn_dims x_{at} = {x}, y_{at} = {y};"]
     if layer.weights is not None and layer.bias is not None:
-        declared += [
-            array("int8_t", f"weights_{at}", [str(v) for v in layer.weights.ravel()], per_line=32).replace(
-                "] =", "] __attribute__((aligned(4))) ="),
-            array("int32_t", f"bias_{at}", [str(v) for v in layer.bias], per_line=12),
-            f"static const cmsis_nn_dims bias_dims_{at} = {{1, 1, 1, {len(layer.bias)}}};"]
-    window = layer.window
-    if window is not None:
-        strides, padding = (f"{{{across}, {down}}}" for down, across in (window.strides, window.before))  # {w, h}
-    if layer.kind in ("conv", "depthwise"):
-        assert window is not None
-        depthwise = layer.kind == "depthwise"
-        multiplier = "1, " if depthwise else ""
-        kind, function = ("dw_conv", "depthwise_conv_wrapper") if depthwise else ("conv", "convolve_wrapper")
-        kernel = _dims(1 if depthwise else layer.shapes[1][2], *window.kernel, layer.shapes[0][2])
-        declared += [
-            f"static int32_t multipliers_{at}[] = {{{', '.join(str(f.multiplier) for f in layer.factors)}}};",
-            f"static int32_t shifts_{at}[] = {{{', '.join(str(f.shift) for f in layer.factors)}}};",
-            f"static const cmsis_nn_per_channel_quant_params quant_{at} = {{multipliers_{at}, shifts_{at}}};",
-            f"static const cmsis_nn_dims kernel_{at} = {kernel};",
-            f"static const cmsis_nn_{kind}_params params_{at} = {{{-layer.zeros[0]}, {layer.zeros[-1]}, {multiplier}{strides}, "
-            f"{padding}, {{1, 1}}, {activation}}};"]
-        prepared = f"demand(arm_{function}_s8_get_buffer_size(&params_{at}, &x_{at}, &kernel_{at}, &y_{at}));"
-        call = (f"arm_{function}_s8(&context, &params_{at}, &quant_{at}, &x_{at}, {into}, &kernel_{at}, weights_{at}, "
-                f"&bias_dims_{at}, bias_{at}, &y_{at}, {out})")
-    elif layer.kind == "dense":
-        assert layer.weights is not None
-        factor, (outputs, inputs) = layer.factors[0], layer.weights.shape
-        declared += [
-            f"static const cmsis_nn_per_tensor_quant_params quant_{at} = {{{factor.multiplier}, {factor.shift}}};",
-            f"static const cmsis_nn_dims kernel_{at} = {{{inputs}, 1, 1, {outputs}}};",
-            f"static const cmsis_nn_fc_params params_{at} = {{{-layer.zeros[0]}, 0, {layer.zeros[-1]}, {activation}}};"]
-        prepared = (f"demand(arm_fully_connected_s8_get_buffer_size(&kernel_{at})); "
-                    f"status = arm_vector_sum_s8((int32_t *)(void *)buffer, {inputs}, {outputs}, weights_{at}, "
-                    f"{-layer.zeros[0]}, 0, bias_{at}); if (status != ARM_CMSIS_NN_SUCCESS) reds_exit(4);")
-        call = (f"arm_fully_connected_s8(&context, &params_{at}, &quant_{at}, &x_{at}, {into}, &kernel_{at}, weights_{at}, "
-                f"&bias_dims_{at}, bias_{at}, &y_{at}, {out})")
-    elif layer.kind == "add":
-        a, b, total = layer.factors
-        call = (f"arm_elementwise_add_s8({into}, tensor_{layer.inputs[1]}, {-layer.zeros[0]}, {a.multiplier}, {a.shift}, "
-                f"{-layer.zeros[1]}, {b.multiplier}, {b.shift}, {LEFT_SHIFT}, {out}, {layer.zeros[-1]}, {total.multiplier}, "
-                f"{total.shift}, {layer.low}, 127, {int(np.prod(layer.shapes[1]))})")
-    else:
-        assert window is not None
-        declared += [f"static const cmsis_nn_dims kernel_{at} = {_dims(1, *window.kernel, 1)};",
-                     f"static const cmsis_nn_pool_params params_{at} = {{{strides}, {padding}, {activation}}};"]
-        function = "avgpool" if layer.kind == "avg_pool" else "max_pool"
-        if layer.kind == "avg_pool":
-            prepared = f"demand(arm_avgpool_s8_get_buffer_size(y_{at}.w, x_{at}.c));"
-        call = f"arm_{function}_s8(&context, &params_{at}, &x_{at}, {into}, &kernel_{at}, &y_{at}, {out})"
-    return "\n".join([*declared, f"static void prepare_{at}(void) {{ {prepared} }}",
+        declared += [array("int8_t", f"weights_{at}", [str(v) for v in layer.weights.ravel()], per_line=32),
+                     array("int32_t", f"bias_{at}", [str(v) for v in layer.bias], per_line=12),
+                     f"static const cmsis_nn_dims bias_dims_{at} = {_dims(1, 1, 1, len(layer.bias))};"]
+    return "\n".join([*declared, *constants, f"static void prepare_{at}(void) {{ {before} }}",
                       f"static void run_{at}(void *unused) {{ (void)unused; status = {call}; }}"])
+
+
+Written = tuple[list[str], str, str]  # constants, what precedes the layer, its call
+
+
+def _convolution(layer: Layer, at: str) -> Written:
+    depthwise = layer.kind == "depthwise"
+    kind, function = ("dw_conv", "depthwise_conv_wrapper") if depthwise else ("conv", "convolve_wrapper")
+    assert layer.window is not None
+    kernel = _dims(1 if depthwise else layer.shapes[1][2], *layer.window.kernel, layer.shapes[0][2])
+    constants = [
+        f"static int32_t multipliers_{at}[] = {{{', '.join(str(f.multiplier) for f in layer.factors)}}};",
+        f"static int32_t shifts_{at}[] = {{{', '.join(str(f.shift) for f in layer.factors)}}};",
+        f"static const cmsis_nn_per_channel_quant_params quant_{at} = {{multipliers_{at}, shifts_{at}}};",
+        f"static const cmsis_nn_dims kernel_{at} = {kernel};",
+        f"static const cmsis_nn_{kind}_params params_{at} = {{{-layer.zeros[0]}, {layer.zeros[-1]}, {'1, ' * depthwise}"
+        f"{_steps(layer)}, {{1, 1}}, {_range(layer)}}};"]
+    before = f"demand(arm_{function}_s8_get_buffer_size(&params_{at}, &x_{at}, &kernel_{at}, &y_{at}));"
+    return constants, before, _weighted(f"arm_{function}_s8", layer, at)
+
+
+def _dense(layer: Layer, at: str) -> Written:
+    assert layer.weights is not None
+    factor, (outputs, inputs), zero = layer.factors[0], layer.weights.shape, -layer.zeros[0]
+    constants = [
+        f"static const cmsis_nn_per_tensor_quant_params quant_{at} = {{{factor.multiplier}, {factor.shift}}};",
+        f"static const cmsis_nn_dims kernel_{at} = {_dims(inputs, 1, 1, outputs)};",
+        f"static const cmsis_nn_fc_params params_{at} = {{{zero}, 0, {layer.zeros[-1]}, {_range(layer)}}};"]
+    before = (f"demand(arm_fully_connected_s8_get_buffer_size(&kernel_{at})); demand({4 * outputs}); "
+              f"if (arm_vector_sum_s8((int32_t *)(void *)buffer, {inputs}, {outputs}, weights_{at}, {zero}, 0, bias_{at}) "
+              "!= ARM_CMSIS_NN_SUCCESS) reds_exit(4);")
+    return constants, before, _weighted("arm_fully_connected_s8", layer, at)
+
+
+def _add(layer: Layer, at: str) -> Written:
+    a, b, total = layer.factors
+    return [], "", (
+        f"arm_elementwise_add_s8(tensor_{layer.inputs[0]}, tensor_{layer.inputs[1]}, "
+        f"{-layer.zeros[0]}, {a.multiplier}, {a.shift}, {-layer.zeros[1]}, {b.multiplier}, {b.shift}, {LEFT_SHIFT}, tensor_{layer.output}, {layer.zeros[-1]}, "
+        f"{total.multiplier}, {total.shift}, {layer.low}, 127, {int(np.prod(layer.shapes[1]))})")
+
+
+def _pool(layer: Layer, at: str) -> Written:
+    assert layer.window is not None
+    constants = [f"static const cmsis_nn_dims kernel_{at} = {_dims(1, *layer.window.kernel, 1)};",
+                 f"static const cmsis_nn_pool_params params_{at} = {{{_steps(layer)}, {_range(layer)}}};"]
+    average = layer.kind == "avg_pool"
+    before = f"demand(arm_avgpool_s8_get_buffer_size(y_{at}.w, x_{at}.c));" if average else ""
+    return constants, before, (f"arm_{'avgpool' if average else 'max_pool'}_s8(&context, &params_{at}, &x_{at}, "
+                               f"tensor_{layer.inputs[0]}, &kernel_{at}, &y_{at}, tensor_{layer.output})")
+
+
+def _weighted(function: str, layer: Layer, at: str) -> str:
+    return (f"{function}(&context, &params_{at}, &quant_{at}, &x_{at}, tensor_{layer.inputs[0]}, &kernel_{at}, weights_{at}, "
+            f"&bias_dims_{at}, bias_{at}, &y_{at}, tensor_{layer.output})")
+
+
+def _steps(layer: Layer) -> str:
+    """Strides and padding; CMSIS-NN has the width first."""
+    assert layer.window is not None
+    return ", ".join(f"{{{across}, {down}}}" for down, across in (layer.window.strides, layer.window.before))
+
+
+def _range(layer: Layer) -> str:
+    return f"{{{layer.low}, 127}}"
 
 
 def _dims(n: int, height: int, width: int, channels: int) -> str:

@@ -137,10 +137,11 @@ def main(options: Options, command: str) -> None:
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
         libraries = {}
-        for board in options.boards if options.cmsis else ():
-            libraries[board] = [cmsis_nn.Library(options.cmsis, cmsis_nn.roomy(board), build, here / f"cmsis_{board}_{i}")
-                                for i, build in enumerate(cmsis_nn.builds(board))]
-            say(f"CMSIS-NN built for {board}")
+        if options.cmsis is not None:
+            for board in options.boards:
+                libraries[board] = [cmsis_nn.Library(options.cmsis, cmsis_nn.roomy(board), build, here / f"cmsis_{board}_{i}")
+                                    for i, build in enumerate(cmsis_nn.builds(board))]
+                say(f"CMSIS-NN built for {board}")
         for network in chosen:
             prepared = prepare(network, options.seed)
             for dtype in network.formats:

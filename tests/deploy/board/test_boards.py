@@ -123,9 +123,9 @@ def test_memcpy_and_memset_of_boards_without_a_c_library(tmp_path):
                 functions.own_memcpy(ctypes.c_void_p(target.ctypes.data + to), ctypes.c_void_p(source_bytes.ctypes.data + at),
                                      ctypes.c_size_t(length))
                 np.testing.assert_array_equal(target, wanted)
-            wanted[to: to + length] = 0xA7
-            functions.own_memset(ctypes.c_void_p(target.ctypes.data + to), 0x1A7, ctypes.c_size_t(length))
-            np.testing.assert_array_equal(target, wanted)
+                wanted[to: to + length] = 0xA7
+                functions.own_memset(ctypes.c_void_p(target.ctypes.data + to), 0x1A7, ctypes.c_size_t(length))
+                np.testing.assert_array_equal(target, wanted)
 
 
 def test_boards_are_named_where_they_are_offered():

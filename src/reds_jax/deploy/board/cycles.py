@@ -22,8 +22,8 @@ VLDR, VSTR; VLDM, VPUSH ...             2 (double 3); 1 + N     2 (3); 1 + N
 
 An address that the instruction before computes, or that is relative to the program counter, may cost one more: in the upper
 bound it does. It is a model, not a measurement: flash and RAM answer in one cycle, there is no cache, no other master on the
-bus, no interrupt, and every access is aligned (one that is not takes 1 or 2 more). How often a branch was taken is how much less
-often the instruction behind it was executed, if only the branch leads there; where others do, anything from that to always.
+bus, no interrupt, and every access is aligned (one that is not takes 1 or 2 more). How often a branch was taken is how much
+less often the instruction behind it was executed, if only the branch leads there; where others do, from that to always.
 """
 
 from __future__ import annotations

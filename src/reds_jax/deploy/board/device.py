@@ -122,8 +122,8 @@ def link_folder(folder: Path, here: Path, board: Board, *flags: str) -> Path:
 
 
 def _parse(text: str) -> tuple[Subnetwork, ...]:
-    rows = [line.split() for line in text.splitlines() if line.startswith("subnetwork ")]
-    return tuple(Subnetwork(*(int(v) for v in row[2:])) for row in rows)
+    rows = [[int(v) for v in line.split()[2:]] for line in text.splitlines() if line.startswith("subnetwork ")]
+    return tuple(Subnetwork(*row[:4], adapt_to=row[4] if len(row) > 4 else None) for row in rows)
 
 
 def _profiled(image: Path, board: Board, timeout: float) -> tuple[Subnetwork, ...]:
