@@ -131,7 +131,8 @@ def _add(layer: Layer, at: str) -> Written:
     a, b, total = layer.factors
     return [], "", (
         f"arm_elementwise_add_s8(tensor_{layer.inputs[0]}, tensor_{layer.inputs[1]}, "
-        f"{-layer.zeros[0]}, {a.multiplier}, {a.shift}, {-layer.zeros[1]}, {b.multiplier}, {b.shift}, {LEFT_SHIFT}, tensor_{layer.output}, {layer.zeros[-1]}, "
+        f"{-layer.zeros[0]}, {a.multiplier}, {a.shift}, {-layer.zeros[1]}, {b.multiplier}, {b.shift}, {LEFT_SHIFT}, "
+        f"tensor_{layer.output}, {layer.zeros[-1]}, "
         f"{total.multiplier}, {total.shift}, {layer.low}, 127, {int(np.prod(layer.shapes[1]))})")
 
 
