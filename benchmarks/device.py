@@ -196,5 +196,11 @@ def tables_of(records: Sequence[dict[str, Any]], known: dict[str, Any], *, fresh
         tables.markdown(tables.FLASH, flash)])
 
 
+def command_of(arguments: Sequence[str]) -> str:
+    """What was called, without the place of the checkout on this machine."""
+    words = ["PATH" if before == "--cmsis" else word for before, word in zip(["", *arguments], arguments, strict=False)]
+    return f"python benchmarks/device.py {shlex.join(words)}".strip()
+
+
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__), f"python benchmarks/device.py {shlex.join(sys.argv[1:])}".strip())
+    main(tyro.cli(Options, description=__doc__), command_of(sys.argv[1:]))
