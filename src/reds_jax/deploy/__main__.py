@@ -61,7 +61,7 @@ class Export:
     def __call__(self, console: Console, command: str) -> None:
         if self.accuracy is not None and self.accuracy < 1:
             raise InvalidArgumentError("accuracy is measured on examples", got=self.accuracy, allowed="1 or more")
-        folder.check(self.folder, ["accuracy.json"] * (self.accuracy is not None))
+        folder.check(self.folder, [f"{self.name}_accuracy.json"] * (self.accuracy is not None), name=self.name)
         saved = saved_run.read(self.run, data=self.data, other_data=self.other_data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
@@ -84,9 +84,9 @@ class Export:
             table.add_row(f"{row.macs:,}", *(f"{100 * v:.2f} %" for v in (row.flax, row.simulated, row.compiled)),
                           f"{row.compiled_examples:,}", "yes" if row.same else "NO")
         console.print(table)
-        folder.add(self.folder, "accuracy.json", report.to_json({
+        folder.add(self.folder, f"{self.name}_accuracy.json", report.to_json({
             "command": command, "data": saved.data.source, "fingerprint": saved.data.fingerprint,
-            "environment": report.environment(), "subnetworks": [row.record() for row in rows]}))
+            "environment": report.environment(), "subnetworks": [row.record() for row in rows]}), name=self.name)
 
 
 def show(console: Console, quality: Quality) -> None:
@@ -128,7 +128,7 @@ class Device:
             for path in (self.output, self.output.with_suffix(".json")):
                 one_file.check(path, _MARK)
         for path in self.folders:
-            model, network = folder.facts(path), path.resolve().name
+            model, network = folder.facts(path, self.name), path.resolve().name
             for board in self.boards:
                 try:
                     found = device.run(path, board, name=self.name, cycles=self.cycles and board == "m4")

@@ -16,12 +16,13 @@ from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.boards import BOARDS, Board, board_of
 from reds_jax.deploy.board.cycles import Cycles
 from reds_jax.deploy.board.cycles import cycles as cycles_of
-from reds_jax.deploy.board.image import DoesNotFitError, emulate, link, part, sections, versions
+from reds_jax.deploy.board.image import FLAGS, DoesNotFitError, emulate, link, part, sections, versions
 from reds_jax.deploy.board.profile import profile
 from reds_jax.deploy.escape import c_identifier
 from reds_jax.errors import InvalidArgumentError
 
-__all__ = ["BOARDS", "Board", "DoesNotFitError", "Run", "Subnetwork", "execute", "link_folder", "run", "versions"]
+__all__ = ["BOARDS", "FLAGS", "Board", "DoesNotFitError", "Run", "Subnetwork", "execute", "link_folder", "part", "run", "sizes",
+           "versions"]
 PAPER_ADAPTATION = 2432  # 38 us at 64 MHz, cycles (Corti et al. 2023, arXiv 2311.13349)
 
 
@@ -87,9 +88,7 @@ def run(folder: str | Path, board: str | Board = "m4", *, name: str = "reds", ex
     target, folder = board_of(board) if isinstance(board, str) else board, Path(folder)
     if cycles and "-mcpu=cortex-m4" not in target.flags:
         raise InvalidArgumentError("the cycles of an instruction are not known", got=target.name, allowed=BOARDS["m4"].name)
-    facts = exported_folder.facts(folder)
-    if not (folder / f"{c_identifier(name)}_model.c").exists():
-        raise InvalidArgumentError("the export in the folder has another name", got=name, hint="Give it with --name.")
+    facts = exported_folder.facts(folder, c_identifier(name))
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
         tolerance = "0.0f" if facts["dtype"] == "int8" else "1e-4f"
@@ -98,7 +97,7 @@ def run(folder: str | Path, board: str | Board = "m4", *, name: str = "reds", ex
         why = ""
         for largest in reversed(range(len(facts["subnetworks"]))):
             try:
-                image = link_folder(folder, here, target, f"-D{name.upper()}_LARGEST={largest}")
+                image = link_folder(folder, here, target, f"-D{name.upper()}_LARGEST={largest}", name=name)
             except DoesNotFitError as error:
                 if not largest:
                     raise
@@ -109,16 +108,23 @@ def run(folder: str | Path, board: str | Board = "m4", *, name: str = "reds", ex
     raise InvalidArgumentError("the exported network has no subnetworks", got=str(folder))
 
 
-def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300) -> str:
-    """Link ``here``/main.c with an exported folder, run it on a board, and return what it printed."""
+def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300, name: str = "reds") -> str:
+    """Link ``here``/main.c with an exported network, run it on a board, and return what it printed."""
     target = board_of(board)
-    return emulate(link_folder(folder, here, target, *defines), target, timeout=timeout)
+    return emulate(link_folder(folder, here, target, *defines, name=name), target, timeout=timeout)
 
 
-def link_folder(folder: Path, here: Path, board: Board, *flags: str) -> Path:
-    """The image of ``here``/main.c with an exported folder."""
+def sizes(folder: Path, here: Path, board: str, *defines: str, name: str = "reds") -> dict[str, int]:
+    """The bytes of the sections, see `Run`, of ``here``/main.c linked with an exported network."""
+    target = board_of(board)
+    return sections(link_folder(folder, here, target, *defines, name=name), target)
+
+
+def link_folder(folder: Path, here: Path, board: Board, *flags: str, name: str = "reds") -> Path:
+    """The image of ``here``/main.c with an exported network."""
     folder = folder.absolute()
-    return link([*exported_folder.sources(folder), here / "main.c"], here, board, *flags, f"-I{folder}")
+    return link([*exported_folder.sources(folder, name), here / "main.c"], here, board, *flags,
+                *exported_folder.include_flags(folder))
 
 
 def _parse(text: str) -> tuple[Subnetwork, ...]:

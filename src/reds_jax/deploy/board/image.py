@@ -26,6 +26,27 @@ def part(name: str) -> str:
     return (resources.files("reds_jax.deploy.board") / "qemu" / name).read_text(encoding="utf-8")
 
 
+def write_startup(here: Path, board: Board) -> list[Path]:
+    """Write what is around a program on a board into a folder, the linker script too; returns the C files."""
+    names = ["startup.c", "count.c", *([] if "-lc" in board.libraries else ["memory.c"])]
+    for name in (*names, "count.h"):
+        (here / name).write_text(part(name), encoding="utf-8")
+    (flash, flash_bytes), (ram, ram_bytes) = board.flash, board.ram
+    (here / "board.ld").write_text(Template(part("board.ld")).substitute(
+        flash=flash, flash_bytes=flash_bytes, ram=ram, ram_bytes=ram_bytes, stack_bytes=board.stack), encoding="utf-8")
+    return [here / name for name in names]
+
+
+def compile_flags(board: Board) -> tuple[str, ...]:
+    """Flags of the compiler for a board."""
+    return (*board.flags, *FLAGS, f"-DREDS_TIMER_{board.timer}")
+
+
+def link_flags(here: Path) -> tuple[str, ...]:
+    """Flags of the linker, with the script that `write_startup` has put there; the libraries of the board follow them."""
+    return "-nostdlib", "-Wl,--gc-sections", f"-Wl,-T,{here / 'board.ld'}"
+
+
 def link(sources: Iterable[Path], here: Path, board: Board, *flags: str, libraries: Iterable[str] = ()) -> Path:
     """Compile a program with what is around it on a bare processor; returns the image.
 
@@ -40,16 +61,9 @@ def link(sources: Iterable[Path], here: Path, board: Board, *flags: str, librari
         DoesNotFitError: the flash or the RAM of the board is too small.
         MissingDependencyError: the compiler or its C library is not installed.
     """
-    around = ["startup.c", "count.c", *([] if "-lc" in board.libraries else ["memory.c"])]
-    for name in (*around, "count.h"):
-        (here / name).write_text(part(name), encoding="utf-8")
-    (flash, flash_bytes), (ram, ram_bytes) = board.flash, board.ram
-    script, image = here / "board.ld", here / "image.elf"
-    script.write_text(Template(part("board.ld")).substitute(flash=flash, flash_bytes=flash_bytes, ram=ram, ram_bytes=ram_bytes,
-                                                            stack_bytes=board.stack), encoding="utf-8")
-    command = [tool(f"{board.compiler}gcc"), *board.flags, *FLAGS, *flags, f"-DREDS_TIMER_{board.timer}", f"-I{here}",
-               "-o", str(image), *map(str, sources), *(str(here / name) for name in around), "-nostdlib", "-Wl,--gc-sections",
-               f"-Wl,-T,{script}", *libraries, *board.libraries]
+    image, startup = here / "image.elf", write_startup(here, board)
+    command = [tool(f"{board.compiler}gcc"), *compile_flags(board), *flags, f"-I{here}", "-o", str(image),
+               *map(str, [*sources, *startup]), *link_flags(here), *libraries, *board.libraries]
     done = host.run(command)
     if done.returncode == 0:
         return image

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from reds_jax.deploy.lowering.program import Program
 
 ALIGNMENT = 4
+IN_PLACE = ("add", "mul", "map")
+"""The operations that read an entry no more once they have written the same entry of their output."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ def plan(program: Program, k: int, *, itemsize: int, scratch_bytes: tuple[int, .
     for i, op in enumerate(program.operations):
         if op.output in kept:
             size = _aligned(program.tensors[op.output].items(k) * itemsize)
-            dying = next((holds[t] for t in op.inputs if t in holds and holds[t].last == i and holds[t].size == size), None)
-            if op.kind == "add" and dying is not None:  # in place
+            items = program.tensors[op.output].items(k)
+            dying = next((holds[t] for t in op.inputs if t in holds and holds[t].last == i
+                          and program.tensors[t].items(k) == items), None)
+            if op.kind in IN_PLACE and dying is not None:  # in place
                 array = dying
             else:
                 arrays.append(array := _Array(size, i, i, []))

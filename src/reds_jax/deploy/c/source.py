@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
-from reds_jax.deploy.c.arena import Plan
+from reds_jax.deploy.c.arena import ALIGNMENT, Plan
 from reds_jax.deploy.c.constants import array, lines, real
+from reds_jax.deploy.c.function_text import function_text
+from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of, tables
 from reds_jax.deploy.escape import c_comment, c_identifier
-from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor
+from reds_jax.deploy.int8.calibrate import Scale
+from reds_jax.deploy.int8.quantize import Mean, Product, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.lowering.function import Function
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Range, Tensor
+from reds_jax.graph.channels import Size
 
+_ONE_POSITION = "{1u, 1u, 1u, 1u, 1u, 1u, 1u, 1u, 0u, 0u, 1u, 1u, 1u}"
 _ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
 
 
@@ -36,12 +43,18 @@ class Emitter:
         self.plans, self.name, self.upper, self.rows = plans, c_identifier(name), name.upper(), rows
         self.short, self.element, self.itemsize = ("s8", "int8_t", 1) if self.quantized else ("f32", "float", 4)
         self.count = self.program.subnetworks
+        self.in_weights, self.in_tables = f"{self.upper}_WEIGHTS_ATTRIBUTE ", f"{self.upper}_TABLES_ATTRIBUTE "
         self.constants: list[str] = []
         self.fields: list[list[str]] = [[] for _ in range(self.count)]  # lines of every subnetwork's row of the table
         self.members: list[str] = []
         self.weight_bytes = self.table_bytes = self.largest_table_bytes = 0
         self._weights: dict[bytes, str] = {}
+        self.functions: dict[Function, str] = {}
+        self._ranges: dict[str, str] = {}
+        self.uses_ranges, self.align = False, 4 // self.itemsize
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
+        if self.uses_ranges:
+            self.constants.insert(0, '#include "reds_ranges.h"\n')
 
     # -- what every operation needs -----------------------------------------------------------------------------------
 
@@ -52,10 +65,16 @@ class Emitter:
         tensor = self.program.tensors[op.output]
         what = f"reds_{self.short}_{op.kind}"
         if op.kind in WEIGHTED:
-            layer, width = self._layer(i, op), self._width(i, op)
+            spread = spread_of(self.program, op, every_row=self.rows is not None)
+            layer, width = self._layer(i, op, spread), self._width(i, op, spread)
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
-            call = f"{what}({', '.join([f'&{layer}', width, *ins, out, *scratch])});"
-            return call if self.rows is None else self._at_row(i, op, call)
+            if spread is not None:
+                what = f"reds_{self.short}_" + ("depthwise_ranges" if spread_kernel(op) == "depthwise" else "spread")
+            given = [f"&{layer}", width, *([] if spread is None else [self._spread(i, op, spread)]), *ins, out, *scratch]
+            call = f"{what}({', '.join(given)});"
+            return call if self.rows is None else self._at_row(i, op, call, spread)
+        if op.kind in ("mul", "map", "resize"):
+            return f"{what}({', '.join(self._elementwise(i, op, ins, out))});"
         length = self._count(f"length_{i}", tensor, tensor.positions)
         if op.kind in ("max_pool", "avg_pool"):
             channels = self._count(f"channels_{i}", tensor, 1)
@@ -66,9 +85,51 @@ class Emitter:
             if self.quantized:
                 return f"{what}({', '.join([self._step(i, 'sum'), *ins, out, length])});"
             return f"{what}({', '.join([*ins, out, length, _ACTIVATIONS[op.activation], real(op.slope)])});"
+        if op.kind == "concat":
+            return self._concat(i, op, ins, out)
+        if op.kind == "pad":
+            grid = [self._member("int32_t", f"zero_{i}", lambda k: str(self._grid(k, op.output).zero))] if self.quantized else []
+            channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
+            return f"{what}({', '.join([f'&{self._window(i, op)}', channels, *ins, out, *grid])});"
+        if op.kind == "shuffle":
+            groups, self.uses_ranges = op.groups[0], True
+            size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
+            each = self._count(f"each_{i}", replace(tensor, channels=tuple(n // groups for n in tensor.channels), size=size), 1)
+            return f"{what}({ins[0]}, {out}, {groups}u, {each}, {tensor.positions}u);"
         if op.kind == "channel_first":
             return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
         return f"{what}({', '.join([*ins, out, length])});"
+
+    def _elementwise(self, i: int, op: Operation, ins: list[str], out: str) -> list[str]:
+        """The arguments of a product, a function of every entry, or repeated rows and columns."""
+        x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
+        if op.kind == "map":
+            return [self._function(i, op), *ins, out, self._count(f"length_{i}", y, y.positions)]
+        if op.kind == "resize":
+            down, across = self.program.repeats(op)
+            return [*ins, out, self._count(f"rows_{i}", x, x.height), f"{x.width}u", f"{down}u", f"{across}u"]
+        each = y.positions if self.program.gated(op) else 1
+        sizes = [self._count(f"channels_{i}", y, y.positions // each), f"{each}u"]
+        if self.quantized:
+            return [self._step(i, "product"), *ins, out, *sizes]
+        return [*ins, out, *sizes, _ACTIVATIONS[op.activation], real(op.slope)]
+
+    def _function(self, i: int, op: Operation) -> str:
+        """What a map does to every entry: a function, or in 8 bits a table for each subnetwork."""
+        if self.quantized:
+            tables = [self._steps(k, i).entries for k in range(self.count)]
+            same = all(np.array_equal(t, tables[0]) for t in tables)
+            for k, entries in enumerate(tables[:1] if same else tables):
+                text = array("int8_t", f"table_{i}_of_{k}", [str(v) for v in entries], per_line=32)
+                self.constants.append(self.guarded(k, text))
+                self.table_bytes += len(entries)
+            self.largest_table_bytes += 256
+            return self._member("const int8_t *", f"table_{i}", lambda k: f"table_{i}_of_{0 if same else k}")
+        assert op.function is not None
+        if op.function not in self.functions:
+            self.functions[op.function] = name = f"function_{i}"
+            self.constants.append(f"/* {c_comment(op.name)} */\n{function_text(op.function, name)}")
+        return self.functions[op.function]
 
     def _member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
         """A field of the subnetworks' table."""
@@ -83,15 +144,20 @@ class Emitter:
             return self._member("uint32_t", name, lambda k: f"{factor * tensor.channels[k]}u")
         return of_row(tensor, factor)
 
-    def _at_row(self, i: int, op: Operation, call: str) -> str:
+    def _at_row(self, i: int, op: Operation, call: str, spread: Spread | None) -> str:
         """The call of a weighted operation with what a row changes of the width in the table of its subnetwork."""
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
-        given = {"inputs": (x, x.positions if op.kind == "dense" else 1), "outputs": (y, 1)}
+        if spread is not None:
+            x = _array(spread.reads)
+        given = {"inputs": (x, x.positions if op.kind == "dense" and spread is None else 1), "outputs": (y, 1)}
         changed = [f"width.{field} = {of_row(t, factor)};" for field, (t, factor) in given.items() if t.size and t.size.terms]
         if not changed:
             return call
         table = f"s->width_{i}"
         block = ["{", f"reds_{self.short}_width width = {table};", *changed, call.replace(f"&{table}", "&width")]
+        if spread is not None:
+            block[2:2] = self._spread_at_row(i, spread)
+            block[-1] = block[-1].replace(f"&s->spread_{i}", "&spread")
         return "\n        ".join(block) + "\n    }"
 
     def _place(self, tensor: int) -> str:
@@ -107,7 +173,7 @@ class Emitter:
 
     def _scratch(self, i: int) -> str:
         unit = 2 if self.quantized else 4
-        return "arena.entries + " + self._member("uint32_t", f"scratch_{i}",
+        return "scratch + " + self._member("uint32_t", f"scratch_{i}",
                                                  lambda k: f"{(self.plans[k].scratch[i] or 0) // unit}u")
 
     def _window_fields(self, op: Operation) -> str:
@@ -120,44 +186,48 @@ class Emitter:
         return "{" + ", ".join(f"{v}u" for v in values) + "}"
 
     def _window(self, i: int, op: Operation) -> str:
-        self.constants.append(f"static const reds_window window_{i} = {self._window_fields(op)}; "
+        self.constants.append(f"{self.in_tables}static const reds_window window_{i} = {self._window_fields(op)}; "
                               f"/* {c_comment(op.name)}: {op.kind} */\n")
         return f"window_{i}"
 
-    def _layer(self, i: int, op: Operation) -> str:
-        weights, row = self._store(i, op)
+    def _layer(self, i: int, op: Operation, spread: Spread | None) -> str:
+        weights, row = self._store(i, op, spread)
         rest = f"{self.quantized.slopes[i]}" if self.quantized else f"{_ACTIVATIONS[op.activation]}, {real(op.slope)}"
-        self.constants.append(f"static const reds_{self.short}_layer layer_{i} = {{ /* {c_comment(op.name)}: {op.kind} */\n"
-                              f"    {self._window_fields(op)}, {weights}, {row}u, {rest}\n}};\n")
+        window = _ONE_POSITION if op.window is None and spread is not None else self._window_fields(op)
+        self.constants.append(f"{self.in_tables}static const reds_{self.short}_layer layer_{i} = {{ "
+                              f"/* {c_comment(op.name)}: {op.kind} */\n"
+                              f"    {window}, {weights}, {row}u, {rest}\n}};\n")
         return f"layer_{i}"
 
-    def _store(self, i: int, op: Operation) -> tuple[str, int]:
-        """The weights of an operation, once: rows padded to whole words."""
+    def _store(self, i: int, op: Operation, spread: Spread | None) -> tuple[str, int]:
+        """The weights of an operation, once: rows, and their ranges, padded to whole words."""
         stored = self.quantized.weights[i] if self.quantized else op.weights
         assert stored is not None
-        row = -(-stored.shape[1] * self.itemsize // 4) * 4 // self.itemsize
-        padded = np.pad(stored, ((0, 0), (0, row - stored.shape[1])))
+        padded = laid_out(spread, stored, self.align)
+        row = padded.shape[1]
         key = padded.tobytes() + str(padded.shape).encode()
         if key not in self._weights:
             self._weights[key] = name = f"weights_{i}"
             self.weight_bytes += padded.nbytes
             entries = [str(v) for v in padded.ravel()] if self.quantized else [real(v) for v in padded.ravel()]
             if self.quantized:  # words of four, so that a compiler aligns them
-                self.constants.append(f"static const union {{\n    int32_t word; /* aligns the rows */\n"
+                self.constants.append(f"{self.in_weights}static const union {{\n    int32_t word; /* aligns the rows */\n"
                                       f"    int8_t entries[{len(entries)}];\n}} {name} = {{.entries = {{\n"
                                       f"{lines(entries, per_line=32)}\n}}}};\n")
             else:
-                self.constants.append(array("float", name, entries, per_line=8))
+                self.constants.append(array("float", name, entries, per_line=8, place=self.in_weights))
         return self._weights[key] + (".entries" if self.quantized else ""), row
 
     # -- what differs between subnetworks -----------------------------------------------------------------------------
 
-    def _width(self, i: int, op: Operation) -> str:
+    def _width(self, i: int, op: Operation, spread: Spread | None) -> str:
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
         tables = self._channels(i, op)
 
         def value(k: int) -> str:
             inputs = x.items(k) if op.kind == "dense" else x.channels[k]
+            if spread is not None:
+                inputs = sum(part.channels[k] for part in spread.reads)
             fields = [f"{inputs}u", f"{y.channels[k]}u", tables[k]]
             step = self._steps(k, i)
             if isinstance(step, Requantize):
@@ -165,6 +235,63 @@ class Emitter:
             return "{" + ", ".join(fields) + "}"
 
         return "&" + self._member(f"reds_{self.short}_width", f"width_{i}", value)
+
+    def _spread(self, i: int, op: Operation, spread: Spread) -> str:
+        """The table of the ranges of an operation."""
+        self.uses_ranges = True
+
+        def value(k: int) -> str:
+            names = []
+            for what, found in zip(("read", "make"), tables(spread, k, self.align), strict=True):
+                text = "{" + ", ".join("{" + ", ".join(f"{n}u" for n in one) + "}" for one in found) + "}"
+                key = f"{what}_{i}_{text}"
+                if key not in self._ranges:
+                    self._ranges[key] = f"{what}_{i}_of_{k}"
+                    self.constants.append(self.guarded(k, f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"))
+                names.append(self._ranges[key])
+            numbers = (*spread.dilation, spread.groups[k], len(spread.reads), len(spread.makes))
+            return "{" + ", ".join([*(f"{n}u" for n in numbers), *names]) + "}"
+
+        return "&" + self._member("reds_spread", f"spread_{i}", value)
+
+    def _spread_at_row(self, i: int, spread: Spread) -> list[str]:
+        """The same at a row of widths."""
+        def ranges(parts: Sequence[Range], starts: Sequence[str], field: str) -> str:
+            entries = [f"{{{start}, {of_row(_array([part]), 1)}, s->spread_{i}.{field}[{n}].table}}"
+                       for n, (part, start) in enumerate(zip(parts, starts, strict=False))]
+            return f"const reds_range {field}[{len(entries)}] = {{{', '.join(entries)}}};"
+
+        found = [ranges(spread.reads, [f"{n}u" for n in spread.starts(self.align)], "read"),
+                 ranges(spread.makes, [f"{part.first}u" for part in spread.makes], "make"),
+                 f"reds_spread spread = s->spread_{i};", "spread.read = read;", "spread.make = make;"]
+        if spread.groups_at is not None and spread.groups_at.terms:
+            found.append(f"spread.groups = {of_row(Tensor((), size=spread.groups_at), 1)};")
+        return found
+
+    def _concat(self, i: int, op: Operation, ins: Sequence[str], out: str) -> str:
+        """A copy of every array behind the one before."""
+        self.uses_ranges = True
+        calls, before = [], []
+        for n, (t, place) in enumerate(zip(op.inputs, ins, strict=True)):
+            tensor = self.program.tensors[t]
+            length = self._count(f"length_{i}_{n}", tensor, tensor.positions)
+            to = " + ".join([out, *before])
+            if self.quantized:
+                move = self._member("reds_s8_move", f"move_{i}_{n}", lambda k, n=n: self._move(k, i, n))
+                calls.append(f"reds_s8_concat(&{move}, {place}, {to}, {length});")
+            else:
+                calls.append(f"reds_f32_concat({place}, {to}, {length}, {_ACTIVATIONS[op.activation]}, {real(op.slope)});")
+            before.append(length)
+        return "\n    ".join(calls)
+
+    def _move(self, k: int, i: int, n: int) -> str:
+        assert self.quantized is not None
+        move = self._steps(k, i).of[n]
+        return f"{{{move.zero}, {move.multiplier}, {move.round}, {self.quantized.slopes[i]}, {move.shift}}}"
+
+    def _grid(self, k: int, tensor: int) -> Scale:
+        assert self.quantized is not None
+        return self.quantized.scales[k][tensor]
 
     def _steps(self, k: int, i: int) -> Any:
         return self.quantized.steps[k][i] if self.quantized else None
@@ -182,11 +309,12 @@ class Emitter:
         kind = f"reds_{self.short}_channel"
         if all(row == longest[: len(row)] for row in rows):
             self.table_bytes += 8 * len(longest)
-            self.constants.append(array(kind, f"channels_{i}", longest, per_line=4))
+            self.constants.append(array(kind, f"channels_{i}", longest, per_line=4, place=self.in_tables))
             return [f"channels_{i}"] * self.count
         for k, row in enumerate(rows):
             self.table_bytes += 8 * len(row)
-            self.constants.append(self.guarded(k, array(kind, f"channels_{i}_of_{k}", row, per_line=4)))
+            table = array(kind, f"channels_{i}_of_{k}", row, per_line=4, place=self.in_tables)
+            self.constants.append(self.guarded(k, table))
         return [f"channels_{i}_of_{k}" for k in range(self.count)]
 
     def guarded(self, k: int, text: str) -> str:
@@ -200,6 +328,9 @@ class Emitter:
                 assert self.quantized is not None
                 values = (step.a_zero, step.a_multiplier, step.b_zero, step.b_multiplier, step.round, self.quantized.slopes[i],
                           step.shift)
+            elif isinstance(step, Product):
+                assert self.quantized is not None
+                values = (step.a_zero, step.b_zero, step.multiplier, step.round, self.quantized.slopes[i], step.shift)
             else:
                 assert isinstance(step, Mean)
                 values = (step.in_zero, step.multiplier, step.offset, step.shift)
@@ -208,13 +339,20 @@ class Emitter:
         return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
 
 
-def arena_entries(emitter: Emitter) -> str:
-    """The size of the arena, for the largest subnetwork that is wanted (in entries)."""
-    unit = 2 if emitter.quantized else 4
+def _array(parts: Sequence[Range]) -> Tensor:
+    """An array of which the number of channels at any row is asked."""
+    total = Size(0)
+    for part in parts:
+        total = total + (part.size or Size(0))
+    return Tensor((), size=total)
+
+
+def arena_bytes(emitter: Emitter) -> str:
+    """The size of the arena, for the largest subnetwork that is wanted."""
     text = []
     sizes = [max(plan.size for plan in emitter.plans[: k + 1]) for k in range(emitter.count)]
     for k, size in enumerate(sizes):
-        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define ARENA_ENTRIES {max(1, size // unit)}u"]
+        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define {emitter.upper}_ARENA_BYTES {max(ALIGNMENT, size)}u"]
     return "\n".join([*text, "#else", f'#error "{emitter.upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
 
 
@@ -231,14 +369,17 @@ def model(emitter: Emitter) -> dict[str, str]:
         "count": str(count), "largest": str(count - 1), "inputs": str(x.items(0)), "outputs": str(y.items(0)),
         "shape": f"[{x.height}][{x.width}][{x.channels[0]}]" if x.positions > 1 else f"[{x.channels[0]}]",
         "input_scale": real(grid.scale if grid else 1.0), "input_zero": str(grid.zero if grid else 0),
-        "unit": "int16_t" if quantized else "float", "arena": arena_entries(emitter),
-        "memory": "(int8_t *)arena.entries" if quantized else "arena.entries",
+        "unit": "int16_t" if quantized else "float", "arena_size": arena_bytes(emitter), "alignment": str(ALIGNMENT),
+        "functions": '#include "reds_f32_functions.h"\n' if emitter.functions else "",
         "constants": "\n".join(emitter.constants),
         "members": "\n    ".join(emitter.members),
+        "attributes": "".join(
+            f"#ifndef {emitter.upper}_{what}_ATTRIBUTE\n#define {emitter.upper}_{what}_ATTRIBUTE REDS_{what}_ATTRIBUTE\n#endif\n"
+            for what in ("ARENA", "WEIGHTS", "TABLES") if emitter.upper != "REDS"),
         "rows": "".join(emitter.guarded(k, row) for k, row in enumerate(rows)),
         "calls": "\n    ".join(emitter.calls),
-        **state(emitter.upper, emitter.rows, emitter.guarded),
-        "uses_memory": "" if any("memory" in c for c in emitter.calls) else "    (void)memory;\n",
+        **state(emitter.name, emitter.rows, emitter.guarded),
+        "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch") if not any(name in c for c in emitter.calls)),
     }
 
 

@@ -20,10 +20,13 @@ import numpy as np
 
 from reds_jax.array_types import Float, Int8, Int32
 from reds_jax.deploy.int8.calibrate import Ranges, Scale
+from reds_jax.deploy.int8.joined import KEEP_THE_GRID, Move, Moves, joined_ranges
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
 
 _SHIFTS = range(22, -1, -1)
+PRODUCT_BITS = 14
+"""By how many bits a product of two 8-bit differences is moved up, so that a multiplication that keeps the high word keeps it."""
 _LIMIT = 1 << 30  # what an intermediate stays below, so that twice it fits 32 bits
 
 
@@ -60,7 +63,25 @@ class Mean:
     shift: int
 
 
-Step = Requantize | Sum | Mean | None
+@dataclass(frozen=True)
+class Product:
+    """How a product of two arrays is computed in one subnetwork."""
+
+    a_zero: int
+    b_zero: int
+    multiplier: int
+    round: int
+    shift: int
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What every 8-bit value becomes in one subnetwork, from -128 on."""
+
+    entries: Int8[np.ndarray, "256"]
+
+
+Step = Requantize | Sum | Mean | Product | Table | Moves | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +126,7 @@ def quantize(program: Program, ranges: Ranges) -> QuantizedProgram:
         ops = program.operations
     if any(op.kind == "softmax" for op in ops):
         raise InvalidArgumentError("a softmax that is not at the end cannot be quantised")
+    ranges = joined_ranges(program, ranges)
     pairs = [_weights(op) if op.kind in WEIGHTED else (None, None) for op in ops]
     slopes = tuple(max(1, round(op.slope * 2**31)) if op.activation == "leaky_relu" else 0 for op in ops)
     scales, steps = [], []
@@ -119,6 +141,12 @@ def quantize(program: Program, ranges: Ranges) -> QuantizedProgram:
                 grids[op.output], step = _sum(op, grids, slope)
             elif op.kind == "avg_pool":
                 grids[op.output], step = _mean(op, grids)
+            elif op.kind == "mul":
+                grids[op.output], step = _product(op, grids)
+            elif op.kind == "map":
+                step = _table(op, k, grids)
+            elif op.kind == "concat":
+                grids[op.output], step = _moves(op, grids)
             else:
                 step = None
             row.append(step)
@@ -140,7 +168,7 @@ def _weights(op: Operation) -> tuple[np.ndarray, np.ndarray]:
 
 def _output_grid(op: Operation, grids: list[Scale], high: float) -> Scale:
     """What an operation's output lies on: ReLU has its zero at -128, what moves values keeps their grid."""
-    if op.kind in ("max_pool", "channel_first"):
+    if op.kind in KEEP_THE_GRID:
         return grids[op.inputs[0]]
     if op.activation in ("relu", "relu6"):
         return Scale(max(min(float(high), 6.0 if op.activation == "relu6" else math.inf), 1e-9) / 255, -128)
@@ -150,13 +178,12 @@ def _output_grid(op: Operation, grids: list[Scale], high: float) -> Scale:
 def _requantize(
     program: Program, op: Operation, k: int, grids: list[Scale], weights: np.ndarray, weight_scale: np.ndarray, slope: int
 ) -> tuple[Scale, Requantize]:
-    outputs = program.tensors[op.output].channels[k]
-    kept = np.abs(weights[:outputs, : program.row(op, k)].astype(np.int64)).sum(axis=1)
+    kept = np.abs(program.kept(op, k, weights).astype(np.int64)).sum(axis=1)
     x, y = grids[op.inputs[0]], grids[op.output]
     largest = kept * max(127 - x.zero, x.zero + 128)
     if largest.max(initial=0) >= _LIMIT:
         raise InvalidArgumentError(f"the sums of {op.name!r} may leave 32 bits", got=int(largest.max()), allowed="below 2^30")
-    factor = op.scale[k].astype(np.float64) * weight_scale[:outputs] * x.scale
+    factor = op.scale[k].astype(np.float64) * weight_scale[program.tensors[op.output].kept(k)] * x.scale
     for _ in range(128):  # until the sum is finer than the grid, and no offset is too far outside of it (a dead layer)
         offset = op.offset[k].astype(np.float64) / y.scale
         for shift in _SHIFTS:
@@ -220,3 +247,51 @@ def _mean(op: Operation, grids: list[Scale]) -> tuple[Scale, Mean]:
 
     shift = _largest_shift(fits, op)
     return y, Mean(x.zero, round(ratio / taps * 2 ** (32 + shift)), (y.zero << shift) + (1 << shift >> 1), shift)
+
+
+def _product(op: Operation, grids: list[Scale]) -> tuple[Scale, Product]:
+    a, b, y = grids[op.inputs[0]], grids[op.inputs[1]], grids[op.output]
+    largest = max(127 - a.zero, a.zero + 128) * max(127 - b.zero, b.zero + 128)
+
+    def fits(shift: int) -> bool:
+        ratio, half = a.scale * b.scale / y.scale * 2.0**shift, (abs(y.zero) + 1) << shift
+        return round(ratio * 2 ** (32 - PRODUCT_BITS)) < 2**31 and largest * ratio + half + 1 < _LIMIT
+
+    while not fits(0):  # the product is far larger than the grid: all of it is cut off
+        y = _coarser(y, op)
+    shift = _largest_shift(fits, op)
+    half = (y.zero << shift) + (1 << shift >> 1)
+    return y, Product(a.zero, b.zero, round(a.scale * b.scale / y.scale * 2.0 ** (32 - PRODUCT_BITS + shift)), half, shift)
+
+
+def _table(op: Operation, k: int, grids: list[Scale]) -> Table:
+    assert op.function is not None
+    x, y = grids[op.inputs[0]], grids[op.output]
+    values = op.function.exact(x.scale * (np.arange(-128, 128) - x.zero))
+    if np.isnan(values).any():
+        raise InvalidArgumentError(f"{op.name!r} has no value at some numbers of its 8-bit input in subnetwork {k}",
+                                   got=f"not a number at {x.scale * (int(np.argmax(np.isnan(values))) - 128 - x.zero):.6g}",
+                                   allowed="a function with a value at every number from the smallest to the largest input",
+                                   hint="Clip its argument to where it is defined.")
+    return Table(np.clip(np.rint(values / y.scale) + y.zero, -128, 127).astype(np.int8))
+def _moves(op: Operation, grids: list[Scale]) -> tuple[Scale, Moves]:
+    """A concatenation; what lies on its grid already stays as it is."""
+    y = grids[op.output]
+
+    def at(x: Scale, shift: int) -> tuple[int, int]:
+        return max(1, round(x.scale / y.scale * 2**shift)), (y.zero << shift) + (1 << shift >> 1)
+
+    def fits(x: Scale, shift: int) -> bool:
+        multiplier, half = at(x, shift)
+        return 255 * multiplier + abs(half) < _LIMIT
+
+    while not all(fits(grids[t], 0) for t in op.inputs):  # an array that is far larger than the grid: all of it is cut off
+        y = _coarser(y, op)
+    found = []
+    for x in (grids[t] for t in op.inputs):
+        if x == y and op.activation == "linear":
+            found.append(Move(0, 0, 0, 0))
+        else:
+            shift = _largest_shift(lambda s, x=x: fits(x, s), op)
+            found.append(Move(x.zero, *at(x, shift), shift))
+    return y, Moves(tuple(found))

@@ -16,10 +16,11 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from reds_jax.array_types import Array, Int8, Int32, Shaped
-from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
+from reds_jax.deploy.int8.joined import Move, Moves
+from reds_jax.deploy.int8.quantize import PRODUCT_BITS, Mean, Product, QuantizedProgram, Requantize, Sum, Table
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
-from reds_jax.deploy.lowering.simulate import image, linear, pool
+from reds_jax.deploy.lowering.simulate import image, joined, linear, padded, pool, resize, shuffled
 
 _EXACT = 1 << 24
 
@@ -51,7 +52,7 @@ def _constants(quantized: QuantizedProgram, i: int, k: int) -> Constants:
     if not isinstance(step, Requantize) or stored is None:
         return ()
     program, op = quantized.program, quantized.program.operations[i]
-    w = stored[: program.tensors[op.output].channels[k], : program.row(op, k)].astype(np.int32)
+    w = program.kept(op, k, stored).astype(np.int32)
     if 255 * int(np.abs(w).sum(axis=1).max()) < _EXACT:
         parts = [w.astype(np.float32)]
     elif 255 * 15 * w.shape[1] < _EXACT:
@@ -99,14 +100,32 @@ def _step(quantized: QuantizedProgram, i: int, k: int, inputs: list[jax.Array], 
     if isinstance(step, Sum):
         t = (x - step.a_zero) * step.a_multiplier + (inputs[1] - step.b_zero) * step.b_multiplier
         return _saturate(_leaky(t, slope) + step.round, step.shift)
+    if isinstance(step, Product):
+        t = mulhi((x - step.a_zero) * (inputs[1] - step.b_zero) << PRODUCT_BITS, jnp.int32(step.multiplier))
+        return _saturate(_leaky(t, slope) + step.round, step.shift)
+    if isinstance(step, Table):
+        return jnp.asarray(step.entries, jnp.int32)[x + 128]
     if isinstance(step, Mean):
         total = _window_sums(op, program.tensors[op.output], x - step.in_zero)
         return _saturate(mulhi(total, jnp.int32(step.multiplier)) + step.offset, step.shift)
+    if isinstance(step, Moves):
+        return joined(program, op, [_moved(a, move, slope) for a, move in zip(inputs, step.of, strict=True)])
     if op.kind == "max_pool":
         assert op.window is not None
         return pool(x, op.window, -128, lax.max)
+    if op.kind == "resize":
+        return resize(program, op, x)
+    if op.kind == "pad":
+        return padded(op, x, quantized.scales[k][op.output].zero)
+    if op.kind == "shuffle":
+        return shuffled(op, x)
     assert op.kind == "channel_first", f"{op.kind} has no int8 form in {program}"
     return x
+
+
+def _moved(x: jax.Array, move: Move, slope: int) -> jax.Array:
+    """The entries of an array on another grid; as they are if it is the same."""
+    return _saturate(_leaky((x - move.zero) * move.multiplier, slope) + move.round, move.shift) if move.multiplier else x
 
 
 def _sums(program: Program, op: Operation, x: jax.Array, parts: Constants) -> jax.Array:

@@ -16,6 +16,7 @@ from string import Template
 
 import numpy as np
 
+from reds_jax.deploy.c import package
 from reds_jax.deploy.c.constants import real
 from reds_jax.deploy.c.export import Dtype, scratch_bytes
 from reds_jax.deploy.escape import c_comment
@@ -108,10 +109,9 @@ def cases(measured: Sequence[Measured]) -> list[tuple[int, tuple[int, ...]]]:
 
 def kernels(dtype: Dtype) -> dict[str, str]:
     """The sources of the kernels."""
-    prefixes = ("reds_kernels", "reds_s8" if dtype == "int8" else "reds_f32")
+    short = "s8" if dtype == "int8" else "f32"
     folder = resources.files("reds_jax.deploy.c") / "runtime"
-    return {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir()
-            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+    return package.kernels(f.name for f in folder.iterdir() if f.name.startswith(f"reds_{short}") and f.name.endswith(".c"))
 
 
 def text(program: Program, measured: Sequence[Measured], dtype: Dtype, seed: int) -> str:

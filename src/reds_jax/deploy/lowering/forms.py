@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reds_jax.deploy.lowering.program import Activation, Kind, Operation, Tensor, Window
+from reds_jax.deploy.lowering.function import Function
+from reds_jax.deploy.lowering.program import WEIGHTED, Activation, Kind, Operation, Tensor, Window
 from reds_jax.errors import TraceError
 from reds_jax.graph.channels import Size
 
@@ -41,7 +43,9 @@ class Source:
     inputs: tuple[int, ...] = ()
     window: Window | None = None
     weights: np.ndarray | None = None
+    groups: tuple[int, ...] = ()
     stored: int | None = None
+    function: Function | None = None
 
     def canonical(self) -> np.ndarray:
         """The index of a value [1, H, W, C] (or [1, C]) that is this array as it is."""
@@ -73,10 +77,19 @@ class Affine:
         return any(np.any(np.abs(s - 1) > 1e-6) for s in self.scale) or any(np.any(o) for o in self.offset)
 
     def is_image(self) -> bool:
-        """Whether the value is [1, H, W, C] (or [1, C]), every entry in its place."""
-        image = self.source.canonical()
-        return self.index.size == image.size and self.index.shape in (image.shape, (1, self.source.full)) and bool(
+        """Whether the value is [1, H, W, C] (or [1, C], or [1, W, C]), every entry in its place."""
+        image, t = self.source.canonical(), self.source.tensor
+        shapes = (image.shape, (1, self.source.full), (1, t.width, self.source.full))
+        return self.index.size == image.size and self.index.shape in shapes and bool(
             np.array_equal(self.index.reshape(image.shape), image))
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """Entries of ``form``, some of them more than once; ``index`` says which entry of its full-width array every entry is."""
+
+    form: Affine
+    index: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +101,7 @@ class Part:
     values: Known | None = None
 
 
-Form = Affine | Known | Part
+Form = Affine | Known | Part | Repeated
 
 
 class Writer:
@@ -110,14 +123,29 @@ class Writer:
 
     def input(self, shape: tuple[int, ...], *, every_row: bool = False) -> Affine:
         """The network's input, [1, H, W, C] or [1, C]; it lies in memory as it is given, and every row of widths reads all."""
-        if len(shape) not in (2, 4):
-            raise TraceError("a device program reads one image or one vector", got=shape, allowed="[1, H, W, C] or [1, C]")
-        h, w = shape[1:3] if len(shape) == 4 else (1, 1)
+        if len(shape) not in (2, 3, 4):
+            raise TraceError("a device program reads one image, one sequence or one vector", got=shape,
+                             allowed="[1, H, W, C], [1, T, C] or [1, C]")
+        h, w = (1, 1, *shape[1:-1])[-2:]  # a sequence is an image of one row
         lies_channel_first = h * w == 1 or shape[-1] == 1
         size = Size(shape[-1]) if every_row else None
         self.tensors.append(Tensor((shape[-1],) * self.subnetworks, h, w, lies_channel_first, size))
         form = self.plain(self.source(self.tensors[0], shape[-1], stored=0))
         return replace(form, index=form.index.reshape(shape))
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Whatever is written inside is taken back if it ends in a refusal."""
+        tensors, operations, sources = len(self.tensors), len(self.operations), self._sources
+        written, demands = dict(self._written), {number: set(keys) for number, keys in self.demands.items()}
+        try:
+            yield
+        except TraceError:
+            del self.tensors[tensors:], self.operations[operations:]
+            self._sources, self._written = sources, written
+            self.demands.clear()
+            self.demands.update(demands)
+            raise
 
     def source(self, tensor: Tensor, full: int, **what) -> Source:
         self._sources += 1
@@ -158,15 +186,18 @@ class Writer:
         source = form.source
         if source.stored is not None:
             return source.stored if as_is else self._elementwise(form)
-        takes_in = source.kind in ("conv", "depthwise", "dense") or as_is or (source.kind == "add" and not form.affine)
+        takes_in = source.kind in WEIGHTED or as_is or (source.kind in ("add", "mul", "concat") and not form.affine)
         alone = self._known_demands is None or len(self._known_demands[source.number]) == 1
         if not takes_in or not (alone or as_is):
             return self._elementwise(form)
         assert source.kind is not None
+        if source.kind == "pad":
+            source = replace(source, inputs=tuple(map(self.channel_first, source.inputs)))
         vectors = {} if source.weights is None else {"scale": self._cut(form.scale, source),
                                                      "offset": self._cut(form.offset, source)}
         return self._append(Operation(source.kind, source.name, source.inputs, len(self.tensors), source.window,
-                                      source.weights, **vectors, activation=form.activation, slope=form.slope), source.tensor)
+                                      source.weights, **vectors, activation=form.activation, slope=form.slope,
+                                      function=source.function, groups=source.groups), source.tensor)
 
     def _append(self, operation: Operation, tensor: Tensor) -> int:
         self.tensors.append(tensor)
@@ -174,7 +205,7 @@ class Writer:
         return operation.output
 
     def _cut(self, vectors: Vectors, source: Source) -> Vectors:
-        return tuple(np.asarray(v[:n], np.float32) for v, n in zip(vectors, source.tensor.channels, strict=True))
+        return tuple(np.asarray(v[source.tensor.kept(k)], np.float32) for k, v in enumerate(vectors))
 
     def _elementwise(self, form: Affine) -> int:
         """A depthwise 1 x 1 convolution of weight 1: what no operation could take in."""

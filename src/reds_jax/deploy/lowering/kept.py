@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reds_jax.deploy.lowering import ranges
 from reds_jax.deploy.lowering.forms import Affine
+from reds_jax.deploy.lowering.program import Tensor
 from reds_jax.deploy.lowering.refusal import name_of, refusal
 from reds_jax.errors import TraceError
-from reds_jax.graph.channels import Axis, Size
+from reds_jax.graph.channels import Size
 from reds_jax.graph.trace import Traced
 from reds_jax.program.flat import Atom, Operation, Value
 from reds_jax.program.walk import module_of
@@ -18,16 +20,16 @@ from reds_jax.program.walk import module_of
 class Kept:
     """The units of a traced model at the widths of several subnetworks.
 
-    A device reads the first channels of every array. So the channels that a layer makes must be a prefix, and whatever an
-    operation makes of them must be cut by `reds_jax.run` at the same entries; anything else is refused. The first refusal is
-    kept and raised by `refuse`, for an operation behind that no device runs (a slice, a concatenation) says more.
+    A device reads the first channels of every array, or of few ranges of it. So the channels that a layer makes must be such,
+    and whatever an operation makes of them must be cut by `reds_jax.run` at the same entries; anything else is refused. The
+    first refusal is kept and raised by `refuse`, for an operation behind that no device runs (a slice) says more.
 
     Args:
         traced: the model.
         integers: the rows of widths of the subnetworks.
-        every_row: whether the same is to hold at every row of widths, not only at these. It does where the channels that a
-            layer makes are fixed ones and behind them the units of one group, ascending (each row then keeps the first
-            ``size(row)`` of them, see `size`), and every entry of every value is of the unit of the channel that stores it.
+        every_row: whether the same is to hold at every row of widths, not only at these. It does where every range of the
+            channels that a layer makes has fixed ones and behind them the units of one group, ascending (each row then keeps
+            the first ``size(row)`` of them), and every entry of every value is of the unit of the channel that stores it.
     """
 
     def __init__(self, traced: Traced, integers: Sequence[tuple[int, ...]], *, every_row: bool = False) -> None:
@@ -43,24 +45,22 @@ class Kept:
         """The layer, as the graph calls it; of another operation its module."""
         return self._names.get(id(op)) or name_of(op, fallback)
 
-    def made(self, op: Operation, axis: int) -> tuple[int, ...]:
-        """How many channels of the output of a layer every subnetwork has; ``axis`` is theirs."""
-        positions = self._positions(op.outputs[0])
-        for kept in positions:
-            if not np.array_equal(kept[axis], np.arange(max(1, len(kept[axis])))):
-                self._refuse(op, "makes channels of which a subnetwork keeps no prefix" + (
-                    self._pinned.get(self.name(op)) or ": they belong to several groups, or are tied to each other"))
-        return tuple(len(kept[axis]) for kept in positions)
-
-    def size(self, op: Operation, axis: int) -> Size | None:
-        """How many channels of the output of a layer there are at any row of widths; None unless every row is asked for."""
-        if not self.every_row:
-            return None
+    def made(self, op: Operation, axis: int, height: int = 1, width: int = 1) -> Tensor:
+        """The array [channels, height, width] that a layer makes; ``axis`` of its output has the channels."""
         units, length = self._numbering.axes(op.outputs[0])[axis], op.outputs[0].shape[axis]
-        size = Size(length) if units is None else units.size
-        if units is not None and not np.array_equal(_conditions(units), _stored(size, length)):
-            self._refuse(op, "makes channels of which not every row of widths keeps a prefix")
-        return size
+        kept = np.zeros((len(self._integers), length), bool)
+        for row, positions in zip(kept, self._positions(op.outputs[0]), strict=True):
+            row[positions[axis]] = True
+        of = None
+        if self.every_row:
+            of = np.full((length, 2), -1) if units is None else ranges.conditions(units)
+        made = ranges.tensor(kept, of, height, width)
+        if made is None:
+            self._refuse(op, "makes channels of which " + ("not every row of widths" if self.every_row else "a subnetwork") + (
+                " keeps a prefix, or few ranges" if self.every_row else " keeps no prefix, and no few ranges") + (
+                self._pinned.get(self.name(op)) or ": they belong to several groups, or are tied to each other"))
+            return Tensor(tuple(kept.sum(axis=1).tolist()), height, width, size=Size(length) if self.every_row else None)
+        return made
 
     def cut(self, x: Atom, axes: Sequence[int]) -> bool:
         """Whether one of these axes loses positions in a smaller subnetwork."""
@@ -74,9 +74,10 @@ class Kept:
         if key in self._agreeing:
             return
         assert form.index.shape == value.shape
-        for kept, channels in zip(self._positions(value), source.tensor.channels, strict=True):
-            entries = form.index[np.ix_(*kept)]
-            if entries.size != channels * source.tensor.positions or np.any(source.channel(entries) >= channels):
+        for k, kept in enumerate(self._positions(value)):
+            entries, stored = form.index[np.ix_(*kept)], np.zeros(source.full, bool)
+            stored[source.tensor.kept(k)] = True
+            if entries.size != source.tensor.items(k) or not np.all(stored[source.channel(entries)]):
                 self._refuse(op, "keeps other channels than the array that it is made of")
                 break
         if self.every_row and not self._same_units(value, form):
@@ -92,11 +93,11 @@ class Kept:
         needed = np.full((*form.index.shape, 2), -1)
         for number, axis in enumerate(self._numbering.axes(value)):
             if axis is not None:
-                of = np.expand_dims(_conditions(axis), [i for i in range(form.index.ndim) if i != number])
+                of = np.expand_dims(ranges.conditions(axis), [i for i in range(form.index.ndim) if i != number])
                 if np.any((of[..., :1] >= 0) & (needed[..., :1] >= 0)):
                     return False  # an entry with units on two axes
                 needed = np.where(of[..., :1] >= 0, of, needed)
-        return np.array_equal(needed, _stored(size, form.source.full)[form.source.channel(form.index)])
+        return np.array_equal(needed, ranges.stored(form.source.tensor, form.source.full)[form.source.channel(form.index)])
 
     def refuse(self) -> None:
         """Raise what has been found."""
@@ -112,17 +113,3 @@ class Kept:
         return [[np.arange(n) if axis is None else axis.kept(widths) for axis, n in zip(axes, value.shape, strict=True)]
                 for widths in self._integers]
 
-
-def _conditions(axis: Axis) -> np.ndarray:
-    """(group, unit) of every position, [length, 2]; (-1, -1) where it stays at every row."""
-    pairs = np.stack([axis.group, axis.unit], -1)
-    return np.where(pairs[:, :1] < 0, -1, pairs)
-
-
-def _stored(size: Size, channels: int) -> np.ndarray:
-    """The same of the channels of an array of that size: fixed ones, then the units of one group, ascending."""
-    pairs = np.full((channels, 2), -1)
-    for group, each in size.terms:
-        pairs[size.constant:, 0] = group
-        pairs[size.constant:, 1] = np.arange(channels - size.constant) // each
-    return pairs

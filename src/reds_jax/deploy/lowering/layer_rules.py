@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy.lowering.array_rules import unpadded
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Writer
+from reds_jax.deploy.lowering.grouped import kept_groups, unshuffled
 from reds_jax.deploy.lowering.kept import Kept
-from reds_jax.deploy.lowering.program import Tensor, Window
+from reds_jax.deploy.lowering.program import Window
 from reds_jax.deploy.lowering.refusal import refusal
 from reds_jax.program.flat import Operation
 
@@ -27,6 +29,8 @@ class Layers:
 
     def _image(self, op: Operation, form: Form) -> int:
         """The tensor of a form that is an image [1, H, W, C] as it is."""
+        if isinstance(form, Affine):
+            form = unshuffled(self._writer, op, form, every_row=self._kept.every_row)
         if not isinstance(form, Affine) or not form.is_image():
             raise refusal(op, "reads an image whose channels and positions have been moved")
         return self._writer.write(form)
@@ -55,8 +59,9 @@ class Layers:
         if not isinstance(x, Affine) or any(batch) or kernel.ndim != 2 or tuple(left) != (x.index.ndim - 1,):
             return None
         kernel = np.moveaxis(kernel, right[0], 0)  # [I, O]
-        if x.index.ndim == 4:  # a dense layer at every position is a pointwise convolution
-            return self._window(op, x, Window((1, 1)), kernel.T, (x.index.shape[1], x.index.shape[2]), axis)
+        if x.index.ndim in (3, 4):  # a dense layer at every position is a pointwise convolution
+            made = self._window(op, x, Window((1, 1)), kernel.T, _positions(x.index.shape), axis)
+            return replace(made, index=made.index.reshape(*x.index.shape[:-1], -1))
         if x.index.ndim != 2 or x.index.shape[0] != 1:
             return None
         index, source = x.index.ravel(), x.source
@@ -66,7 +71,7 @@ class Layers:
         index = self._writer.moved(x, tensor).ravel()
         rows = np.empty_like(kernel)
         rows[index] = kernel
-        made = Tensor(self._kept.made(op, axis), size=self._kept.size(op, axis))
+        made = self._kept.made(op, axis)
         new = self._writer.source(made, kernel.shape[1], kind="dense", name=self._kept.name(op), inputs=(tensor,),
                                   weights=np.ascontiguousarray(rows.T))
         return self._writer.plain(new, new.canonical().reshape(1, -1))
@@ -75,39 +80,39 @@ class Layers:
         p = op.params
         x, kernel = inputs[0], self._kernel(op, inputs[1])
         numbers = p["dimension_numbers"]
-        if (not isinstance(x, Affine) or x.index.ndim != 4 or tuple(numbers.lhs_spec) != (0, 3, 1, 2)
-                or tuple(numbers.out_spec) != (0, 3, 1, 2)):
-            raise refusal(op, "is no two-dimensional convolution of [N, H, W, C]")
-        if set(p["lhs_dilation"]) != {1} or set(p["rhs_dilation"]) != {1} or p["batch_group_count"] != 1:
-            raise refusal(op, "is dilated or transposed")
+        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not all(
+                tuple(spec) == (0, x.index.ndim - 1, *range(1, x.index.ndim - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
+            raise refusal(op, "is no convolution of [N, H, W, C] or [N, T, C]")
+        if set(p["lhs_dilation"]) != {1} or p["batch_group_count"] != 1:
+            raise refusal(op, "is transposed")
         kernel = kernel.transpose(numbers.rhs_spec)  # [O, I per group, k_h, k_w]
-        groups = p["feature_group_count"]
-        if groups > 1 and (kernel.shape[1] != 1 or kernel.shape[0] != groups):
-            raise refusal(op, "is a grouped convolution that is not depthwise")
-        (top, bottom), (left, right) = p["padding"]
-        window = Window(kernel.shape[2:], tuple(p["window_strides"]), (top, left), (bottom, right))
-        _, h, w, _ = op.outputs[0].shape
-        return self._window(op, x, window, kernel.reshape(len(kernel), -1), (h, w), -1, depthwise=groups > 1)
+        window = _window(kernel.shape[2:], p["window_strides"], p["padding"], p["rhs_dilation"])
+        x, window = unpadded(self._writer, x, window)
+        made = self._window(op, x, window, kernel.reshape(len(kernel), -1), _positions(op.outputs[0].shape), -1,
+                            groups=p["feature_group_count"])
+        return replace(made, index=made.index.reshape(op.outputs[0].shape))
 
     def _window(self, op: Operation, x: Affine, window: Window, weights: np.ndarray, size: tuple[int, int], axis: int, *,
-                depthwise: bool = False) -> Affine:
-        """A convolution; weights [O, I * taps], depthwise [C, taps]; ``axis`` has the outputs."""
+                groups: int = 1) -> Affine:
+        """A convolution; weights [O, I of a group * taps]; ``axis`` has the outputs."""
         tensor = self._image(op, x)
-        if depthwise:
+        depthwise = groups == x.index.shape[-1] == len(weights) and groups > 1
+        if groups > 1:
             tensor = self._writer.channel_first(tensor)
-        made = Tensor(self._kept.made(op, axis), *size, size=self._kept.size(op, axis))
+        made = self._kept.made(op, axis, *size)
         read = self._writer.tensors[tensor]
-        if depthwise and (made.channels, made.size) != (read.channels, read.size):
+        if depthwise and made.parts != read.parts:
             raise refusal(op, "keeps other channels than it reads")
         self._check_padding(op, window)
+        cut = {"groups": kept_groups(op, groups, read, x.index.shape[-1], made, len(weights))} if groups > 1 and not depthwise else {}
         return self._writer.plain(self._writer.source(
             made, len(weights), kind="depthwise" if depthwise else "conv", name=self._kept.name(op),
-            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights)))
+            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights), **cut))
 
     def _check_padding(self, op: Operation, window: Window) -> None:
         if min(*window.before, *window.after) < 0:
             raise refusal(op, "cuts positions off its input")
-        if any(max(a, b) >= k for a, b, k in zip(window.before, window.after, window.kernel, strict=True)):
+        if any(max(a, b) >= k for a, b, k in zip(window.before, window.after, window.reach, strict=True)):
             raise refusal(op, "has windows that see nothing but padding")
 
     # -- pooling -------------------------------------------------------------------------------------------------------
@@ -116,19 +121,19 @@ class Layers:
         tensor = self._writer.channel_first(self._image(op, x))
         assert isinstance(x, Affine)
         kind = "max_pool" if window.taps == 1 else kind  # of one value, without a product, so that 8 bits stay as they are
-        made = Tensor(self._writer.tensors[tensor].channels, *size, size=self._writer.tensors[tensor].size)
+        made = replace(self._writer.tensors[tensor], height=size[0], width=size[1])
         return self._writer.plain(self._writer.source(
             made, x.source.full, kind=kind, name=self._kept.name(op, kind), inputs=(tensor,), window=window))
 
     def _reduce_window(self, op: Operation, x: Form, kind: str) -> Affine:
         p = op.params
-        if len(p["window_dimensions"]) != 4 or any(p["window_dimensions"][i] != 1 for i in (0, 3)) or any(
+        if len(p["window_dimensions"]) not in (3, 4) or any(p["window_dimensions"][i] != 1 for i in (0, -1)) or any(
                 d != 1 for name in ("base_dilation", "window_dilation") for d in p[name]):
             raise refusal(op, "pools over something else than positions")
-        (top, bottom), (left, right) = p["padding"][1:3]
-        window = Window(tuple(p["window_dimensions"][1:3]), tuple(p["window_strides"][1:3]), (top, left), (bottom, right))
+        window = _window(*(p[name][1:-1] for name in ("window_dimensions", "window_strides", "padding")))
         self._check_padding(op, window)
-        return self._pool(op, x, kind, window, op.outputs[0].shape[1:3])  # type: ignore[arg-type]
+        pooled = self._pool(op, x, kind, window, _positions(op.outputs[0].shape))
+        return replace(pooled, index=pooled.index.reshape(op.outputs[0].shape))
 
     def _max_pool(self, op: Operation, inputs: list[Form]) -> Form:
         return self._reduce_window(op, inputs[0], "max_pool")
@@ -139,9 +144,8 @@ class Layers:
         assert window is not None
         assert isinstance(inputs[0], Affine)
         if window.padded:  # the sum becomes a mean when it is divided by how many positions each window has
-            counts = np.empty(mean.index.shape, np.float32)
-            _, h, w, _ = inputs[0].index.shape
-            counts[0] = window.counts((h, w), (mean.source.tensor.height, mean.source.tensor.width))[:, :, None]
+            of_positions = window.counts(_positions(inputs[0].index.shape), _positions(mean.index.shape))
+            counts = np.broadcast_to(of_positions.reshape(*mean.index.shape[:-1], 1).astype(np.float32), mean.index.shape)
             return Part("window sum", mean, Known((counts,)))
         return self._times(mean, window.taps)
 
@@ -162,7 +166,23 @@ class Layers:
         return self._over_positions(op, x, "max_pool")
 
     def _over_positions(self, op: Operation, x: Form, kind: str) -> Affine | None:
-        if not isinstance(x, Affine) or x.index.ndim != 4 or tuple(op.params["axes"]) != (1, 2):
+        axes = op.params["axes"]
+        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not set(axes) <= set(range(1, x.index.ndim - 1)):
             return None
-        pooled = self._pool(op, x, kind, Window(x.index.shape[1:3]), (1, 1))  # type: ignore[arg-type]
-        return replace(pooled, index=pooled.index.reshape(1, -1))
+        sizes = list(enumerate(_positions(x.index.shape), x.index.ndim - 3))  # a sequence has its one row on axis 0
+        kernel, left = ([n if (axis in axes) == inside else 1 for axis, n in sizes] for inside in (True, False))
+        pooled = self._pool(op, x, kind, Window((kernel[0], kernel[1])), (left[0], left[1]))
+        return replace(pooled, index=pooled.index.reshape(op.outputs[0].shape))
+
+
+def _positions(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of [1, H, W, C]; a sequence [1, T, C] is an image of one row."""
+    height, width = (1, *shape[1:-1])[-2:]
+    return height, width
+
+
+def _window(kernel: Sequence[int], strides: Sequence[int], padding: Sequence[tuple[int, int]],
+            dilation: Sequence[int] = (1, 1)) -> Window:
+    """A window over one axis or two."""
+    (top, bottom), (left, right) = ((0, 0), *padding)[-2:]
+    return Window((1, *kernel)[-2:], (1, *strides)[-2:], (top, left), (bottom, right), (1, *dilation)[-2:])  # type: ignore[arg-type]

@@ -2,8 +2,9 @@
 
 What depends on parameters alone is computed at once. What depends on the input is a form of a stored array,
 ``activation(scale * x + offset)`` per channel, so that bias, batch norm and activation end up in the operation before them
-whatever module they came from (`forms`). Which channels a subnetwork has, the units of the program say (`kept`). The rules, one
-a primitive, are in `elementwise_rules` and `layer_rules`. Of the weights there is in the end what the largest subnetwork reads.
+whatever module they came from (`forms`); what is no such form of an array, but a function of each entry, is one operation
+(`chains`). Which channels a subnetwork has, the units of the program say (`kept`). The rules, one a primitive, are in
+`elementwise_rules`, `product_rules` and `layer_rules`. Of the weights there is in the end what the largest subnetwork reads.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import jax
 import numpy as np
 
 from reds_jax.adapters import adapt
+from reds_jax.deploy.lowering.chains import Values
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Writer
 from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.program import Program
+from reds_jax.deploy.lowering.ranges import compact
 from reds_jax.deploy.lowering.refusal import HINT, refusal
-from reds_jax.deploy.lowering.rules import Rules
 from reds_jax.errors import TraceError
 from reds_jax.graph.trace import INFERENCE, traced
 from reds_jax.program import flat
@@ -61,8 +63,8 @@ def lower(model: Any, variables: Sequence[Any], widths: Sequence[Width], example
     output, argmax = _pass(program, writer, parameters, Kept(found, integers, every_row=every_row))
     macs = tuple(found.graph.macs(n) for n in integers)
     whole = Program(tuple(writer.tensors), tuple(writer.operations), output, macs, argmax, tuple(inputs[0].shape[1:]))
-    return replace(whole, operations=tuple(op if op.weights is None else replace(op, weights=whole.kept_weights(op, -1))
-                                           for op in whole.operations))
+    return replace(whole, tensors=tuple(map(compact, whole.tensors)), operations=tuple(
+        op if op.weights is None else replace(op, weights=whole.kept_weights(op, -1)) for op in whole.operations))
 
 
 def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Known]:
@@ -76,29 +78,25 @@ def _parameters(program: flat.Program, variables: Sequence[Any]) -> dict[int, Kn
 
 
 def _pass(program: flat.Program, writer: Writer, parameters: dict[int, Known], kept: Kept) -> tuple[int, bool]:
-    rules = Rules(writer, kept)
-    forms: dict[int, Form] = dict(parameters)
-    forms[program.inputs[0].number] = writer.input(program.inputs[0].shape, every_row=kept.every_row)
+    values = Values(writer, kept, parameters)
+    values.set(program.inputs[0].number, writer.input(program.inputs[0].shape, every_row=kept.every_row))
     last = program.outputs[0]
     assert isinstance(last, flat.Value)
     argmax = False
     for op in flat.needed(program.operations, program.outputs):
         assert isinstance(op, flat.Operation)
-        inputs = [Known((np.asarray(x.value),) * writer.subnetworks) if isinstance(x, flat.Constant) else forms[x.number]
-                  for x in op.inputs]
-        known = [x for x in inputs if isinstance(x, Known)]
-        if len(known) == len(inputs):
-            forms.update(zip((out.number for out in op.outputs), _compute(op, known, kept, writer.subnetworks), strict=True))
+        if (known := values.known(op)) is not None:
+            for out, form in zip(op.outputs, _compute(op, known, kept, writer.subnetworks), strict=True):
+                values.set(out.number, form)
         elif op.primitive.name == "argmax" and op.outputs[0].number == last.number:
             if len(op.inputs[0].shape) != 2 or tuple(op.params["axes"]) != (1,):
                 raise refusal(op, "is an argmax over something else than the outputs of the network")
-            forms[last.number], argmax = inputs[0], True
+            values.set(last.number, values.form(op.inputs[0]))
+            argmax = True
         else:
-            forms[op.outputs[0].number] = form = rules.apply(op, inputs)
-            if isinstance(form, Affine):
-                kept.check(op, form)
+            values.operation(op)
+    output = values.form(last)
     kept.refuse()
-    output = forms[last.number]
     if not isinstance(output, Affine):
         raise refusal(program.operations[-1], "makes an output that cannot be computed on a device")
     tensor = writer.write(output)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reds_jax.deploy.lowering.program import Program, Tensor
+from reds_jax.deploy.lowering.program import Operation, Program, Tensor
 
 Row = Sequence[int]
 
@@ -31,14 +31,30 @@ def at_row(program: Program, k: int, row: Row, macs: int) -> Program:
         row: a width for each channel group.
         macs: what the row costs (``graph.macs(row)``).
     """
-    tensors = tuple(replace(t, channels=(channels(t, row),)) for t in program.tensors)
+    tensors = tuple(replace(t, channels=(channels(t, row),), ranges=tuple(
+        replace(part, channels=(part.size(row),)) for part in t.ranges if part.size is not None)) for t in program.tensors)
 
     def cut(vectors: tuple[np.ndarray, ...], output: int) -> tuple[np.ndarray, ...]:
-        return (vectors[k][: tensors[output].channels[0]],) if vectors else ()
+        return (vectors[k][of_subnetwork(program.tensors[output], k, row)],) if vectors else ()
 
-    operations = tuple(replace(op, scale=cut(op.scale, op.output), offset=cut(op.offset, op.output))
+    def groups(op: Operation) -> tuple[int, ...]:
+        if len(set(op.groups)) < 2:
+            return op.groups[:1]
+        return (tensors[op.output].channels[0] * op.groups[-1] // program.tensors[op.output].channels[-1],)
+
+    operations = tuple(replace(op, scale=cut(op.scale, op.output), offset=cut(op.offset, op.output), groups=groups(op))
                        for op in program.operations)
     return replace(program, tensors=tensors, operations=operations, macs=(macs,))
+
+
+def of_subnetwork(tensor: Tensor, k: int, row: Row) -> np.ndarray:
+    """Which of the channels that subnetwork k has of an array the row has."""
+    found, first = [], 0
+    for part in tensor.parts:
+        assert part.size is not None, "the program was lowered for its subnetworks only"
+        found.append(first + np.arange(part.size(row)))
+        first += part.channels[k]
+    return np.concatenate(found)
 
 
 def channels(tensor: Tensor, row: Row) -> int:

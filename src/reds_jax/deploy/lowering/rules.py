@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy.lowering.array_rules import Arrays
 from reds_jax.deploy.lowering.elementwise_rules import Elementwise
-from reds_jax.deploy.lowering.forms import Affine, Form, Part, Writer
+from reds_jax.deploy.lowering.forms import Affine, Form, Part, Repeated, Writer
 from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.layer_rules import Layers
+from reds_jax.deploy.lowering.product_rules import Products
 from reds_jax.deploy.lowering.refusal import refusal
 from reds_jax.program.flat import Operation
 
@@ -22,7 +24,7 @@ _VIEWS: dict[str, Callable[[np.ndarray, dict[str, Any]], np.ndarray]] = {
     "transpose": lambda index, p: index.transpose(p["permutation"]),
     "squeeze": lambda index, p: np.squeeze(index, p["dimensions"]),
     "expand_dims": lambda index, p: np.expand_dims(index, p["dimensions"]),
-    "broadcast_in_dim": lambda index, p: index.reshape(p["shape"]),
+    "broadcast_in_dim": lambda index, p: _broadcast(index, p["shape"], p["broadcast_dimensions"]),
 }
 
 
@@ -30,26 +32,57 @@ class Rules:
     """The rules for everything that a device runs; reshapes and transposes only move an index."""
 
     def __init__(self, writer: Writer, kept: Kept) -> None:
-        self._rules = Elementwise(writer).rules | Layers(writer, kept).rules
+        self._products = Products(writer, kept)
+        self._elementwise = Elementwise(writer).rules
+        self._rules = (self._elementwise | Layers(writer, kept).rules | Arrays(writer, kept).rules
+                       | {"gather": self._products.gather})
 
     def apply(self, op: Operation, inputs: list[Form]) -> Form:
         name = op.primitive.name
-        if name in _PASSED:
-            if isinstance(inputs[0], Affine) and op.outputs[0].dtype.kind in "biu":
-                raise refusal(op, "makes integers")
-            return inputs[0]
         if name in _VIEWS:
             return self._view(op, inputs[0])
-        rule = self._rules.get(name)
+        if name in self._elementwise:
+            inputs = [self._products.broadcast(x, op.outputs[0].shape) for x in inputs]
+            if name == "mul" and all(isinstance(x, Affine | Repeated) for x in inputs):
+                a, b = inputs
+                return self._products.mul(op, a, b)  # type: ignore[arg-type]
+        if name != "gather":
+            inputs = [self.resized(op, x) for x in inputs]
+        return self.elementwise(op, inputs) if name in _PASSED else self._apply(op, inputs, self._rules)
+
+    def resized(self, op: Operation, form: Form) -> Form:
+        """The form, or if it repeats entries, that of an array in which they are repeated."""
+        return self._products.resized(op, form)
+
+    def elementwise(self, op: Operation, inputs: list[Form]) -> Form:
+        """An operation on every entry as a scale, an offset or an activation of the operation before it; else a refusal."""
+        if op.primitive.name not in _PASSED:
+            return self._apply(op, inputs, self._elementwise)
+        if isinstance(inputs[0], Affine) and op.outputs[0].dtype.kind in "biu":
+            raise refusal(op, "makes integers")
+        return inputs[0]
+
+    @staticmethod
+    def _apply(op: Operation, inputs: list[Form], rules: dict[str, Callable[[Operation, list[Form]], Form | None]]) -> Form:
+        rule = rules.get(op.primitive.name)
         result = rule(op, inputs) if rule else None
         if result is None:
             raise refusal(op, "is not among the operations of a device, or is used in an unusual way")
         return result
 
-    def _view(self, op: Operation, form: Form) -> Form:
+    @staticmethod
+    def _view(op: Operation, form: Form) -> Form:
         if isinstance(form, Part):
             return form
-        assert isinstance(form, Affine)
-        if math.prod(op.outputs[0].shape) != form.index.size:
-            raise refusal(op, "repeats an activation")
-        return replace(form, index=_VIEWS[op.primitive.name](form.index, op.params))
+        assert isinstance(form, Affine | Repeated)
+        index = _VIEWS[op.primitive.name](form.index, op.params)
+        if math.prod(index.shape) == form.index.size:
+            return replace(form, index=index)
+        return Repeated(form.form if isinstance(form, Repeated) else form, index)
+
+
+def _broadcast(index: np.ndarray, shape: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:
+    sizes = [1] * len(shape)
+    for axis, n in zip(axes, index.shape, strict=True):
+        sizes[axis] = n
+    return np.broadcast_to(index.reshape(sizes), shape)

@@ -65,6 +65,13 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
             return activation(op, scale * linear(program, op, x, weights) + offset)
     if op.kind == "add":
         return activation(op, x + inputs[1])
+    if op.kind == "mul":
+        return activation(op, x * inputs[1])
+    if op.kind == "map":
+        assert op.function is not None
+        return op.function(x)
+    if op.kind == "resize":
+        return resize(program, op, x)
     if op.kind == "max_pool":
         assert op.window is not None
         return pool(x, op.window, -jnp.inf, lax.max)
@@ -75,6 +82,12 @@ def _step(program: Program, op: Operation, inputs: list[jax.Array], known: tuple
         return pool(x, op.window, 0.0, lax.add) / counts.astype(x.dtype)[None, None]
     if op.kind == "softmax":
         return jax.nn.softmax(x, axis=1)
+    if op.kind == "concat":
+        return activation(op, joined(program, op, inputs))
+    if op.kind == "pad":
+        return padded(op, x, 0)
+    if op.kind == "shuffle":
+        return shuffled(op, x)
     return x  # channel_first: `image` has turned the input already
 
 
@@ -88,14 +101,37 @@ def linear(program: Program, op: Operation, x: jax.Array, weights: np.ndarray | 
     window = op.window
     assert window is not None
     w = w.reshape(len(w), -1, *window.kernel)
-    return lax.conv_general_dilated(x, w, window.strides, window.padding, dimension_numbers=("NCHW", "OIHW", "NCHW"),
-                                    feature_group_count=x.shape[1] if op.kind == "depthwise" else 1)
+    return lax.conv_general_dilated(x, w, window.strides, window.padding, rhs_dilation=window.dilation,
+                                    dimension_numbers=("NCHW", "OIHW", "NCHW"), feature_group_count=x.shape[1] // w.shape[1])
+
+
+def joined(program: Program, op: Operation, inputs: list[jax.Array]) -> jax.Array:
+    """The arrays of a concatenation one behind the other; of vectors, all entries of each."""
+    out = program.tensors[op.output]
+    return jnp.concatenate([x.reshape(len(x), -1, out.height, out.width) for x in inputs], axis=1)
+
+
+def shuffled(op: Operation, x: jax.Array) -> jax.Array:
+    """Channels [groups][each] as [each][groups]; x [N, C, H, W]."""
+    return x.reshape(len(x), op.groups[0], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+def padded(op: Operation, x: jax.Array, value: int) -> jax.Array:
+    """An image with a border of ``value``; x [N, C, H, W]."""
+    assert op.window is not None
+    return jnp.pad(x, ((0, 0), (0, 0), *op.window.padding), constant_values=value)
 
 
 def pool(x: jax.Array, window: Window, start: float, combine: Callable) -> jax.Array:
     """Combine the positions of every window; x [N, C, H, W]."""
     return lax.reduce_window(x, np.asarray(start, x.dtype), combine, (1, 1, *window.kernel), (1, 1, *window.strides),
                              ((0, 0), (0, 0), *window.padding))
+
+
+def resize(program: Program, op: Operation, x: jax.Array) -> jax.Array:
+    """Rows and columns repeated; x [N, C, H, W]."""
+    rows, columns = program.repeats(op)
+    return jnp.repeat(jnp.repeat(x, rows, 2), columns, 3)
 
 
 def activation(op: Operation, y: jax.Array) -> jax.Array:

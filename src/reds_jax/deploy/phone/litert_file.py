@@ -16,7 +16,11 @@ from reds_jax.tflite_schema import schema
 _OPTIONS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "MAX_POOL_2D": "Pool2D", "AVERAGE_POOL_2D": "Pool2D", "ADD": "Add", "MUL": "Mul", "SLICE": "Slice",
             "PAD": "Pad", "PADV2": "PadV2", "RESHAPE": "Reshape", "TRANSPOSE": "Transpose",
-            "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu"}
+            "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu", "SUB": "Sub", "DIV": "Div", "MAXIMUM": "MaximumMinimum",
+            "MINIMUM": "MaximumMinimum", "NEG": "Neg", "ABS": "Abs", "EXP": "Exp", "GREATER": "Greater",
+            "GREATER_EQUAL": "GreaterEqual", "LESS": "Less", "LESS_EQUAL": "LessEqual", "EQUAL": "Equal",
+            "NOT_EQUAL": "NotEqual", "SELECT_V2": "SelectV2", "HARD_SWISH": "HardSwish", "GELU": "Gelu",
+            "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighbor"}
 _INT8_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # weights with a scale per output, inputs in floats
 
 
@@ -161,15 +165,15 @@ class Subgraph:
         self.shapes: list[tuple[int, ...]] = []
         self._constants: dict[tuple, int] = {}
 
-    def value(self, shape: tuple[int, ...], name: str = "") -> int:
+    def value(self, shape: tuple[int, ...], name: str = "", kind: str = "FLOAT32") -> int:
         """A new tensor that is computed."""
-        self.tensors.append(self.file.tensor(shape, "FLOAT32", name=name, batch=True))
+        self.tensors.append(self.file.tensor(shape, kind, name=name, batch=True))
         self.shapes.append(shape)
         return len(self.tensors) - 1
 
-    def step(self, name: str, inputs: Sequence[int], shape: tuple[int, ...], **options: Any) -> int:
+    def step(self, name: str, inputs: Sequence[int], shape: tuple[int, ...], *, kind: str = "FLOAT32", **options: Any) -> int:
         """The result of an operation."""
-        self.steps.append(Step(name, list(inputs), self.value(shape), options))
+        self.steps.append(Step(name, list(inputs), self.value(shape, kind=kind), options))
         return self.steps[-1].output
 
     def constant(self, array: np.ndarray, scales: np.ndarray | None = None, of: np.ndarray | None = None) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor, Window
 from reds_jax.deploy.lowering.subnetworks import agree, bare, one_weighted
 from reds_jax.deploy.phone.litert_file import File, Subgraph
+from reds_jax.deploy.phone.litert_functions import written
 
 _FUSE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL")  # take a ReLU into their options
 
@@ -25,8 +26,12 @@ class Subnetwork(Subgraph):
         self._widened: dict[tuple[int, int], int] = {}
         self._images: dict[int, int] = {}
         self._vectors: dict[int, int] = {}
+        self._begin = 0  # the number of steps before the operation that is written
         given = self.value((1, *input_shape), name="input")
-        (self._vectors if len(input_shape) == 1 else self._images)[0] = given
+        if len(input_shape) == 2:  # a sequence is an image of one row
+            self._images[0] = self._reshape(given, (1, 1, *input_shape))
+        else:
+            (self._vectors if len(input_shape) == 1 else self._images)[0] = given
         for op in program.operations:
             self._operation(op)
         result = self._vector(program.output)
@@ -88,14 +93,23 @@ class Subnetwork(Subgraph):
 
     def _operation(self, op: Operation) -> None:
         vector = self._is_vector(op)
+        self._begin = len(self.steps)
         if op.kind == "softmax":
             x = self._vector(op.inputs[0])
             result = self.step("SOFTMAX", [x], self.shapes[x], beta=1.0)
         elif op.kind == "channel_first":
             result = self._image(op.inputs[0])
-        elif op.kind == "add":
+        elif op.kind in ("add", "mul"):
             a, b = (self._vector(t) if vector else self._image(t) for t in op.inputs)
-            result = self._activation(op, self.step("ADD", [a, b], self.shapes[a]))
+            result = self._activation(op, self.step(op.kind.upper(), [a, b], self.shapes[a]))
+        elif op.kind == "map":
+            assert op.function is not None
+            result = written(op.function, self._vector(op.inputs[0]) if vector else self._image(op.inputs[0]), self)
+        elif op.kind == "resize":
+            out = self.program.tensors[op.output]
+            size = self.integers([out.height, out.width])
+            result = self.step("RESIZE_NEAREST_NEIGHBOR", [self._image(op.inputs[0]), size],
+                               (1, out.height, out.width, out.channels[self.k]), alignCorners=False, halfPixelCenters=False)
         elif op.kind == "dense":
             result = self._dense(op)
         elif op.kind in WEIGHTED:
@@ -108,7 +122,7 @@ class Subnetwork(Subgraph):
         """Whether the result of an operation is written as a vector."""
         if op.kind in ("dense", "softmax"):
             return True
-        elementwise = op.kind == "add" or (op.kind == "depthwise" and one_weighted(op))
+        elementwise = op.kind in ("add", "mul", "map") or (op.kind == "depthwise" and one_weighted(op))
         return elementwise and self.program.tensors[op.output].positions == 1 and all(t in self._vectors for t in op.inputs)
 
     def _bias(self, op: Operation) -> tuple[bool, np.ndarray]:
@@ -193,7 +207,7 @@ class Subnetwork(Subgraph):
         if op.activation == "leaky_relu":
             return self.step("LEAKY_RELU", [y], self.shapes[y], alpha=op.slope)
         name = op.activation.upper()
-        last = self.steps[-1] if self.steps else None
+        last = self.steps[-1] if len(self.steps) > self._begin else None  # what was there before, others may read as it is
         if last is not None and last.output == y and last.name in _FUSE:
             last.options["fusedActivationFunction"] = getattr(self.file.schema.ActivationFunctionType, name)
             return y

@@ -10,6 +10,7 @@ import numpy as np
 
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.deploy.lowering.subnetworks import agree, bare, one_weighted
+from reds_jax.deploy.phone.onnx_functions import written
 
 OPSET, IR_VERSION = 17, 8  # read by onnxruntime 1.13 and later
 
@@ -32,6 +33,8 @@ class Writer:
         self._given: dict[int, str] = {0: "input"}
         if len(self.input_shape) == 1:
             self._vectors[0] = "input"
+        elif len(self.input_shape) == 2:  # a sequence is an image of one row
+            self._given[0] = self._node("Unsqueeze", ["input", self._constant(np.array([1]))])
         for op in program.operations:
             self._operation(op)
 
@@ -116,8 +119,16 @@ class Writer:
             result = self._node("Softmax", [self._vector(op.inputs[0])], axis=1)
         elif op.kind in WEIGHTED:
             result = self._conv(op)
-        elif op.kind == "add":
-            result = self._add(op)
+        elif op.kind in ("add", "mul"):
+            result = self._pair(op)
+        elif op.kind == "map":
+            assert op.function is not None
+            x = self._vectors[op.inputs[0]] if self._is_vector(op) else self._image(op.inputs[0])
+            result = written(op.function, x, self._node, self._constant)
+        elif op.kind == "resize":
+            scales = self._constant(np.array([1, 1, *self.program.repeats(op)], np.float32))
+            result = self._node("Resize", [self._image(op.inputs[0]), "", scales], mode="nearest",
+                                coordinate_transformation_mode="asymmetric", nearest_mode="floor")
         elif op.kind == "channel_first":
             result = self._image(op.inputs[0])
         else:
@@ -131,7 +142,7 @@ class Writer:
         """Whether the result of an operation is written as a vector."""
         if op.kind in ("dense", "softmax"):
             return True
-        elementwise = op.kind == "add" or (op.kind == "depthwise" and one_weighted(op))
+        elementwise = op.kind in ("add", "mul", "map") or (op.kind == "depthwise" and one_weighted(op))
         return elementwise and self.program.tensors[op.output].positions == 1 and all(t in self._vectors for t in op.inputs)
 
     def _channels(self, t: int) -> tuple[int, ...]:
@@ -168,9 +179,10 @@ class Writer:
         y = self._node("Conv", [x, w, self._per_channel(op.offset, ())] if bias else [x, w], **_window(op))
         return self._finish(op, y, (1, 1), offset=not bias)
 
-    def _add(self, op: Operation) -> str:
+    def _pair(self, op: Operation) -> str:
+        """A sum or a product; a gate of one position is repeated by the rules of ONNX."""
         a, b = ((self._vectors[t] if self._is_vector(op) else self._image(t)) for t in op.inputs)
-        return self._activation(op, self._node("Add", [a, b]))
+        return self._activation(op, self._node("Add" if op.kind == "add" else "Mul", [a, b]))
 
     def _finish(self, op: Operation, y: str, positions: tuple[int, ...], *, offset: bool = True) -> str:
         """``activation(scale * y + offset)``."""

@@ -1,6 +1,7 @@
 /* float32 layers: dense, convolution, depthwise, pools and the functions between them. See reds_kernels.h for what they compute,
  * reds_f32_products.h for the inner loops. */
 #include "reds_kernels.h"
+#include "reds_f32_line.h"
 #include "reds_f32_products.h"
 
 #include <float.h>
@@ -11,26 +12,6 @@
 #else
 #define APART
 #endif
-
-/* All activations are lines with up to two bends: y below zero is multiplied, y above a limit is cut. */
-typedef struct {
-    float below, limit;
-} bend;
-
-static inline bend bend_of(reds_activation activation, float slope) {
-    const bend line = {activation == REDS_LINEAR ? 1.0f : activation == REDS_LEAKY_RELU ? slope : 0.0f,
-                       activation == REDS_RELU6 ? 6.0f : FLT_MAX};
-    return line;
-}
-
-static inline float activate(float y, bend line) {
-    if (y < 0.0f) return line.below * y;
-    return y > line.limit ? line.limit : y;
-}
-
-static inline float finish(float sum, reds_f32_channel channel, bend line) {
-    return activate(MULTIPLY_ADD(sum, channel.scale, channel.offset), line);
-}
 
 /* ---- Dense: 4 rows at once, so that each input is read once for 4 products -------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* The inner products of the float32 layers. Internal, included by reds_f32.c alone.
+/* The inner products of the float32 layers. Internal.
  *
  * A Cortex-M with an FPU loads several neighbouring floats by ONE instruction, vldmia, which compilers do not choose in loops: the
  * two inner loops are written out for it. Elsewhere the loops are in C, in a form that compilers vectorise. */

@@ -15,6 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* An export writes here which text of the kernels this is; a network is compiled with the kernels that it was exported with. */
+#define REDS_KERNELS_VERSION 0
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -76,6 +79,14 @@ void reds_f32_add(const float *a, const float *b, float *out, uint32_t length, r
 void reds_f32_softmax(const float *in, float *out, uint32_t length);
 /* [H][W][C] -> [C][H][W] */
 void reds_f32_channel_first(const float *in, float *out, uint32_t positions, uint32_t channels);
+/* reds_f32_elementwise.c: out[c][p] = activation(a[c][p] * b[c]); arrays of the same shape have one position and as many channels as
+ * entries. out may be a, and with one position b */
+void reds_f32_mul(const float *a, const float *b, float *out, uint32_t channels, uint32_t positions, reds_activation activation,
+                  float slope);
+/* out[k] = function(in[k]); reds_f32_functions.h has what a function is made of. out may be in */
+void reds_f32_map(float (*function)(float), const float *in, float *out, uint32_t length);
+/* every row ``down`` times, every column ``across`` times; ``rows`` are those of all channels */
+void reds_f32_resize(const float *in, float *out, uint32_t rows, uint32_t columns, uint32_t down, uint32_t across);
 
 /* ---- int8: real = scale * (stored - zero); weights are symmetric ------------------------------------------------------------
  *
@@ -120,6 +131,11 @@ typedef struct {
     int32_t in_zero, multiplier, offset, shift;
 } reds_s8_mean;
 
+/* y = saturate(t >> shift), t = mulhi((a - a_zero) * (b - b_zero) * 2^14, multiplier) [leaky ReLU as above] + round */
+typedef struct {
+    int32_t a_zero, b_zero, multiplier, round, slope, shift;
+} reds_s8_product;
+
 /* scratch: REDS_S8_CONV_SCRATCH, REDS_S8_DEPTHWISE_SCRATCH or REDS_S8_DENSE_SCRATCH entries, see above */
 void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch);
 void reds_s8_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch);
@@ -128,6 +144,11 @@ void reds_s8_max_pool(const reds_window *window, uint32_t channels, const int8_t
 void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint32_t channels, const int8_t *in, int8_t *out);
 void reds_s8_add(const reds_s8_sum *sum, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length); /* out may be a or b */
 void reds_s8_channel_first(const int8_t *in, int8_t *out, uint32_t positions, uint32_t channels);
+/* reds_s8_elementwise.c: as for float32; a map is a table of 256 entries, out[k] = table[in[k] + 128] */
+void reds_s8_mul(const reds_s8_product *product, const int8_t *a, const int8_t *b, int8_t *out, uint32_t channels,
+                 uint32_t positions);
+void reds_s8_map(const int8_t *table, const int8_t *in, int8_t *out, uint32_t length);
+void reds_s8_resize(const int8_t *in, int8_t *out, uint32_t rows, uint32_t columns, uint32_t down, uint32_t across);
 
 #ifdef __cplusplus
 }
