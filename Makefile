@@ -29,8 +29,9 @@ lint: install  ## style and types
 proofs:  ## check the Coq development (Debian: apt-get install coq)
 	$(MAKE) -C proofs/coq
 
-device: install  ## networks of the literature on emulated Cortex-M (Debian: apt-get install qemu-system-arm gcc-arm-none-eabi)
-	$(BIN)/python benchmarks/device.py
+# Debian: apt-get install gcc qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-misc gcc-riscv64-unknown-elf
+device: install  ## networks of the literature on emulated processors; beside CMSIS-NN with CMSIS=path, its checkout
+	$(BIN)/python benchmarks/device.py $(if $(CMSIS),--cmsis '$(CMSIS)')
 
 bench: bench-step bench-solver bench-phases bench-accuracy  ## each beside its peers, into runs; hours, and each can be made alone
 

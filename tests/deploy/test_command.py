@@ -132,8 +132,8 @@ def test_the_table_of_instructions_replaces_nothing_else(tmp_path, monkeypatch, 
     sections = {"text": 1, "rodata": 2, "data": 3, "bss": 4}
     found = device.Run(device.BOARDS["m4"], (device.Subnetwork(100, 9, 20, 300),), sections)
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr(device, "run", lambda folder, board, name: found)
-    monkeypatch.setattr(device, "versions", dict)
+    monkeypatch.setattr(device, "run", lambda folder, board, **_: found)
+    monkeypatch.setattr(device, "versions", lambda boards: {})
     facts = {"dtype": "int8", "subnetworks": [{"arena_bytes": 4}], "input_shape": [1], "output_items": 1}
     out = tmp_path / "a|b `c` [red]d"
     folder.write(out, "reds", {"reds_model.json": json.dumps(facts)})

@@ -17,6 +17,7 @@ from reds_jax import report
 from reds_jax.console import console, escape, guard
 from reds_jax.deploy import accuracy, folder, one_file, saved_run
 from reds_jax.deploy.board import device
+from reds_jax.deploy.board.boards import BoardName
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.escape import markdown_cell, markdown_code
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule
@@ -107,12 +108,16 @@ def show(console: Console, quality: Quality) -> None:
 
 @dataclass(frozen=True)
 class Device:
-    """Run exported networks on emulated Cortex-M processors (QEMU): instructions, flash and RAM."""
+    """Run exported networks on emulated processors (QEMU): instructions, flash and RAM."""
 
     folders: tuple[Path, ...]
     """Folders that `export` wrote."""
-    boards: tuple[Literal["m4", "m0"], ...] = ("m4", "m0")
-    """m4: Cortex-M4F, 4 MB flash and RAM (mps2-an386). m0: Cortex-M0, 256 kB flash, 16 kB RAM (microbit)."""
+    boards: tuple[BoardName, ...] = ("m4", "m0")
+    """m0: Cortex-M0, 256 kB flash, 16 kB RAM (microbit). The others have 4 MB of RAM and of flash, the M55 512 kB: m3 Cortex-M3
+    (mps2-an385), m4 Cortex-M4F (mps2-an386), m7 Cortex-M7 (mps2-an500), m33 Cortex-M33 (mps2-an505), m55 Cortex-M55 with Helium
+    (mps3-an547), rv32 RISC-V rv32imc (virt)."""
+    cycles: bool = False
+    """Also bound the cycles of the Cortex-M4F, by a model of its instructions; needs a C compiler for this computer."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     output: Path | None = None
@@ -129,20 +134,21 @@ class Device:
             model, network = folder.facts(path, self.name), path.resolve().name
             for board in self.boards:
                 try:
-                    found = device.run(path, board, name=self.name)
+                    found = device.run(path, board, name=self.name, cycles=self.cycles and board == "m4")
                 except device.DoesNotFitError as error:
-                    rows.append([network, device.BOARDS[board].name, "-", "-", "-", "-", "-", "-", "-", error.what])
+                    rows.append([network, device.BOARDS[board].name, *["-"] * 8, error.what])
                     continue
                 rows += [[network, found.board.name, str(k), f"{s.macs:,}", f"{s.invoke:,}", f"{s.invoke / s.macs:.2f}",
-                          str(s.adapt), str(s.adapt_to_budget), "-" if s.adapt_to is None else str(s.adapt_to),
+                          "-" if s.cycles is None else str(s.cycles), str(s.adapt), str(s.adapt_to_budget),
+                          "-" if s.adapt_to is None else str(s.adapt_to),
                           f"{found.flash:,} / {model['subnetworks'][k]['arena_bytes']:,}"]
                          for k, s in enumerate(found.subnetworks)]
                 if found.left_out:
-                    rows.append([network, found.board.name, "larger", "-", "-", "-", "-", "-", "-", found.left_out])
+                    rows.append([network, found.board.name, "larger", *["-"] * 7, found.left_out])
                 records.append({"folder": network, "board": found.board.name, "sections": found.sections,
                                 "subnetworks": found.subnetworks, "left_out": found.left_out})
-        columns = ["network", "processor", "subnetwork", "MACs", "instructions", "per MAC", "adapt", "adapt to budget",
-                   "adapt to widths", "flash / arena bytes"]
+        columns = ["network", "processor", "subnetwork", "MACs", "instructions", "per MAC", "cycles", "adapt",
+                   "adapt to budget", "adapt to widths", "flash / arena bytes"]
         table = Table(*columns, title="instructions in QEMU (not cycles); every answer equals the recorded one")
         for row in rows:
             table.add_row(*map(escape, row))
@@ -155,7 +161,7 @@ class Device:
             one_file.write(self.output, f"{head}\n\n{text}\n".encode(), _MARK)
             one_file.write(self.output.with_suffix(".json"), report.to_json(
                 {"written_by": _MARK.decode(), "command": command, "environment": report.environment(),
-                 "tools": device.versions(), "runs": records}).encode(), _MARK)
+                 "tools": device.versions(self.boards), "runs": records}).encode(), _MARK)
 
 
 @dataclass(frozen=True)

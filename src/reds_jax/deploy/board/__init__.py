@@ -1,1 +1,1 @@
-"""Where exported C runs: on this computer (`host`), and on emulated Cortex-M processors (`device`, with ``qemu/``)."""
+"""Where exported C runs: on this computer (`host`), and on emulated processors (`device`, `boards`, with ``qemu/``)."""

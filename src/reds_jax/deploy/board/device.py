@@ -1,54 +1,46 @@
-"""Run an exported network on emulated Cortex-M processors: right answers, instruction counts, and the size of the image.
+"""Run an exported network on emulated processors: right answers, instruction counts, and the size of the image.
 
 QEMU counts INSTRUCTIONS, not cycles (no wait states, no pipeline). A count is exact and repeatable, so it can be a test; a
-time is only ever "instructions / clock, at one instruction a cycle" and is called that.
+time is only ever "instructions / clock, at one instruction a cycle" and is called that. `reds_jax.deploy.board.cycles` bounds
+the cycles of a Cortex-M4.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 
 from reds_jax.deploy import folder as exported_folder
-from reds_jax.deploy.board import host
+from reds_jax.deploy.board.boards import BOARDS, Board, board_of
+from reds_jax.deploy.board.cycles import Cycles
+from reds_jax.deploy.board.cycles import cycles as cycles_of
+from reds_jax.deploy.board.image import FLAGS, DoesNotFitError, emulate, link, part, sections, versions
+from reds_jax.deploy.board.profile import profile
 from reds_jax.deploy.escape import c_identifier
-from reds_jax.errors import InvalidArgumentError, MissingDependencyError, RedsError
+from reds_jax.errors import InvalidArgumentError
 
-FLAGS = ("-mthumb", "-O2", "-std=c99", "-ffreestanding", "-fno-tree-loop-distribute-patterns", "-ffunction-sections",
-         "-fdata-sections")
+__all__ = ["BOARDS", "FLAGS", "Board", "DoesNotFitError", "Run", "Subnetwork", "execute", "link_folder", "part", "run", "sizes",
+           "versions"]
 PAPER_ADAPTATION = 2432  # 38 us at 64 MHz, cycles (Corti et al. 2023, arXiv 2311.13349)
 
 
 @dataclass(frozen=True)
-class Board:
-    """A processor of QEMU: its machine, compiler flags and linker script."""
-
-    name: str
-    machine: str
-    flags: tuple[str, ...]
-    script: str
-
-
-BOARDS = {
-    "m4": Board("Cortex-M4F", "mps2-an386", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "mps2.ld"),
-    "m0": Board("Cortex-M0", "microbit", ("-mcpu=cortex-m0",), "microbit.ld"),
-}
-
-
-@dataclass(frozen=True)
 class Subnetwork:
-    """Instructions of one subnetwork; ``adapt_to`` those of its row of widths, of an export that takes any."""
+    """Instructions of one subnetwork.
+
+    Args:
+        adapt_to: of an adaptation to its row of widths, of an export that takes any.
+        cycles: bounds of those of ``invoke`` on a Cortex-M4F, if they were asked for.
+    """
 
     macs: int
     adapt: int
     adapt_to_budget: int
     invoke: int
     adapt_to: int | None = None
+    cycles: Cycles | None = None
 
 
 @dataclass(frozen=True)
@@ -75,23 +67,27 @@ class Run:
         return self.sections["data"] + self.sections["bss"]
 
 
-class DoesNotFitError(RedsError):
-    """The network is larger than the flash or the RAM of the board."""
-
-
-def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: int = 2, timeout: float = 300) -> Run:
+def run(folder: str | Path, board: str | Board = "m4", *, name: str = "reds", examples: int = 2, cycles: bool = False,
+        timeout: float = 300) -> Run:
     """Build an exported folder for a board, run every subnetwork in QEMU, compare with the recorded answers, count.
 
     Where the largest subnetworks do not fit the board, the network is built without them (``REDS_LARGEST``).
+
+    Args:
+        board: a name of `reds_jax.deploy.board.boards.BOARDS`, or a board of one's own.
+        name: the prefix that the export was given.
+        examples: how many of the recorded inputs are run.
+        cycles: also bound the cycles of a Cortex-M4F; on no other board is their cost known.
+        timeout: seconds that QEMU may take.
 
     Raises:
         DoesNotFitError: the linker finds too little flash or RAM even for the smallest subnetwork.
         RedsError: an answer differs from the recorded one, or the program fails.
         MissingDependencyError: the compiler or QEMU is not installed.
     """
-    if board not in BOARDS:
-        raise InvalidArgumentError("there is no such board", got=board, allowed=", ".join(BOARDS))
-    target, folder = BOARDS[board], Path(folder)
+    target, folder = board_of(board) if isinstance(board, str) else board, Path(folder)
+    if cycles and "-mcpu=cortex-m4" not in target.flags:
+        raise InvalidArgumentError("the cycles of an instruction are not known", got=target.name, allowed=BOARDS["m4"].name)
     facts = exported_folder.facts(folder, c_identifier(name))
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
@@ -101,77 +97,45 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
         why = ""
         for largest in reversed(range(len(facts["subnetworks"]))):
             try:
-                image = _link(folder, here, target, f"-D{name.upper()}_LARGEST={largest}", name=name)
+                image = link_folder(folder, here, target, f"-D{name.upper()}_LARGEST={largest}", name=name)
             except DoesNotFitError as error:
                 if not largest:
                     raise
                 why = why or str(error)
                 continue
-            return Run(target, _parse(_qemu(image, target, timeout)), _sections(image), why)
+            found = _profiled(image, target, timeout) if cycles else _parse(emulate(image, target, timeout=timeout))
+            return Run(target, found, sections(image, target), why)
     raise InvalidArgumentError("the exported network has no subnetworks", got=str(folder))
-
-
-def part(name: str) -> str:
-    """A file of ``qemu/``: what is around a program on a bare processor."""
-    return (resources.files("reds_jax.deploy.board") / "qemu" / name).read_text(encoding="utf-8")
 
 
 def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300, name: str = "reds") -> str:
     """Link ``here``/main.c with an exported network, run it on a board, and return what it printed."""
-    target = BOARDS[board]
-    return _qemu(_link(folder, here, target, *defines, name=name), target, timeout)
+    target = board_of(board)
+    return emulate(link_folder(folder, here, target, *defines, name=name), target, timeout=timeout)
 
 
-def _link(folder: Path, here: Path, board: Board, *defines: str, name: str) -> Path:
-    for file in ("startup.c", "count.c", "count.h", board.script):
-        (here / file).write_text(part(file), encoding="utf-8")
-    image, folder = here / "image.elf", folder.absolute()
-    sources = [str(p) for p in exported_folder.sources(folder, name)]
-    command = [_tool("arm-none-eabi-gcc"), *FLAGS, *board.flags, *defines, *exported_folder.include_flags(folder), f"-I{here}",
-               "-o", str(image), *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib", "-Wl,--gc-sections",
-               f"-Wl,-T,{here / board.script}", "-lgcc"]
-    done = host.run(command)
-    if done.returncode and ("overflowed" in done.stderr or "will not fit" in done.stderr):
-        why = " and ".join(sorted({line.split(": ", 1)[-1] for line in done.stderr.splitlines() if "overflowed" in line}))
-        raise DoesNotFitError(f"the network does not fit {board.name}: {why}")
-    if done.returncode:
-        raise RedsError(f"the exported network does not compile for {board.name}:\n{done.stderr}")
-    return image
+def sizes(folder: Path, here: Path, board: str, *defines: str, name: str = "reds") -> dict[str, int]:
+    """The bytes of the sections, see `Run`, of ``here``/main.c linked with an exported network."""
+    target = board_of(board)
+    return sections(link_folder(folder, here, target, *defines, name=name), target)
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise MissingDependencyError(f"{name} is not installed",
-                                     hint="Debian: apt-get install --no-install-recommends qemu-system-arm gcc-arm-none-eabi")
-    return found
-
-
-def _qemu(image: Path, board: Board, timeout: float) -> str:
-    command = [_tool("qemu-system-arm"), "-M", board.machine, "-nographic", "-semihosting-config", "enable=on,target=native",
-               "-icount", "shift=10,align=off,sleep=off", "-kernel", str(image)]
-    try:
-        done = host.run(command, timeout=timeout, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        raise RedsError(f"the network did not finish on {board.name} within {timeout:.0f} s") from error
-    if done.returncode:
-        raise RedsError(f"the network fails on {board.name} (status {done.returncode}):\n{done.stderr[-2000:]}")
-    return done.stderr
+def link_folder(folder: Path, here: Path, board: Board, *flags: str, name: str = "reds") -> Path:
+    """The image of ``here``/main.c with an exported network."""
+    folder = folder.absolute()
+    return link([*exported_folder.sources(folder, name), here / "main.c"], here, board, *flags,
+                *exported_folder.include_flags(folder))
 
 
 def _parse(text: str) -> tuple[Subnetwork, ...]:
-    rows = [line.split() for line in text.splitlines() if line.startswith("subnetwork ")]
-    return tuple(Subnetwork(*(int(v) for v in row[2:])) for row in rows)
+    rows = [[int(v) for v in line.split()[2:]] for line in text.splitlines() if line.startswith("subnetwork ")]
+    return tuple(Subnetwork(*row[:4], adapt_to=row[4] if len(row) > 4 else None) for row in rows)
 
 
-def _sections(image: Path) -> dict[str, int]:
-    done = host.run([_tool("arm-none-eabi-size"), "-A", str(image)])
-    found = {row[0]: int(row[1]) for line in done.stdout.splitlines() if len(row := line.split()) == 3 and row[1].isdigit()}
-    return {name: sum(size for section, size in found.items() if section == f".{name}")
-            for name in ("text", "rodata", "data", "bss")}
-
-
-def versions() -> dict[str, str]:
-    """The first line that the compiler and QEMU say of themselves."""
-    return {name: host.run([_tool(name), "--version"]).stdout.splitlines()[0]
-            for name in ("arm-none-eabi-gcc", "qemu-system-arm")}
+def _profiled(image: Path, board: Board, timeout: float) -> tuple[Subnetwork, ...]:
+    """As `_parse`, with bounds of the cycles of the last call of ``reds_count`` for each subnetwork, an inference."""
+    found = profile(image, board, timeout=timeout)
+    rows = _parse(found.printed)
+    each = len(found.calls) // len(rows)
+    bounds = [cycles_of(found.listing, call) for call in found.calls[each - 1:: each]]
+    return tuple(replace(row, cycles=bound) for row, bound in zip(rows, bounds, strict=True))

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from reds_jax import report
-from reds_jax.deploy.board import device, host
+from reds_jax.deploy.board import device, host, image
 from reds_jax.deploy.c.export import Dtype
 from reds_jax.deploy.latency.program import Measured, cases, kernels, plan, text
 from reds_jax.deploy.latency.table import LatencyTable, OperationCost
@@ -92,30 +93,22 @@ def _on_host(folder: Path, passes: int, statistic: Statistic, flags: tuple[str, 
 
 
 def _in_qemu(folder: Path, machine: str) -> tuple[np.ndarray, dict[str, Any]]:
-    board, runs_on = device.BOARDS[machine], device.BOARDS["m4"]
-    for part in ("startup.c", "count.c", "count.h", runs_on.script):
-        (folder / part).write_text(device.part(part), encoding="utf-8")
-    gcc = device._tool("arm-none-eabi-gcc")
-    soft = () if machine == "m4" else ("-mfloat-abi=soft",)
-    counter = folder / "count.o"  # for the timer of the board that it runs on
-    _run([gcc, *device.FLAGS, *(runs_on.flags if machine == "m4" else ("-mcpu=cortex-m4", *soft)), "-c", "-o", str(counter),
-          str(folder / "count.c")])
-    image = folder / "image.elf"
-    sources = [str(p) for p in sorted(folder.glob("*.c")) if p.name != "count.c"]
-    _run([gcc, *device.FLAGS, *board.flags, *soft, f"-I{folder}", "-o", str(image), *sources, str(counter), "-nostdlib",
-          "-Wl,--gc-sections", f"-Wl,-T,{folder / runs_on.script}", "-lgcc"])
-    lines = [line for line in device._qemu(image, runs_on, 600).splitlines() if line.startswith("case ")]
+    board, m4 = device.BOARDS[machine], device.BOARDS["m4"]
+    runs_on = replace(board, machine=m4.machine, timer=m4.timer, flash=m4.flash, ram=m4.ram)  # it has more memory
+    try:
+        built = image.link(sorted(folder.glob("*.c")), folder, runs_on)
+    except device.DoesNotFitError as error:
+        raise device.DoesNotFitError("the weights and the arrays of the largest layer do not fit the memory of the board",
+                                     hint="A narrower network fits, or int8.") from error
+    lines = [line for line in image.emulate(built, runs_on, timeout=600).splitlines() if line.startswith("case ")]
     tools = device.versions()
     return np.array([int(line.split()[1]) for line in lines], np.float64), {
         "machine": f"{board.name} in QEMU, instructions", "compiler": tools["arm-none-eabi-gcc"],
-        "flags": " ".join((*device.FLAGS, *board.flags)), "qemu": tools["qemu-system-arm"]}
+        "flags": " ".join((*board.flags, *image.FLAGS)), "qemu": tools["qemu-system-arm"]}
 
 
 def _run(command: list[str]) -> str:
     done = host.run(command)
-    if "overflowed" in done.stderr or "will not fit" in done.stderr:
-        raise device.DoesNotFitError("the weights and the arrays of the largest layer do not fit the memory of the board",
-                                     hint="A narrower network fits, or int8.")
     if done.returncode:
         raise RedsError(f"{' '.join(command[:4])} ... failed (status {done.returncode}):\n{done.stderr[-2000:]}")
     return done.stdout

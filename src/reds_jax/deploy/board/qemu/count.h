@@ -4,7 +4,7 @@
  * the board tells how many there were. The count is exact and repeatable; it is a count of INSTRUCTIONS, not of cycles.
  *
  *   qemu-system-arm -M mps2-an386 -nographic -semihosting-config enable=on,target=native
- *                   -icount shift=10,align=off,sleep=off -kernel x.elf           (Cortex-M4F; -M microbit: Cortex-M0)
+ *                   -icount shift=10,align=off,sleep=off -kernel x.elf           (Cortex-M4F)
  */
 #ifndef REDS_COUNT_H
 #define REDS_COUNT_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Instructions that function(argument) executes, its return included, the call of it and the reading of the timer not. At most
- * 160 million on the Cortex-M4, 260 million on the Cortex-M0: the timer has 32 bits. */
+ * 130 million, on some boards more: the timer has 32 bits. */
 uint32_t reds_count(void (*function)(void *), void *argument);
 
 /* The text comes on the standard error of QEMU. */

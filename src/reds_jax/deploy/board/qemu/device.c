@@ -1,4 +1,4 @@
-/* On a bare Cortex-M in QEMU: every subnetwork answers the recorded inputs; its instructions are counted and printed. */
+/* On a bare processor in QEMU: every subnetwork answers the recorded inputs; its instructions are counted and printed. */
 #include "${name}_examples.h"
 #include "${name}_model.h"
 #include "count.h"

@@ -1,5 +1,5 @@
-/* From reset to main on a bare Cortex-M in QEMU: vector table, .data and .bss, the FPU, and the two calls of the semihosting
- * interface that are needed to speak and to stop. No C library.
+/* From reset to main on a bare processor in QEMU: vector table, .data and .bss, the FPU, and the two calls of the semihosting
+ * interface that are needed to speak and to stop.
  *
  * QEMU's exit status is what main returns, or 99 after a fault. The text comes on the standard ERROR of QEMU. */
 #include "count.h"
@@ -12,11 +12,22 @@ extern uint32_t _estack, _sidata, _sdata, _edata, _sbss, _ebss;
 int main(void);
 void Reset_Handler(void);
 
-static uint32_t semihosting(uint32_t operation, const void *argument) {
-    register uint32_t r0 __asm("r0") = operation;
+static uintptr_t semihosting(uintptr_t operation, const void *argument) {
+#ifdef __riscv
+    register uintptr_t a0 __asm("a0") = operation;
+    register const void *a1 __asm("a1") = argument;
+    __asm volatile(".option push\n\t.option norvc\n\t.balign 16\n\t" /* the three lie in one page and are 4 bytes each */
+                   "slli zero, zero, 0x1f\n\tebreak\n\tsrai zero, zero, 7\n\t.option pop"
+                   : "+r"(a0)
+                   : "r"(a1)
+                   : "memory");
+    return a0;
+#else
+    register uintptr_t r0 __asm("r0") = operation;
     register const void *r1 __asm("r1") = argument;
     __asm volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
     return r0;
+#endif
 }
 
 void reds_print(const char *text) { semihosting(0x04, text); /* SYS_WRITE0 */ }
@@ -27,20 +38,33 @@ void reds_exit(int status) {
     for (;;) {}
 }
 
-void Reset_Handler(void) {
+static __attribute__((used, noreturn)) void start(void) {
     const uint32_t *from = &_sidata;
     for (uint32_t *to = &_sdata; to < &_edata;) *to++ = *from++;
     for (uint32_t *to = &_sbss; to < &_ebss;) *to++ = 0;
-#ifdef __ARM_FP
-    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: the FPU is off after a reset */
-    __asm volatile("dsb\n\tisb");
-#endif
     reds_exit(main());
 }
 
-static void Fault_Handler(void) {
+static __attribute__((used, aligned(4))) void fault(void) {
     reds_print("fault\n");
     reds_exit(99);
+}
+
+#ifdef __riscv
+
+/* The first instruction of the image: a machine without firmware starts there. */
+__attribute__((naked, section(".isr_vector"))) void Reset_Handler(void) {
+    __asm volatile(".option arch, +zicsr\n\tla sp, _estack\n\tla t0, fault\n\tcsrw mtvec, t0\n\tj start");
+}
+
+#else
+
+void Reset_Handler(void) {
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: the FPU, and Helium with it, is off after a reset */
+    __asm volatile("dsb\n\tisb");
+#endif
+    start();
 }
 
 typedef union {
@@ -49,22 +73,8 @@ typedef union {
 } vector;
 
 __attribute__((section(".isr_vector"), used)) static const vector vectors[16] = {
-    {.stack = &_estack},        {.handler = Reset_Handler}, {.handler = Fault_Handler}, {.handler = Fault_Handler},
-    {.handler = Fault_Handler}, {.handler = Fault_Handler}, {.handler = Fault_Handler},
+    {.stack = &_estack}, {.handler = Reset_Handler}, {.handler = fault}, {.handler = fault},
+    {.handler = fault},  {.handler = fault},         {.handler = fault}, {.handler = fault},
 };
 
-/* The compiler may call these where the source has a loop or an assignment. Compile with -fno-tree-loop-distribute-patterns, or
- * it may find that their own loops are calls of themselves. */
-void *memcpy(void *to, const void *from, size_t length);
-void *memset(void *to, int value, size_t length);
-
-__attribute__((used)) void *memcpy(void *to, const void *from, size_t length) {
-    char *t = to;
-    for (const char *f = from; length != 0; length--) *t++ = *f++;
-    return to;
-}
-
-__attribute__((used)) void *memset(void *to, int value, size_t length) {
-    for (char *t = to; length != 0; length--) *t++ = (char)value;
-    return to;
-}
+#endif
