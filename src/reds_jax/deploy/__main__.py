@@ -25,6 +25,7 @@ from reds_jax.deploy.int8.quality import Quality, QuantizationWarning
 from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy
+from reds_jax.deploy.profile_command import Profile
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.options import read_options
 
@@ -188,7 +189,7 @@ class Phone:
                       f"{len(saved.network)} subnetworks", highlight=False, soft_wrap=True)
 
 
-Command = Export | Device | Phone | Latency | Policy
+Command = Export | Device | Profile | Phone | Latency | Policy
 
 
 @guard

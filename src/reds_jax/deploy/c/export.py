@@ -105,6 +105,7 @@ def export(
              for k in range(runs.subnetworks)]
     emitter = source.Emitter(quantized or program, plans, name, rows, None if revision is None else Content())
     exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph)
+    exported.facts["examples"] = len(examples)
     if revision is not None:
         exported.facts["revision"] = revision
     if quality is not None:
