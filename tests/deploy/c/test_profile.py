@@ -42,7 +42,7 @@ def test_without_the_hook_the_model_has_nothing_of_it(made, tmp_path):
     text = (made.folder / "src" / "reds_model.c").read_text(encoding="utf-8")
     plain = tmp_path / "plain.c"
     bare = re.sub(r"^(\s*)LAYER\(\d+u\) ?", r"\1", text, flags=re.MULTILINE)
-    assert bare.count("LAYER(") == 2  # the definitions
+    assert "LAYER(0" not in bare
     plain.write_text(bare, encoding="utf-8")
     objects = []
     for path in (made.folder / "src" / "reds_model.c", plain):
