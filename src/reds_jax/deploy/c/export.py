@@ -35,7 +35,7 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
-_ELEMENTWISE = ("reds_s8_elementwise", "reds_f32_elementwise", "reds_f32_functions")
+_ELEMENTWISE = ("reds_s8_elementwise", "reds_f32_elementwise")
 
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,

@@ -19,6 +19,8 @@ from reds_jax.deploy.lowering.rules import Rules
 from reds_jax.errors import TraceError
 from reds_jax.program.flat import Atom, Constant, Operation
 
+_LINEAR = ("add", "sub", "mul", "div", "neg")
+
 
 @dataclass(frozen=True, eq=False)
 class Link:
@@ -98,13 +100,14 @@ class Values:
     def _lowered(self, number: int) -> Form:
         chain, root = self._chain(number), self._links[number].root
         last = chain[-1]
-        start = self._rules.resized(last, self._forms[root])
+        start = self._rules.resized(self._forms[root])
         try:
             with self._writer.attempt():
                 forms = self._taken_in(chain, {root: start})
         except TraceError:
             if not isinstance(start, Affine) or last.outputs[0].dtype.kind != "f" or last.outputs[0].shape != start.index.shape:
                 raise
+            chain, root, start = self._shortened(chain, root, start)
             constants = {x.number: n for op in chain for x in op.inputs
                          if not isinstance(x, Constant) and (n := self._number(x)) is not None}
             made = self._map(last, start, function_of(chain, root, number, constants))
@@ -126,6 +129,22 @@ class Values:
             inputs = [forms[x.number] if not isinstance(x, Constant) and x.number in forms else self.form(x) for x in op.inputs]
             forms[number] = self._rules.elementwise(op, inputs)
         return forms
+
+    def _shortened(self, chain: list[Operation], root: int, start: Affine) -> tuple[list[Operation], int, Affine]:
+        """The chain without the scales and offsets at its begin, which the operation before it takes in."""
+        while start.activation == "linear":
+            readers = [op for op in chain for x in op.inputs if not isinstance(x, Constant) and x.number == root]
+            if len(readers) != 1 or readers[0].primitive.name not in _LINEAR:
+                break
+            op = readers[0]
+            inputs = [start if not isinstance(x, Constant) and x.number == root else self.form(x) for x in op.inputs]
+            try:
+                form = self._rules.elementwise(op, inputs)
+            except TraceError:  # a number that is divided by the array
+                break
+            assert isinstance(form, Affine)
+            chain, root, start = [other for other in chain if other is not op], op.outputs[0].number, form
+        return chain, root, start
 
     def _map(self, op: Operation, x: Affine, function: Function) -> Affine:
         """One operation for a chain."""

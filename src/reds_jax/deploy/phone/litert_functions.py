@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from reds_jax.deploy.lowering.function import BOOLEAN, Function, function_of
-from reds_jax.program.flat import Constant, opened
-from reds_jax.program.read import flatten
+from reds_jax.deploy.lowering.function import BOOLEAN, Function, function_like
 
 if TYPE_CHECKING:
     from reds_jax.deploy.phone.litert_file import Subgraph
@@ -59,15 +56,7 @@ def written(function: Function, x: int, graph: Subgraph) -> int:
 def _whole() -> dict[Function, tuple[str, dict[str, Any]]]:
     """Functions of JAX that LiteRT has as they are."""
     return {
-        _function(lambda x: jax.nn.gelu(x, approximate=False)): ("GELU", {"approximate": False}),
-        _function(lambda x: jax.nn.gelu(x, approximate=True)): ("GELU", {"approximate": True}),
-        _function(jax.nn.hard_swish): ("HARD_SWISH", {}),
+        function_like(partial(jax.nn.gelu, approximate=False)): ("GELU", {"approximate": False}),
+        function_like(partial(jax.nn.gelu, approximate=True)): ("GELU", {"approximate": True}),
+        function_like(jax.nn.hard_swish): ("HARD_SWISH", {}),
     }
-
-
-def _function(of: Callable[[jax.Array], jax.Array]) -> Function:
-    """What a function in JAX computes at every entry."""
-    program = flatten(lambda _, x: of(x), {}, jnp.zeros(1), rules=False)
-    (x,), (result,) = program.inputs, program.outputs
-    assert not isinstance(result, Constant)
-    return function_of(list(opened(program.items)), x.number, result.number, {})

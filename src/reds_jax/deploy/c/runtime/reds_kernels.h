@@ -72,7 +72,7 @@ void reds_f32_max_pool(const reds_window *window, uint32_t channels, const float
 void reds_f32_avg_pool(const reds_window *window, uint32_t channels, const float *in, float *out); /* padding is not counted */
 /* out may be a or b */
 void reds_f32_add(const float *a, const float *b, float *out, uint32_t length, reds_activation activation, float slope);
-/* out may be in; exp by an own polynomial, relative error below 1e-6 */
+/* out may be in; reds_f32_functions.h has the exponential, relative error below 1e-6 */
 void reds_f32_softmax(const float *in, float *out, uint32_t length);
 /* [H][W][C] -> [C][H][W] */
 void reds_f32_channel_first(const float *in, float *out, uint32_t positions, uint32_t channels);
