@@ -203,7 +203,7 @@ def product_of_layers(x):
 def decoder(x):
     """Down, and up again by repeated rows and columns, with the array from before added."""
     x = nn.relu(Conv(4, name="conv")(x))
-    n, h, w, c = x.shape
+    n, *_, c = x.shape
     y = nn.silu(nn.Conv(c, (3, 3), (2, 2), "VALID", name="down")(x))
     y = jax.image.resize(y, (n, 2 * y.shape[1], 2 * y.shape[2], y.shape[3]), "nearest")
     return jnp.repeat(Conv(c, name="up")(y), 3, 2) - x.mean((1, 2), keepdims=True)

@@ -12,6 +12,8 @@ from reds_jax.deploy.c.arena import ALIGNMENT, Plan, plan
 from reds_jax.deploy.c.export import scratch_bytes
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
 
+IN_PLACE = ("add", "mul", "map")
+
 
 @st.composite
 def programs(draw: st.DrawFn) -> tuple[Program, int, tuple[int, ...]]:
@@ -60,7 +62,7 @@ def execute(program: Program, found: Plan, k: int, itemsize: int, scratch: tuple
                 continue
             assert np.all(memory[x] == t), f"operation {i} reads tensor {t}, which has been overwritten"
             if out is not None and out.start < x.stop and x.start < out.stop:
-                assert (op.kind in ("add", "mul", "map"), out, last[t]) == (True, x, i), f"operation {i} overwrites what it reads"
+                assert (op.kind in IN_PLACE, out, last[t]) == (True, x, i), f"operation {i} overwrites what it reads"
                 in_place.append(i)
         if out is None:
             assert op.output == program.output
@@ -85,8 +87,8 @@ def alive_bytes(program: Program, k: int, itemsize: int, scratch: tuple[int, ...
         dying = {t for t in op.inputs if last[t] == i} & mine
         now = alive | ({op.output} & mine)
         total = sum(map(size, now)) + -(-scratch[i] // ALIGNMENT) * ALIGNMENT
-        taken = op.kind in ("add", "mul", "map") and any(program.tensors[t].items(k) == program.tensors[op.output].items(k)
-                                                         for t in dying)
+        taken = op.kind in IN_PLACE and any(program.tensors[t].items(k) == program.tensors[op.output].items(k)
+                                            for t in dying)
         if taken and op.output in mine:
             total -= size(op.output)
         most = max(most, total)

@@ -1,4 +1,4 @@
-"""Networks with gates, smooth activations, resizing and sequences in C: at every width what `reds_jax.run` and the formulas say."""
+"""Gates, smooth activations, resizing and sequences in C: at every width what `reds_jax.run` and the formulas of int8 say."""
 
 import shutil
 from dataclasses import replace
@@ -135,8 +135,9 @@ def test_what_has_none_of_it_carries_none_of_it(exports, made) -> None:
 
 
 def test_a_c_function_is_the_chain() -> None:
-    assert function_text(function_like(nn.silu), "f") == (
-        "static float f(float x) {\n    const float v1 = reds_f32_logistic(x);\n    const float v2 = x * v1;\n    return v2;\n}\n")
+    lines = function_text(function_like(nn.silu), "f").split("\n")
+    assert lines == ["static float f(float x) {", "    const float v1 = reds_f32_logistic(x);", "    const float v2 = x * v1;",
+                     "    return v2;", "}", ""]
     assert "const int v2 = x > 1.0f;" in function_text(function_like(lambda x: jnp.where(x > 1, x, 2.0)), "f")
 
 
@@ -178,16 +179,17 @@ def product(channels: int, positions: int, gated: bool, activation: str, slope: 
 @given(st.integers(1, 4), st.integers(1, 5), st.booleans(), st.sampled_from(["linear", "relu", "relu6", "leaky_relu"]),
        st.floats(-6, 6), st.lists(st.floats(-8, 8), min_size=10, max_size=10), st.integers(0, 5))
 def test_products_on_any_grids(channels, positions, gated, activation, size, exponents, seed) -> None:
-    """Whatever the ranges are, no intermediate leaves 32 bits, and the result is half a step from the real product or clipped."""
+    """Whatever the ranges are, no intermediate leaves 32 bits, and the result is half a step from the real one, or clipped."""
     program = product(channels, positions, gated, activation, 0.3)
     rng = np.random.default_rng(seed)
     x = (10.0**size * rng.normal(size=(6, 1, positions, channels))).astype(np.float32)
     found = ranges_of(program, x)
-    stretched = [np.array(a) * 2.0 ** np.array([0, *exponents[i * 5 : i * 5 + 4]]) for i, a in enumerate((found.low, found.high))]
+    factors = 2.0 ** np.array([[0, *exponents[:4]], [0, *exponents[5:9]]])
     try:
-        quantized = quantize(program, Ranges(*stretched))
+        quantized = quantize(program, Ranges(found.low * factors[0], found.high * factors[1]))
     except InvalidArgumentError as error:
-        assert "too far apart" in str(error) or "ReLU6" in str(error)
+        if "too large for a ReLU6" not in str(error):
+            raise
         return
     values = oracle.run(quantized, 0, quantized.input_scale.quantize(x))
     assert max(oracle.steps_from_exact(quantized, 0, values)) <= 0
@@ -221,6 +223,6 @@ def test_a_function_without_a_value_on_the_grid_is_refused() -> None:
     program = product(1, 1, False, "linear")
     program = replace(program, operations=(replace(program.operations[0], name="bad_map", function=function_like(jnp.log)),
                                            *program.operations[1:]))
-    with pytest.raises(InvalidArgumentError, match="'bad_map' has no value at some numbers of its 8-bit input in subnetwork 0; got "
-                                                   "'not a number at -1"):
+    with pytest.raises(InvalidArgumentError, match="'bad_map' has no value at some numbers of its 8-bit input in "
+                                                   "subnetwork 0; got 'not a number at -1"):
         quantize(program, Ranges(np.array([[-1.0] * 5]), np.array([[1.0] * 5])))

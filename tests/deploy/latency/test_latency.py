@@ -287,6 +287,18 @@ def test_the_layers_add_up_to_the_network(small, counted, tmp_path, dtype, machi
         assert table.cost(graph, chosen) == pytest.approx(subnetwork.invoke, rel=0.03)
 
 
+@needs_qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_gates_and_functions_add_up_too(others, tmp_path, dtype):
+    model, variables, graph, program = others["gated"]
+    table = measure(program, graph, dtype, machine="m4", points=3, multiple=4, checks=0)
+    inputs = np.random.default_rng(0).normal(size=(2, 6, 4, 2)).astype(np.float32)
+    export(model, variables, graph, [(4,), (12,)], tmp_path / "c", dtype, calibration=[inputs])
+    for chosen, found in zip((4, 12), device.run(tmp_path / "c", "m4", examples=1).subnetworks, strict=True):
+        assert table.cost(graph, [chosen]) == pytest.approx(found.invoke, rel=0.03)
+
+
 @needs_gcc
 def test_the_command_writes_a_table(small, tmp_path, monkeypatch):
     model, variables, graph, _ = small

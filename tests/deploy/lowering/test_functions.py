@@ -65,14 +65,19 @@ def test_a_chain_is_one_operation_however_long() -> None:
 
 
 def test_what_an_operation_takes_in_it_takes_in() -> None:
-    """Constants before the function too; what follows it is part of it."""
+    """A mean is not a sum that is divided; what precedes and follows a function is part of it."""
     def mean(x):
         return 2 * nn.sigmoid(3 * Conv(4, name="conv")(x).mean((1, 2)) + 1) - 1
 
     def norm(x):
         return nn.silu(nn.BatchNorm(use_running_average=True, name="norm")(Conv(4, name="conv")(x)))
 
-    assert kinds(mean) == ["conv", "avg_pool", "depthwise", "map", "dense"]
+    def raw_too(x):
+        x = Conv(4, name="conv")(x)
+        return Conv(4, name="next")(x) + nn.tanh(3 * x)
+
+    assert kinds(mean) == ["conv", "avg_pool", "map", "dense"]
+    assert kinds(raw_too) == ["conv", "conv", "map", "add", "avg_pool", "dense"]
     assert kinds(norm) == ["conv", "map", "avg_pool", "dense"]
     assert kinds(lambda x: nn.relu(3 * Conv(4, name="conv")(x) + 1)) == ["conv relu", "avg_pool", "dense"]
 

@@ -18,7 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from reds_jax.deploy.int8.quantize import QuantizedProgram
+from reds_jax.deploy.int8.quantize import MOVES, QuantizedProgram
 from reds_jax.deploy.int8.simulate import simulate_int8
 from reds_jax.deploy.lowering.examples import floats
 from reds_jax.deploy.lowering.simulate import simulate
@@ -77,7 +77,7 @@ class Quality:
 def compare(quantized: QuantizedProgram, batches: Sequence[np.ndarray]) -> Quality:
     """Run both forms of every subnetwork on inputs [N, ...] in floats."""
     program = quantized.program
-    shown = [(0, "input"), *((op.output, op.name) for op in program.operations if op.kind not in ("max_pool", "resize", "channel_first"))]
+    shown = [(0, "input"), *((op.output, op.name) for op in program.operations if op.kind not in MOVES)]
     batches = [floats(batch, program.input_shape, "the examples") for batch in batches if len(batch)]
     sqnr, agreement = [], []
     for k in range(program.subnetworks):

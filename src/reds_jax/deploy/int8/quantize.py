@@ -25,7 +25,9 @@ from reds_jax.errors import InvalidArgumentError
 
 _SHIFTS = range(22, -1, -1)
 PRODUCT_BITS = 14
-"""By how many bits a product of two 8-bit differences is moved up, so that a multiplication that keeps the high word keeps it."""
+"""By how many bits a product of two differences of 8-bit numbers is moved up before it is multiplied and its high word kept."""
+MOVES = ("max_pool", "resize", "channel_first")
+"""The operations whose outputs are some of their inputs, on the same grid."""
 _LIMIT = 1 << 30  # what an intermediate stays below, so that twice it fits 32 bits
 
 
@@ -164,7 +166,7 @@ def _weights(op: Operation) -> tuple[np.ndarray, np.ndarray]:
 
 def _output_grid(op: Operation, grids: list[Scale], high: float) -> Scale:
     """What an operation's output lies on: ReLU has its zero at -128, what moves values keeps their grid."""
-    if op.kind in ("max_pool", "resize", "channel_first"):
+    if op.kind in MOVES:
         return grids[op.inputs[0]]
     if op.activation in ("relu", "relu6"):
         return Scale(max(min(float(high), 6.0 if op.activation == "relu6" else math.inf), 1e-9) / 255, -128)

@@ -75,9 +75,9 @@ class Layers:
     def _conv(self, op: Operation, inputs: list[Form]) -> Form | None:
         p = op.params
         x, kernel = inputs[0], self._kernel(op, inputs[1])
-        numbers = p["dimension_numbers"]
-        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not all(
-                tuple(spec) == (0, x.index.ndim - 1, *range(1, x.index.ndim - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
+        numbers, axes = p["dimension_numbers"], len(op.outputs[0].shape)
+        if not isinstance(x, Affine) or axes not in (3, 4) or any(
+                tuple(spec) != (0, axes - 1, *range(1, axes - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
             raise refusal(op, "is no convolution of [N, H, W, C] or [N, T, C]")
         if set(p["lhs_dilation"]) != {1} or set(p["rhs_dilation"]) != {1} or p["batch_group_count"] != 1:
             raise refusal(op, "is dilated or transposed")
@@ -85,8 +85,9 @@ class Layers:
         groups = p["feature_group_count"]
         if groups > 1 and (kernel.shape[1] != 1 or kernel.shape[0] != groups):
             raise refusal(op, "is a grouped convolution that is not depthwise")
-        made = self._window(op, x, _window(kernel.shape[2:], p["window_strides"], p["padding"]), kernel.reshape(len(kernel), -1),
-                            _positions(op.outputs[0].shape), -1, depthwise=groups > 1)
+        window = _window(kernel.shape[2:], p["window_strides"], p["padding"])
+        made = self._window(op, x, window, kernel.reshape(len(kernel), -1), _positions(op.outputs[0].shape), -1,
+                            depthwise=groups > 1)
         return replace(made, index=made.index.reshape(op.outputs[0].shape))
 
     def _window(self, op: Operation, x: Affine, window: Window, weights: np.ndarray, size: tuple[int, int], axis: int, *,

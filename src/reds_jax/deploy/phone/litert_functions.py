@@ -14,8 +14,8 @@ from reds_jax.deploy.lowering.function import BOOLEAN, Function, function_like
 if TYPE_CHECKING:
     from reds_jax.deploy.phone.litert_file import Subgraph
 
-_STEPS = {"add": "ADD", "sub": "SUB", "mul": "MUL", "div": "DIV", "max": "MAXIMUM", "min": "MINIMUM", "neg": "NEG", "abs": "ABS",
-          "exp": "EXP", "log": "LOG", "sqrt": "SQRT", "tanh": "TANH", "logistic": "LOGISTIC", "gt": "GREATER",
+_STEPS = {"add": "ADD", "sub": "SUB", "mul": "MUL", "div": "DIV", "max": "MAXIMUM", "min": "MINIMUM", "neg": "NEG",
+          "abs": "ABS", "exp": "EXP", "log": "LOG", "sqrt": "SQRT", "tanh": "TANH", "logistic": "LOGISTIC", "gt": "GREATER",
           "ge": "GREATER_EQUAL", "lt": "LESS", "le": "LESS_EQUAL", "eq": "EQUAL", "ne": "NOT_EQUAL", "select": "SELECT_V2"}
 ERFC = (0.282086418, 0.282375309, 0.24310376, 0.202686881, -0.0266256962, 0.27806721, -0.487199948, 0.284574991, -0.0590689665)
 """p_1, p_2, ... of ``erfc(x) = (p_1 t + p_2 t^2 + ...) exp(-x^2)``, t = 2 / (2 + x), x >= 0, as in reds_f32_functions.h."""
@@ -29,7 +29,7 @@ def written(function: Function, x: int, graph: Subgraph) -> int:
         return graph.step(name, [x], shape, **options)
 
     def number(value: float) -> int:
-        return graph.constant(np.float32([value]))[0]
+        return graph.constant(np.full(1, value, np.float32))[0]
 
     def step(name: str, *arguments: int) -> int:
         return graph.step(_STEPS[name], arguments, shape, kind="BOOL" if name in BOOLEAN else "FLOAT32")
