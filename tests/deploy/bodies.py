@@ -200,6 +200,14 @@ def product_of_layers(x):
     return nn.leaky_relu(nn.Dense(4, name="left")(x) * nn.Dense(4, name="right")(x), 0.2)
 
 
+def gates_of_both_kinds(x):
+    """Of the channels and of the positions, on either side, as in CBAM; then one number for all."""
+    x = Conv(5, name="conv")(x)
+    x = nn.sigmoid(nn.Conv(1, (3, 3), name="where")(x)) * x
+    x = nn.relu(x * nn.tanh(nn.Dense(x.shape[-1], name="which")(x.max((1, 2))))[:, None, None])
+    return x * nn.softplus(nn.Dense(1, name="how_much")(x.mean((1, 2))))[:, None, None]
+
+
 def decoder(x):
     """Down, and up again by repeated rows and columns, with the array from before added."""
     x = nn.relu(Conv(4, name="conv")(x))
@@ -209,7 +217,8 @@ def decoder(x):
     return jnp.repeat(Conv(c, name="up")(y), 3, 2) - x.mean((1, 2), keepdims=True)
 
 
-SMOOTH = [squeeze_and_excite, inverted_residual, smooth_activations, written_functions, product_of_layers, decoder]
+SMOOTH = [squeeze_and_excite, inverted_residual, smooth_activations, written_functions, product_of_layers, gates_of_both_kinds,
+          decoder]
 
 BODIES = [preactivation, raw_and_activated, normalised_then_padded, biased_pool, global_max, written_leaky, leaky_twice,
           leaky_of_relu, relu6_twice, clamped, scaled_a_little, twice_the_image, residual_around_the_image,

@@ -55,8 +55,8 @@ static void fill(float *x, uint32_t length) {
 
 static int64_t mulhi(int64_t a, int64_t b) { return (a * b + 0x80000000LL) >> 32; }
 
-static int check_mul_s8(int number, uint32_t channels, uint32_t positions) {
-    const uint32_t length = channels * positions;
+static int check_mul_s8(int number, uint32_t times, uint32_t channels, uint32_t positions) {
+    const uint32_t length = times * channels * positions;
     int8_t *const a = place(&a_memory, length), *const b = place(&b_memory, channels), *const out = place(&out_memory, length);
     reds_s8_product p;
     p.a_zero = between(-128, 127), p.b_zero = between(-128, 127), p.shift = between(0, 22);
@@ -64,9 +64,9 @@ static int check_mul_s8(int number, uint32_t channels, uint32_t positions) {
     if (between(0, 9) == 0) p.multiplier = INT32_MAX;
     p.slope = between(0, 1) ? 0 : (int32_t)(draw() >> between(1, 8));
     p.round = (between(-128, 127) * (1 << p.shift)) + (1 << p.shift) / 2;
-    reds_s8_mul(&p, a, b, out, channels, positions);
+    reds_s8_mul(&p, a, b, out, times, channels, positions);
     for (uint32_t k = 0; k < length; k++) {
-        int64_t t = mulhi((int64_t)(a[k] - p.a_zero) * (b[k / positions] - p.b_zero) * 16384, p.multiplier);
+        int64_t t = mulhi((int64_t)(a[k] - p.a_zero) * (b[k / positions % channels] - p.b_zero) * 16384, p.multiplier);
         if (p.slope != 0 && t < 0) t = mulhi(2 * t, p.slope);
         t = (t + p.round) >> p.shift;
         const int wanted = (int)(t < -128 ? -128 : t > 127 ? 127 : t);
@@ -74,20 +74,21 @@ static int check_mul_s8(int number, uint32_t channels, uint32_t positions) {
     }
     int8_t copy[CAPACITY];
     memcpy(copy, out, length);
-    int8_t *const same = positions == 1 && between(0, 1) ? b : a;
-    reds_s8_mul(&p, a, b, same, channels, positions);
+    int8_t *const same = times * positions == 1 && between(0, 1) ? b : a;
+    reds_s8_mul(&p, a, b, same, times, channels, positions);
     if (memcmp(same, copy, length) != 0) return failed("mul s8 in place", number, 0, 0, 1);
     return guards("mul s8", number, out, length) || guards("mul s8", number, a, length);
 }
 
-static int check_mul_f32(int number, uint32_t channels, uint32_t positions) {
-    const uint32_t length = channels * positions;
-    float *const a = place(&a_memory, 4 * length), *const b = place(&b_memory, 4 * channels), *const out = place(&out_memory, 4 * length);
+static int check_mul_f32(int number, uint32_t times, uint32_t channels, uint32_t positions) {
+    const uint32_t length = times * channels * positions;
+    float *const a = place(&a_memory, 4 * length), *const b = place(&b_memory, 4 * channels);
+    float *const out = place(&out_memory, 4 * length);
     const reds_activation activation = (reds_activation)between(0, 3);
     fill(a, length), fill(b, channels);
-    reds_f32_mul(a, b, out, channels, positions, activation, 0.3f);
+    reds_f32_mul(a, b, out, times, channels, positions, activation, 0.3f);
     for (uint32_t k = 0; k < length; k++) {
-        double y = (double)a[k] * b[k / positions];
+        double y = (double)a[k] * b[k / positions % channels];
         if (y < 0.0 && activation != REDS_LINEAR) y = activation == REDS_LEAKY_RELU ? (double)0.3f * y : 0.0;
         if (activation == REDS_RELU6 && y > 6.0) y = 6.0;
         const double error = out[k] - y, bound = 2.4e-7 * (y < 0 ? -y : y);
@@ -95,8 +96,8 @@ static int check_mul_f32(int number, uint32_t channels, uint32_t positions) {
     }
     float copy[CAPACITY];
     memcpy(copy, out, 4 * length);
-    float *const same = positions == 1 && between(0, 1) ? b : a;
-    reds_f32_mul(a, b, same, channels, positions, activation, 0.3f);
+    float *const same = times * positions == 1 && between(0, 1) ? b : a;
+    reds_f32_mul(a, b, same, times, channels, positions, activation, 0.3f);
     if (memcmp(same, copy, 4 * length) != 0) return failed("mul f32 in place", number, 0, 0, 1);
     return guards("mul f32", number, out, 4 * length) || guards("mul f32", number, b, 4 * channels);
 }
@@ -145,8 +146,9 @@ static int check_resize(int number) {
 
 int main(void) {
     for (int number = 0; number < CASES; number++) {
-        const uint32_t channels = (uint32_t)between(1, 40), positions = between(0, 2) ? (uint32_t)between(2, 60) : 1u;
-        if (check_mul_s8(number, channels, positions) || check_mul_f32(number, channels, positions) ||
+        const uint32_t channels = (uint32_t)between(1, 40), positions = between(0, 2) ? (uint32_t)between(2, 25) : 1u;
+        const uint32_t times = between(0, 2) ? 1u : (uint32_t)between(2, 4);
+        if (check_mul_s8(number, times, channels, positions) || check_mul_f32(number, times, channels, positions) ||
             check_map(number, channels * positions) || check_resize(number))
             return 1;
     }

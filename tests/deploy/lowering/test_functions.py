@@ -100,7 +100,7 @@ def test_products() -> None:
 def test_a_gate_is_not_stored_at_every_position() -> None:
     case = case_of(Body(SMOOTH[0]), (7, 5, 3))
     (op,) = (op for op in case.program.operations if op.kind == "mul")
-    assert case.program.gated(op)
+    assert case.program.gate(op) == "channels"
     assert case.program.tensors[op.inputs[1]].positions == 1
     assert "resize" not in {op.kind for op in case.program.operations}
 

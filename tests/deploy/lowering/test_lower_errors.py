@@ -30,7 +30,7 @@ CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why
     "attention": (lambda x: jnp.einsum("nhwc,nhvc->nhwv", x, x), "dot_general", "multiplies two activations"),
     "product in another order": (lambda x: x * x.swapaxes(1, 2).reshape(x.shape), "mul", "do not lie in the same order"),
     "gate in another order": (lambda x: x * x.mean((1, 2))[:, np.arange(8)[::-1]][:, None, None], "mul",
-                              "whose channels do not lie in the same order"),
+                              "gate whose channels or positions do not lie in"),
     "quotient": (lambda x: x / nn.Conv(8, (3, 3))(x), "div", "not among the operations"),
     "larger of two": (lambda x: jnp.maximum(x, nn.Conv(8, (3, 3))(x)), "max", "not among the operations"),
     "padding is counted": (lambda x: nn.avg_pool(x, (2, 2), padding="SAME"), "div", "averages over padding too"),

@@ -187,9 +187,11 @@ def _layer(program: Program, op: Operation, i: int, short: str, begin: int) -> s
         arguments = (f"&layer_{i}, in.entries, in.entries, out.entries, {length}" if eight else
                      f"in.entries, in.entries, out.entries, {length}, {line}")
     elif op.kind == "mul":
-        each = out.positions if program.gated(op) else 1
+        channels, positions = "w->outputs", f"{out.positions}u"
+        times = {None: f"1u, {channels} * {positions}, 1u", "channels": f"1u, {channels}, {positions}",
+                 "positions": f"{channels}, {positions}, 1u", "all": f"1u, 1u, {channels} * {positions}"}[program.gate(op)]
         constants = f"static const reds_s8_product layer_{i} = {{0, 0, {2**26}, 4096, {slope}, 13}};\n" if eight else ""
-        sizes = f"in.entries, in.entries, out.entries, w->outputs * {out.positions // each}u, {each}u"
+        sizes = f"in.entries, in.entries, out.entries, {times}"
         arguments = f"&layer_{i}, {sizes}" if eight else f"{sizes}, {line}"
     elif op.kind == "map":
         assert op.function is not None

@@ -74,17 +74,22 @@ class Products:
     # -- products ------------------------------------------------------------------------------------------------------
 
     def mul(self, op: Operation, a: Affine | Repeated, b: Affine | Repeated) -> Affine:
-        """``a * b`` of two arrays: in the same places, or b of one position with every position of a."""
+        """``a * b`` of two arrays: in the same places, or b a gate for the channels or the positions of a."""
         if isinstance(a, Repeated) and not isinstance(b, Repeated):
             a, b = b, a
         first = self.resized(a)
         assert isinstance(first, Affine)
         x, index = self._stored(first)
-        if isinstance(b, Repeated) and b.form.source.tensor.positions == 1:
-            y, channel = self._stored(replace(b.form, index=b.index))
+        if isinstance(b, Repeated) and 1 in (b.form.source.tensor.positions, b.form.source.full):
+            y, entry = self._stored(replace(b.form, index=b.index))
             whole, gate = self._writer.tensors[x], self._writer.tensors[y]
-            if gate != replace(whole, height=1, width=1) or not np.array_equal(index // whole.positions, channel):
-                raise refusal(op, "multiplies an array by one of one position whose channels do not lie in the same order")
+            channel, position = np.divmod(index, whole.positions)
+            if b.form.source.full == 1:
+                whole, channel = replace(whole, channels=gate.channels, size=gate.size), 0 * channel
+            if gate.positions == 1:
+                whole, position = replace(whole, height=1, width=1), 0 * position
+            if gate != whole or not np.array_equal(entry, channel * gate.positions + position):
+                raise refusal(op, "multiplies an array by a gate whose channels or positions do not lie in the same order")
         else:
             second = self.resized(b)
             assert isinstance(second, Affine)
