@@ -121,10 +121,30 @@ def in_remat(net, x):
     return nn.remat(nn.Conv)(6, (3, 3), name="second")(x)
 
 
+def gate_of_its_mean(net, x):
+    return x * nn.sigmoid(nn.Dense(8, name="gate")(x.mean((1, 2), keepdims=True)))
+
+
+def gate_of_few(net, x):
+    """Squeeze and excite, and a product with what stays of another layer."""
+    y = x * nn.hard_sigmoid(nn.Dense(8, name="wide")(nn.relu(nn.Dense(3, name="narrow")(x.mean((1, 2))))))[:, None, None]
+    return nn.swish(y) * nn.Conv(8, (1, 1), name="second")(x)
+
+
+def smooth_and_constant(net, x):
+    """A function of the array behind constants of the channels, of which some stay."""
+    return nn.Conv(6, (3, 3), name="second")(nn.gelu(x + jnp.pad(net.param("bias", nn.initializers.normal(), (4,)), (4, 0))))
+
+
+def resized(net, x):
+    n, h, w, c = x.shape
+    return nn.Conv(6, (3, 3), name="second")(jax.image.resize(nn.tanh(x), (n, 2 * h, 3 * w, c), "nearest"))
+
+
 SAME = [conditional_residual, projected_where_shapes_differ, of_the_number_of_channels, constant_over_channels,
         one_constant_for_all, first_bias_for_all, last_bias_for_all, padded_in_front, rolled_factors, normalised_weights,
         gain_of_weights, one_of_the_channels, flattened_behind_a_pool, softmax_in_the_middle, turned_there_and_back,
-        in_an_own_derivative, in_remat]
+        in_an_own_derivative, in_remat, gate_of_its_mean, gate_of_few, smooth_and_constant, resized]
 
 
 def assert_masked(case: Case) -> None:
@@ -268,10 +288,6 @@ def weights_of_weights(net, x):
     return y * jnp.einsum("io,io->o", kernel, kernel)
 
 
-def gate_of_its_mean(net, x):
-    return x * nn.sigmoid(nn.Dense(8, name="gate")(x.mean((1, 2), keepdims=True)))
-
-
 REFUSED = {
     rolled_channels: ("slice", "not among the operations"),
     last_of_its_own: ("conv_general_dilated", "keeps no prefix: of 8, 1 stay, because slice in Net takes one channel by its"),
@@ -284,7 +300,6 @@ REFUSED = {
     wider_by_zeros: ("pad", "not among the operations"),
     shuffled_channels: ("conv_general_dilated", "channels and positions have been moved"),
     weights_of_weights: ("dot_general", "parameters with each other over channels that a smaller subnetwork lacks"),
-    gate_of_its_mean: ("logistic", "not among the operations"),
 }
 
 

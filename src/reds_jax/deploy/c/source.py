@@ -117,8 +117,10 @@ class Emitter:
         if op.kind == "resize":
             down, across = self.program.repeats(op)
             return [*ins, out, self._count(f"rows_{i}", x, x.height), f"{x.width}u", f"{down}u", f"{across}u"]
-        each = y.positions if self.program.gated(op) else 1
-        sizes = [self._count(f"channels_{i}", y, y.positions // each), f"{each}u"]
+        gate = self.program.gate(op)
+        count = self._count(f"channels_{i}", y, 1 if gate in ("channels", "positions") else y.positions)
+        sizes = {None: ["1u", count, "1u"], "channels": ["1u", count, f"{y.positions}u"],
+                 "positions": [count, f"{y.positions}u", "1u"], "all": ["1u", "1u", count]}[gate]
         if self.quantized:
             return [self._step(i, "product"), *ins, out, *sizes]
         return [*ins, out, *sizes, _ACTIVATIONS[op.activation], real(op.slope)]

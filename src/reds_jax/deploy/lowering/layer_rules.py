@@ -79,9 +79,9 @@ class Layers:
     def _conv(self, op: Operation, inputs: list[Form]) -> Form | None:
         p = op.params
         x, kernel = inputs[0], self._kernel(op, inputs[1])
-        numbers = p["dimension_numbers"]
-        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not all(
-                tuple(spec) == (0, x.index.ndim - 1, *range(1, x.index.ndim - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
+        numbers, axes = p["dimension_numbers"], len(op.outputs[0].shape)
+        if not isinstance(x, Affine) or axes not in (3, 4) or any(
+                tuple(spec) != (0, axes - 1, *range(1, axes - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
             raise refusal(op, "is no convolution of [N, H, W, C] or [N, T, C]")
         if set(p["lhs_dilation"]) != {1} or p["batch_group_count"] != 1:
             raise refusal(op, "is transposed")

@@ -161,7 +161,7 @@ class Subnetwork(Subgraph):
     def _dense(self, op: Operation) -> int:
         assert op.weights is not None
         shape = (1, self.program.tensors[op.output].channels[self.k])
-        options = {"asymmetricQuantizeInputs": True} if self.file.int8 else {}
+        options: dict[str, Any] = {"asymmetricQuantizeInputs": True} if self.file.int8 else {}
         return self._rows(op, self._vector(op.inputs[0]), np.ascontiguousarray(op.weights),
                           lambda x, w, b: self.step("FULLY_CONNECTED", [x, w, b], shape, **options))
 
