@@ -16,7 +16,7 @@ from reds_jax.tflite_schema import schema
 _OPTIONS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "MAX_POOL_2D": "Pool2D", "AVERAGE_POOL_2D": "Pool2D", "ADD": "Add", "MUL": "Mul", "SLICE": "Slice",
             "PAD": "Pad", "PADV2": "PadV2", "RESHAPE": "Reshape", "TRANSPOSE": "Transpose",
-            "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu"}
+            "CONCATENATION": "Concatenation", "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu"}
 _INT8_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # weights with a scale per output, inputs in floats
 
 
