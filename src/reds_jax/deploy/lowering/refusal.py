@@ -5,8 +5,9 @@ from __future__ import annotations
 from reds_jax.errors import TraceError
 from reds_jax.program.flat import Operation
 
-HINT = ("A device runs dense, convolution, depthwise convolution, batch norm, relu, relu6, leaky relu, max and average "
-        "pooling, mean over positions, residual add, flatten, and softmax or argmax at the end.")
+HINT = ("A device runs dense, convolution (also depthwise, grouped, dilated), batch norm, relu, relu6, leaky relu, max and "
+        "average pooling, mean over positions, residual add, concatenation of channels, zeros around an image, channel "
+        "shuffle, flatten, and softmax or argmax at the end.")
 
 
 def refusal(op: Operation, why: str) -> TraceError:
