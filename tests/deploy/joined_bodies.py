@@ -1,6 +1,4 @@
-"""Small networks that join, pad, group and dilate, as users write them."""
-
-from functools import partial
+"""Small networks that join, pad, group, shuffle and dilate, as users write them; `QUICK` have everything once."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -104,6 +102,11 @@ def dilated(x):
     return nn.relu(x + depthwise(x, (3, 3), kernel_dilation=(1, 3)))
 
 
+def dilated_once(x):
+    x = nn.relu(Conv(6, kernel_dilation=(2, 1), name="conv")(x))
+    return nn.relu(depthwise(jnp.concatenate([x, nn.Conv(3, (1, 1), name="other")(x)], -1), (3, 3), kernel_dilation=(1, 3)))
+
+
 def temporal(x):
     """Causal convolutions along the rows, each with twice the dilation: zeros in front, then a window that sees the past."""
     x = nn.relu(nn.Conv(5, (1, 1), name="stem")(x))
@@ -141,7 +144,7 @@ def scaled_joined(x):
     return nn.leaky_relu(jnp.concatenate([nn.Conv(3, (1, 1), name="a")(x), Conv(4, name="b")(x) * scale[:4]], -1), 0.2)
 
 
-JOINED = [densenet, inception, unet, image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_vectors,
-          residual_of_joined, joined_norms, scaled_joined]
-OTHERS = [grouped, multiplied, multiplied_image, dilated, temporal, padded, padded_wider_than_the_window, grouped_of_joined]
-partial  # noqa: B018
+QUICK = [densenet, inception, unet, joined_vectors, residual_of_joined, multiplied, shuffled, dilated_once, padded]
+OTHERS = [image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_norms, scaled_joined, grouped,
+          multiplied_image, dilated, temporal, padded_wider_than_the_window, grouped_of_joined]
+EVERY = {body.__name__: body for body in (*QUICK, *OTHERS)}
