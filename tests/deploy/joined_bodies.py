@@ -17,6 +17,13 @@ def densenet(x):
     return nn.relu(jnp.concatenate([x, Conv(3, name="grow_2")(x)], -1))
 
 
+def joined_again(x):
+    """What is joined is joined again, and read in between behind a norm."""
+    x = jnp.concatenate([nn.relu(Conv(5, name="stem")(x)), nn.leaky_relu(nn.Conv(3, (1, 1), name="beside")(x))], -1)
+    y = Conv(4, name="grow")(nn.relu(Norm(name="norm")(x)))
+    return jnp.concatenate([x, y], -1)
+
+
 def inception(x):
     x = nn.relu(Conv(5, name="stem")(x))
     a = nn.relu(nn.Conv(3, (1, 1), name="one")(x))
@@ -144,7 +151,7 @@ def scaled_joined(x):
     return nn.leaky_relu(jnp.concatenate([nn.Conv(3, (1, 1), name="a")(x), Conv(4, name="b")(x) * scale[:4]], -1), 0.2)
 
 
-QUICK = [densenet, inception, unet, joined_vectors, residual_of_joined, multiplied, shuffled, dilated_once, padded]
-OTHERS = [image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_norms, scaled_joined, grouped,
-          multiplied_image, dilated, temporal, padded_wider_than_the_window, grouped_of_joined]
+QUICK = [joined_again, unet, joined_vectors, residual_of_joined, multiplied, shuffled, dilated_once, padded]
+OTHERS = [densenet, inception, image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_norms,
+          scaled_joined, grouped, multiplied_image, dilated, temporal, padded_wider_than_the_window, grouped_of_joined]
 EVERY = {body.__name__: body for body in (*QUICK, *OTHERS)}

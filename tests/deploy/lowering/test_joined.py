@@ -1,4 +1,4 @@
-"""What joins, pads, groups, shuffles or dilates is on the device what `reds_jax.run` computes, at every width and at any row."""
+"""What joins, pads, groups, shuffles or dilates computes on the device what `reds_jax.run` does, at every width and row."""
 
 from dataclasses import replace
 from inspect import getsourcelines

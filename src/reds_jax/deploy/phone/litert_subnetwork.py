@@ -170,7 +170,8 @@ class Subnetwork(Subgraph):
             scales = scales[:rows]
         reads = [n * self.program.row(op, k) for k, n in enumerate(made.channels)]
         own = now < full and not op.groups and self._own(reads, self.copies)
-        w = self._weights(weights[:rows][..., self._columns(op)], scales) if own else self._weights(weights[:rows], scales, of=weights)
+        first = weights[:rows]
+        w = self._weights(first[..., self._columns(op)], scales) if own else self._weights(first, scales, of=weights)
         given, bias = self._bias(op)
         y = layer(x if own else self._full(op, x), w, self.constant(bias[:rows], of=bias)[0], rows)
         return self._finish(op, self._narrow(y, made.parts) if made.ranges else y, done=given)

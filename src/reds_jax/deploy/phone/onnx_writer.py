@@ -171,8 +171,7 @@ class Writer:
             return self._finish(op, x, () if vector else (1, 1))
         assert op.weights is not None
         assert op.window is not None
-        out, full = self.program.tensors[op.output], len(op.weights)
-        weights = op.weights.reshape(full, -1, *op.window.kernel)
+        weights = op.weights.reshape(len(op.weights), -1, *op.window.kernel)
         x = self._image(op.inputs[0])
         if op.kind == "depthwise" or op.groups:
             return self._grouped(op, x, self._weights(weights))
@@ -187,11 +186,12 @@ class Writer:
         each = x.positions if op.kind == "dense" else 1
         name = self._weights(weights)
         if not x.ranges and not y.ranges:
-            return self._cut(name, weights.shape, [(n, m * each) for n, m in zip(y.channels, x.channels, strict=True)], (0, 1))
+            ends = [(n, m * each) for n, m in zip(y.channels, x.channels, strict=True)]
+            return self._cut(name, weights.shape, ends, (0, 1))
         return self._ranges(self._ranges(name, weights.shape, y.parts, 0), weights.shape, x.parts, 1, each)
 
     def _grouped(self, op: Operation, x: str, w: str) -> str:
-        """At full width, as the number of groups is one of the file: the channels that are cut are zeros, and cut afterwards."""
+        """At full width, as the number of groups is one of the file: what is cut reads zeros, and is cut afterwards."""
         read, made = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
         groups = op.groups[-1] if op.groups else made.channels[-1]
         y = self._node("Conv", [self._wide(x, read), w], group=groups, **_window(op))
@@ -207,16 +207,20 @@ class Writer:
         starts = np.zeros(self.program.subnetworks, np.int64)
         for part, end in zip(tensor.parts, ends, strict=True):
             stops = starts + part.channels
-            name = x if not tensor.ranges else self._node("Slice", [x, self._select(starts[:, None]), self._select(stops[:, None]), along])
-            if any(n != end - part.first for n in part.channels):
-                name = self._node("Pad", [name, self._select([[0] * 5 + [end - part.first - n] + [0] * 2 for n in part.channels])])
+            name = x
+            if tensor.ranges:
+                name = self._node("Slice", [x, self._select(starts[:, None]), self._select(stops[:, None]), along])
+            lacks = [end - part.first - n for n in part.channels]
+            if any(lacks):
+                name = self._node("Pad", [name, self._select([[0] * 5 + [n] + [0] * 2 for n in lacks])])
             parts.append(name)
             starts = stops
         return self._node("Concat", parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _concat(self, op: Operation) -> str:
         vector = self._is_vector(op)
-        return self._activation(op, self._node("Concat", [self._vector(t) if vector else self._image(t) for t in op.inputs], axis=1))
+        values = [self._vector(t) if vector else self._image(t) for t in op.inputs]
+        return self._activation(op, self._node("Concat", values, axis=1))
 
     def _shuffle(self, op: Operation) -> str:
         tensor, groups = self.program.tensors[op.inputs[0]], op.groups[0]
