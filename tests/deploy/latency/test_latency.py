@@ -346,3 +346,11 @@ def test_the_benchmark_leaves_its_record(tmp_path, monkeypatch):
     assert "| Tiny | float32 |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((tmp_path / "tables").glob("tiny_float32_*.json"))) == 2
+
+
+def test_what_has_no_measured_form_is_refused_by_name(joined):
+    for name, operation in (("unet", "concat"), ("multiplied", "multiplied"), ("padded", "pad")):
+        case = joined(name)
+        full = lower(case.model, case.trees[-1:], case.widths[-1:], case.x)
+        with pytest.raises(InvalidArgumentError, match=f"no entry for an operation such as '{operation}'"):
+            plan(full, case.graph, points=3, multiple=2, checks=0, seed=0)

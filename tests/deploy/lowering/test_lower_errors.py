@@ -18,10 +18,9 @@ from reds_jax.testing import random_variables
 pytestmark = pytest.mark.usefixtures("as_users_write")
 
 CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why)
-    "concat": (lambda x: jnp.concatenate([x, 2 * x], -1), "concatenate", "not among the operations"),
-    "grouped": (lambda x: nn.Conv(8, (3, 3), feature_group_count=2)(x),
-                "conv_general_dilated", "grouped convolution that is not depthwise"),
-    "dilation": (lambda x: nn.Conv(8, (2, 2), kernel_dilation=2)(x), "conv_general_dilated", "dilated"),
+    "transposed": (lambda x: nn.ConvTranspose(8, (2, 2), (2, 2))(x), "conv_general_dilated", "transposed"),
+    "dilated pool": (lambda x: jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 2, 2, 1), (1,) * 4, "SAME", None, (1, 2, 1, 1)),
+                     "reduce_window_max", "pools over something else than positions"),
     "sine": (lambda x: jnp.sin(x), "sin", "not among the operations"),
     "steps": (lambda x: jnp.floor(x), "floor", "not among the operations"),
     "9th power": (lambda x: x**9, "integer_pow", "not among the operations"),
@@ -140,12 +139,9 @@ class Vectors(nn.Module):
 
 
 class Normed(nn.Module):
-    joined: bool = False
-
     @nn.compact
     def __call__(self, x):
-        parts = [nn.Conv(4, (3, 3), name=f"conv_{i}")(x) for i in range(1 + self.joined)]
-        x = nn.BatchNorm(True, name="norm")(jnp.concatenate(parts, -1) if self.joined else parts[0])
+        x = nn.BatchNorm(True, name="norm")(nn.Conv(4, (3, 3), name="conv_0")(x))
         return nn.Dense(2, name="logits")(x.mean((1, 2)))
 
 
@@ -165,8 +161,3 @@ def test_a_scale_may_differ_between_subnetworks() -> None:
     program = lower(case.model, [case.trees[0], other], case.widths, case.x)
     np.testing.assert_allclose(program.operations[0].offset[1], case.program.operations[0].offset[1] + 1, rtol=1e-5)
     np.testing.assert_array_equal(program.operations[0].offset[0], case.program.operations[0].offset[0])
-
-
-def test_a_concatenation_of_parts_that_shrink() -> None:
-    with pytest.raises(TraceError, match="cannot run 'concatenate'.*'Normed"):
-        case_of(Normed(joined=True), (4, 5, 3))

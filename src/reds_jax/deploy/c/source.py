@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan
@@ -96,10 +94,11 @@ class Emitter:
         if op.kind == "concat":
             return self._concat(i, op, ins, out)
         if op.kind == "pad":
-            grid = ([self._member("int32_t", f"zero_{i}", lambda k: self._integer(self._grid(k, op.output).zero))]
-                    if self.quantized else [])
             channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
-            return f"{what}({', '.join([f'&{self._window(i, op)}', channels, *ins, out, *grid])});"
+            arguments = [f"&{self._window(i, op)}", channels, *ins, out]
+            if self.quantized:
+                arguments.append(self._member("int32_t", f"zero_{i}", lambda k: self._integer(self._grid(k, op.output).zero)))
+            return f"{what}({', '.join(arguments)});"
         if op.kind == "shuffle":
             groups, self.uses_ranges = op.groups[0], True
             size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
@@ -287,7 +286,8 @@ class Emitter:
                 key = f"{what}_{i}_{text}"
                 if key not in self._ranges:
                     self._ranges[key] = f"{what}_{i}_of_{k}"
-                    self.constants.append(self.guarded(k, f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"))
+                    constant = f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"
+                    self.constants.append(self.guarded(k, constant))
                 names.append(self._ranges[key])
             numbers = (*spread.dilation, spread.groups[k], len(spread.reads), len(spread.makes))
             return "{" + ", ".join([*(f"{n}u" for n in numbers), *names]) + "}"

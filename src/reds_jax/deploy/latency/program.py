@@ -20,6 +20,7 @@ from reds_jax.deploy.c import package
 from reds_jax.deploy.c.constants import array, real
 from reds_jax.deploy.c.export import Dtype, scratch_bytes
 from reds_jax.deploy.c.function_text import function_text
+from reds_jax.deploy.c.spread import spread_of
 from reds_jax.deploy.escape import c_comment
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
@@ -56,6 +57,11 @@ def plan(program: Program, graph: ChannelGraph, *, points: int, multiple: int, c
     if program.macs[-1] != graph.macs():
         raise InvalidArgumentError("the largest subnetwork of the program is not the full network", got=program.macs[-1],
                                    allowed=f"{graph.macs()} MACs", hint="Lower it with widths=[graph.full_widths].")
+    for op in program.operations:
+        if op.kind in ("concat", "pad", "shuffle") or spread_of(program, op) is not None:
+            raise InvalidArgumentError(f"a latency table has no entry for an operation such as {op.name!r}", got=op.kind,
+                                       allowed="no concatenation, padding of its own, grouped or dilated convolution",
+                                       hint="Take MACs as the cost (`graph.macs`), or measure whole subnetworks of an export.")
     rng = np.random.default_rng(seed)
     found = []
     for op, sizes in zip(program.operations, _sizes(program, graph), strict=True):

@@ -104,10 +104,10 @@ class Layers:
         if depthwise and made.parts != read.parts:
             raise refusal(op, "keeps other channels than it reads")
         self._check_padding(op, window)
-        cut = {"groups": kept_groups(op, groups, read, x.index.shape[-1], made, len(weights))} if groups > 1 and not depthwise else {}
+        kept = () if groups == 1 or depthwise else kept_groups(op, groups, read, x.index.shape[-1], made, len(weights))
         return self._writer.plain(self._writer.source(
             made, len(weights), kind="depthwise" if depthwise else "conv", name=self._kept.name(op),
-            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights), **cut))
+            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights), groups=kept))
 
     def _check_padding(self, op: Operation, window: Window) -> None:
         if min(*window.before, *window.after) < 0:
