@@ -252,8 +252,8 @@ def test_any_input_and_any_row_is_survived(made, compiler, tmp_path, dtype: str)
     folder, program = made("resnet", dtype).folder, tmp_path / "fuzz"
     sources = map(str, exported_folder.sources(folder))
     flags = ["-DFUZZ_INT8"] if dtype == "int8" else []
-    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, *exported_folder.include_flags(folder), "-o", str(program),
-                 str(Path(__file__).parent / "fuzz_export.c"), *sources)
+    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, *exported_folder.include_flags(folder),
+                 "-o", str(program), str(Path(__file__).parent / "fuzz_export.c"), *sources)
     Compiler.run(str(program))
 
 
@@ -266,8 +266,8 @@ def test_an_interrupt_behind_every_instruction(every_row, compiler, tmp_path, op
     case = replace(case, program=lower(case.model, case.trees, case.widths, case.x, every_row=True))
     folder = make_case(case, "float32", tmp_path / "c", rows=any_rows("reds", case.graph, case.widths, None)).folder
     sources = map(str, exported_folder.sources(folder))
-    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", optimise, *exported_folder.include_flags(folder), "-o", str(tmp_path / "step"),
-                 str(Path(__file__).parent / "step_export.c"), *sources)
+    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", optimise, *exported_folder.include_flags(folder), "-o",
+                 str(tmp_path / "step"), str(Path(__file__).parent / "step_export.c"), *sources)
     done = subprocess.run([str(tmp_path / "step")], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout
     assert "adaptations refused" in done.stdout
@@ -276,7 +276,8 @@ def test_an_interrupt_behind_every_instruction(every_row, compiler, tmp_path, op
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_only_state_is_the_arena_three_rows_and_what_points_to_them(made, compiler, tmp_path, dtype: str) -> None:
     exported = made("resnet", dtype)
-    compiler.run("gcc", *WARNINGS, "-Os", "-fno-pie", "-c", str(exported.folder / "src" / "reds_model.c"), "-o", str(tmp_path / "m.o"))
+    compiler.run("gcc", *WARNINGS, "-Os", "-fno-pie", "-c", str(exported.folder / "src" / "reds_model.c"), "-o",
+                 str(tmp_path / "m.o"))
     found = symbols(str(tmp_path / "m.o"), "--defined-only")
     writable = {name: size for name, (kind, size) in found.items() if kind in "bBdDcC"}
     pointer, groups = ctypes.sizeof(ctypes.c_void_p), len(exported.rows.groups)
