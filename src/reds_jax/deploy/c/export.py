@@ -196,8 +196,8 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         "arena_bytes": "\n".join(f"#define {emitter.upper}_ARENA_BYTES_{k} {s['arena_bytes']}u" for k, s in enumerate(subs)),
         "stack": str(facts["stack_bytes"]), "kernels_version": package.kernels_version(),
         "tolerance": "0.0f" if emitter.quantized else "1e-4f",
-        "pixel_table": "" if pixels is None else constants.pixel_table(pixels, emitter.in_tables), "channels": str(program.tensors[0].channels[0]),
-        "more_statuses": "", "adapt": f"{name}_adapt(k)",
+        "pixel_table": "" if pixels is None else constants.pixel_table(pixels, emitter.in_tables),
+        "channels": str(program.tensors[0].channels[0]), "more_statuses": "", "adapt": f"{name}_adapt(k)", "own_adapt_to": "",
     }
     parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * (pixels is not None)
     parts += ["load"] * (revision is not None)
