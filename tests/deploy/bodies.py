@@ -18,6 +18,19 @@ def depthwise(x, *args, **options):
     return nn.Conv(x.shape[-1], *args, feature_group_count=x.shape[-1], name="depthwise", **options)(x)
 
 
+class Keywords(nn.Module):
+    """A network for keywords on a sequence [N, T, C]: convolutions and pools over time."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(Norm(name="norm")(nn.Conv(6, (3,), (2,), name="stem")(x)))
+        x = nn.silu(nn.Conv(x.shape[-1], (5,), feature_group_count=x.shape[-1], name="depthwise")(x))
+        x = nn.relu(nn.Dense(7, name="pointwise")(nn.max_pool(x, (2,), (2,))))
+        x = x + nn.Conv(x.shape[-1], (3,), padding=[(2, 0)], name="causal")(nn.avg_pool(x, (3,), padding="SAME",
+                                                                                    count_include_pad=False))
+        return nn.Dense(3, name="logits")(x.mean(1))
+
+
 class Body(nn.Module):
     """A user's function of flax layers, then logits of what is left of the positions."""
 
@@ -150,8 +163,65 @@ def flattened_channel_by_channel(x):
     return nn.relu(nn.Dense(6, name="dense")(Conv(5, name="conv")(x).transpose(0, 3, 1, 2).reshape(len(x), -1)))
 
 
+def squeeze_and_excite(x):
+    x = nn.relu(Conv(5, name="stem")(x))
+    gate = nn.relu(nn.Dense(2, name="squeeze")(x.mean((1, 2))))
+    return nn.relu6(x * nn.sigmoid(nn.Dense(x.shape[-1], name="excite")(gate))[:, None, None])
+
+
+def inverted_residual(x):
+    """The block of MobileNetV3: expanded, depthwise, gated, projected; hard swish and hard sigmoid."""
+    x = nn.hard_swish(Norm(name="norm_0")(Conv(4, name="stem")(x)))
+    y = nn.hard_swish(Norm(name="norm_1")(nn.Conv(7, (1, 1), name="expand")(x)))
+    y = nn.hard_swish(depthwise(y))
+    gate = nn.relu(nn.Conv(3, (1, 1), name="squeeze")(y.mean((1, 2), keepdims=True)))
+    y = y * nn.hard_sigmoid(nn.Conv(y.shape[-1], (1, 1), name="excite")(gate))
+    return x + nn.Conv(4, (1, 1), name="project")(y)
+
+
+def smooth_activations(x):
+    """Each function behind a layer of its own, and some of them of the image."""
+    x = nn.gelu(Conv(5, name="conv")(x), approximate=False) + nn.silu(nn.Conv(5, (1, 1), name="aside")(jnp.tanh(x)))
+    x = nn.Dense(4, name="first")(nn.elu(x))
+    return nn.softplus(nn.Dense(4, name="second")(nn.gelu(x)))
+
+
+def written_functions(x):
+    """One array in several functions, raw too, with constants on both sides."""
+    x = Conv(4, use_bias=False, name="conv")(x)
+    y = jnp.clip(2 - x, -1, 1.5) / (1 + x**2) + jnp.abs(x)
+    return nn.relu(Conv(4, name="next")(y) * x) + 3 * jax.nn.mish(x) - jnp.exp(-x * x)
+
+
+def product_of_layers(x):
+    """A gated unit: two layers of the same input, multiplied, in the same places and as vectors."""
+    x = Conv(5, name="value")(x) * nn.sigmoid(nn.Conv(5, (1, 1), name="gate")(x))
+    x = x.mean((1, 2))
+    return nn.leaky_relu(nn.Dense(4, name="left")(x) * nn.Dense(4, name="right")(x), 0.2)
+
+
+def gates_of_both_kinds(x):
+    """Of the channels and of the positions, on either side, as in CBAM; then one number for all."""
+    x = Conv(5, name="conv")(x)
+    x = nn.sigmoid(nn.Conv(1, (3, 3), name="where")(x)) * x
+    x = nn.relu(x * nn.tanh(nn.Dense(x.shape[-1], name="which")(x.max((1, 2))))[:, None, None])
+    return x * nn.softplus(nn.Dense(1, name="how_much")(x.mean((1, 2))))[:, None, None]
+
+
+def decoder(x):
+    """Down, and up again by repeated rows and columns, with the array from before added."""
+    x = nn.relu(Conv(4, name="conv")(x))
+    n, *_, c = x.shape
+    y = nn.silu(nn.Conv(c, (3, 3), (2, 2), "VALID", name="down")(x))
+    y = jax.image.resize(y, (n, 2 * y.shape[1], 2 * y.shape[2], y.shape[3]), "nearest")
+    return jnp.repeat(Conv(c, name="up")(y), 3, 2) - x.mean((1, 2), keepdims=True)
+
+
+SMOOTH = [squeeze_and_excite, inverted_residual, smooth_activations, written_functions, product_of_layers, gates_of_both_kinds,
+          decoder]
+
 BODIES = [preactivation, raw_and_activated, normalised_then_padded, biased_pool, global_max, written_leaky, leaky_twice,
           leaky_of_relu, relu6_twice, clamped, scaled_a_little, twice_the_image, residual_around_the_image,
           dense_on_an_image, dense_on_an_image_channel_by_channel, max_pool_on_an_image, mean_pool_on_an_image,
           depthwise_on_an_image, strided_wide_windows, dense_at_every_position, shared_layer, sum_pool, without_scale,
-          flax_norm, flattened, flattened_channel_by_channel]
+          flax_norm, flattened, flattened_channel_by_channel, *SMOOTH]

@@ -17,6 +17,7 @@ from reds_jax.deploy.board.host import WARNINGS, HostNetwork
 from reds_jax.deploy.c import arena, package, source
 from reds_jax.deploy.c import export as c99
 from reds_jax.deploy.c.any_widths import AnyWidths
+from reds_jax.deploy.c.blob import Content
 from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
 from reds_jax.deploy.int8.row import at_row_int8
 from reds_jax.deploy.lowering.program import Program
@@ -58,21 +59,22 @@ class Made:
 
 
 def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=None, name: str = "reds",
-         rows: AnyWidths | None = None) -> Made:
+         rows: AnyWidths | None = None, revision: int | None = None) -> Made:
     quantized = quantize(program, ranges_of(program, x)) if dtype == "int8" else None
     runs = quantized.program if quantized else program
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=c99.scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
-    emitter = source.Emitter(quantized or program, plans, name, rows)
+    emitter = source.Emitter(quantized or program, plans, name, rows, None if revision is None else Content())
     made = Made(folder, program, quantized, rows)
     facts = c99._facts(emitter, program, widths or [Widths(())] * program.subnetworks, dtype)
     answers = [made.expected(k, x[:2]) for k in range(program.subnetworks)]
-    package.write(folder, name, facts, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
+    package.write(folder, name, facts, c99._files(emitter, program, facts, made.given(x[:2]), answers, None, revision))
     return made
 
 
-def make_case(case: Case, dtype: str, folder: Path, name: str = "reds", rows: AnyWidths | None = None) -> Made:
-    return make(case.program, case.x, dtype, folder, widths=case.widths, name=name, rows=rows)
+def make_case(case: Case, dtype: str, folder: Path, name: str = "reds", rows: AnyWidths | None = None,
+              revision: int | None = None) -> Made:
+    return make(case.program, case.x, dtype, folder, widths=case.widths, name=name, rows=rows, revision=revision)
 
 
 class Compiled(HostNetwork):

@@ -5,8 +5,10 @@ import shutil
 from functools import cache
 
 import pytest
+from bodies import Body
 from c_exports import Compiler, Made, make_case
 from device_cases import Case, case_of
+from joined_bodies import EVERY
 from library_networks import LIBRARY
 
 from reds_jax import data, models
@@ -24,6 +26,12 @@ def library():
         return case_of(build(), shape, (0.25, 0.6, 1.0), n=2)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def joined():
+    """``joined(name)``: a network of `joined_bodies` with three subnetworks."""
+    return cache(lambda name: case_of(Body(EVERY[name]), (7, 5, 3), (0.3, 0.6, 1.0), n=2))
 
 
 @pytest.fixture(scope="session")

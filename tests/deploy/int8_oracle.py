@@ -33,7 +33,6 @@ def windows(x: np.ndarray, window: Window, fill: int) -> np.ndarray:
 def products(program: Program, op: Operation, k: int, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """``sum_i w[o][i] x[i]`` of a weighted operation, at the width of subnetwork k; x [N, C, H, W]."""
     w = weights[np.ix_(program.tensors[op.output].kept(k), program.columns(op, k))]
-    outputs = len(w)
     if op.kind == "dense":
         flat = x if program.tensors[op.inputs[0]].channel_first else x.transpose(0, 2, 3, 1)
         return (flat.reshape(len(x), -1) @ w.T)[:, :, None, None]

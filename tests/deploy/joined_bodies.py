@@ -1,6 +1,4 @@
-"""Small networks that join, pad, group and dilate, as users write them."""
-
-from functools import partial
+"""Small networks that join, pad, group, shuffle and dilate, as users write them; `QUICK` have everything once."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,6 +15,13 @@ def densenet(x):
     x = nn.Conv(6, (1, 1), name="transition")(nn.relu(Norm(name="norm_2")(x)))
     x = nn.avg_pool(x, (2, 2), (2, 2))
     return nn.relu(jnp.concatenate([x, Conv(3, name="grow_2")(x)], -1))
+
+
+def joined_again(x):
+    """What is joined is joined again, and read in between behind a norm."""
+    x = jnp.concatenate([nn.relu(Conv(5, name="stem")(x)), nn.leaky_relu(nn.Conv(3, (1, 1), name="beside")(x))], -1)
+    y = Conv(4, name="grow")(nn.relu(Norm(name="norm")(x)))
+    return jnp.concatenate([x, y], -1)
 
 
 def inception(x):
@@ -104,6 +109,11 @@ def dilated(x):
     return nn.relu(x + depthwise(x, (3, 3), kernel_dilation=(1, 3)))
 
 
+def dilated_once(x):
+    x = nn.relu(Conv(6, kernel_dilation=(2, 1), name="conv")(x))
+    return nn.relu(depthwise(jnp.concatenate([x, nn.Conv(3, (1, 1), name="other")(x)], -1), (3, 3), kernel_dilation=(1, 3)))
+
+
 def temporal(x):
     """Causal convolutions along the rows, each with twice the dilation: zeros in front, then a window that sees the past."""
     x = nn.relu(nn.Conv(5, (1, 1), name="stem")(x))
@@ -141,7 +151,7 @@ def scaled_joined(x):
     return nn.leaky_relu(jnp.concatenate([nn.Conv(3, (1, 1), name="a")(x), Conv(4, name="b")(x) * scale[:4]], -1), 0.2)
 
 
-JOINED = [densenet, inception, unet, image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_vectors,
-          residual_of_joined, joined_norms, scaled_joined]
-OTHERS = [grouped, multiplied, multiplied_image, dilated, temporal, padded, padded_wider_than_the_window, grouped_of_joined]
-partial  # noqa: B018
+QUICK = [joined_again, unet, joined_vectors, residual_of_joined, multiplied, shuffled, dilated_once, padded]
+OTHERS = [densenet, inception, image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_norms,
+          scaled_joined, grouped, multiplied_image, dilated, temporal, padded_wider_than_the_window, grouped_of_joined]
+EVERY = {body.__name__: body for body in (*QUICK, *OTHERS)}

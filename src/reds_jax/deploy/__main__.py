@@ -25,6 +25,7 @@ from reds_jax.deploy.int8.quality import Quality, QuantizationWarning
 from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy
+from reds_jax.deploy.profile_command import Profile
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.options import read_options
 
@@ -53,6 +54,8 @@ class Export:
     """How many of the values the ranges of --rule percentile cover."""
     any_widths: bool = False
     """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
+    revision: int | None = None
+    """A number for these weights: the C code then can be given those of another training of the network."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     accuracy: int | None = None
@@ -67,7 +70,8 @@ class Export:
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
             exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule, percentage=self.percentage,
-                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths)
+                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths,
+                              revision=self.revision)
         facts = exported.facts
         if exported.quality is not None:
             show(console, exported.quality)
@@ -185,7 +189,7 @@ class Phone:
                       f"{len(saved.network)} subnetworks", highlight=False, soft_wrap=True)
 
 
-Command = Export | Device | Phone | Latency | Policy
+Command = Export | Device | Profile | Phone | Latency | Policy
 
 
 @guard

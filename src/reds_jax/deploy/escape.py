@@ -15,6 +15,7 @@ compiler.
 
 from __future__ import annotations
 
+import json
 import re
 
 from reds_jax.errors import InvalidArgumentError
@@ -48,6 +49,16 @@ def c_identifier(name: str) -> str:
                                    allowed="a lower-case letter, then lower-case letters, digits and single _, at most "
                                            f"{_LONGEST} in all; no word that C or C++ keeps for itself")
     return name
+
+
+def c_string(text: str) -> str:
+    r"""Text inside a string of C that is printed as a string of JSON: printable ASCII, no trigraph.
+
+    >>> print(c_string('a"b'))
+    a\\\"b
+    """
+    inside = json.dumps(text)[1:-1].replace("\\", "\\\\").replace('"', '\\"')
+    return re.sub(r"\?(?=\?)", r"?\\", inside)
 
 
 def markdown_cell(text: str) -> str:

@@ -48,7 +48,7 @@ class _Manifest:
         return [path for path in self.files if path not in others]
 
     def text(self) -> str:
-        return json.dumps({"format": FORMAT, "files": self.files, "networks": self.networks}, indent=1) + "\n"
+        return json.dumps({"files": self.files, "format": FORMAT, "networks": self.networks}, indent=1, sort_keys=True) + "\n"
 
 
 def check(folder: Path, names: Iterable[str] = (), *, name: str = "reds") -> list[str]:
@@ -87,32 +87,33 @@ def check(folder: Path, names: Iterable[str] = (), *, name: str = "reds") -> lis
             if path in manifest.files and (folder / path).exists()]
 
 
-def write(folder: Path, name: str, files: Mapping[str, str]) -> None:
+def write(folder: Path, name: str, files: Mapping[str, str | bytes]) -> None:
     """Write the files of a network and the manifest, or nothing; those of an older export of the network are replaced.
 
     Args:
         folder: made if it is missing; other networks in it stay.
         name: of the network.
-        files: the text of every file that it needs, by path in the folder; the last is the last to appear.
+        files: every file that it needs, text or bytes, by path in the folder; the last is the last to appear.
 
     Raises:
         InvalidArgumentError: see `check`.
     """
-    from reds_jax.training.arrays import write_text
+    from reds_jax.training.arrays import write_bytes, write_text
 
+    data = {path: given if isinstance(given, bytes) else given.encode() for path, given in files.items()}
     old = check(folder, files, name=name)
     before = _manifest(folder) or _Manifest({}, {})
     kept = {path: digest for path, digest in before.files.items() if path not in old}
-    after = _Manifest({**kept, **{path: _digest(text.encode()) for path, text in files.items()}},
+    after = _Manifest({**kept, **{path: _digest(content) for path, content in data.items()}},
                       {**before.networks, name: list(files)})
     folder.mkdir(parents=True, exist_ok=True)
     staging = folder / _STAGING
     try:
         for part in ("old", "new"):
             (staging / part).mkdir(parents=True)
-        for path, text in files.items():
+        for path, content in data.items():
             (staging / "new" / path).parent.mkdir(parents=True, exist_ok=True)
-            write_text(staging / "new" / path, text)
+            write_bytes(staging / "new" / path, content)
         write_text(staging / MANIFEST, after.text())
         for path in [MANIFEST, *old] if (folder / MANIFEST).exists() else []:
             _move(folder / path, staging / "old" / path)
@@ -179,9 +180,9 @@ def _put_back(folder: Path) -> None:
     if not staging.is_dir():
         return
     old = sorted(path.relative_to(staging / "old").as_posix() for path in (staging / "old").rglob("*") if not path.is_dir())
-    left = old
+    before = _manifest(staging / "old") or _manifest(folder) or _Manifest({}, {})
+    left = [*before.files]
     if (staging / MANIFEST).exists():  # not committed; without it nothing has been moved, or all of it
-        before = _manifest(staging / "old") or _manifest(folder) or _Manifest({}, {})
         after = _manifest(staging) or before
         moved_in = {path for path, digest in after.files.items()
                     if (path in old or before.files.get(path) != digest)  # else it is the file from before
@@ -194,7 +195,7 @@ def _put_back(folder: Path) -> None:
             (folder / path).unlink()
         for path in old:
             _move(staging / "old" / path, folder / path)
-        left = sorted(moved_in)
+        left = [*after.files]
     for parent in sorted({parent for path in left for parent in Path(path).parents} - {Path()}, reverse=True):
         with contextlib.suppress(OSError):  # there is something in it
             (folder / parent).rmdir()

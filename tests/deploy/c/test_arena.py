@@ -1,5 +1,7 @@
 """The static arena: nothing that is still needed is ever overwritten, and little more is taken than what is alive at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from library_networks import LIBRARY
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan, plan
 from reds_jax.deploy.c.export import scratch_bytes
 from reds_jax.deploy.lowering.program import Operation, Program, Tensor
+
+IN_PLACE = ("add", "mul", "map")
 
 
 @st.composite
@@ -20,11 +24,13 @@ def programs(draw: st.DrawFn) -> tuple[Program, int, tuple[int, ...]]:
     for i in range(draw(st.integers(1, 9))):
         a = draw(st.integers(0, i))
         like = [t for t in range(i + 1) if tensors[t] == tensors[a]]
-        add = draw(st.booleans())
-        inputs = (a, draw(st.sampled_from(like))) if add else (a,)
-        sizes = st.tuples(*[st.integers(1, 9)] * subnetworks)
-        tensors.append(tensors[a] if add else Tensor(draw(sizes), draw(st.integers(1, 3))))
-        operations.append(Operation("add" if add else "max_pool", str(i), inputs, i + 1))
+        gates = [t for t in range(i + 1) if tensors[t] == replace(tensors[a], height=1)]
+        kind = draw(st.sampled_from(["add", "mul", "map", "max_pool", "max_pool"]))
+        other = like + (gates if kind == "mul" else [])
+        inputs = (a, draw(st.sampled_from(other))) if kind in ("add", "mul") else (a,)
+        sizes = st.tuples(*[st.integers(1, 9)] * subnetworks) | st.sampled_from([t.channels for t in tensors])
+        tensors.append(Tensor(draw(sizes), draw(st.integers(1, 3))) if kind == "max_pool" else tensors[a])
+        operations.append(Operation(kind, str(i), inputs, i + 1))
     scratch = tuple(draw(st.sampled_from([0, 0, 1, 4, 10, 30])) for _ in operations)
     program = Program(tuple(tensors), tuple(operations), len(operations), (1,) * subnetworks)
     return program, draw(st.sampled_from([1, 4])), scratch
@@ -56,7 +62,7 @@ def execute(program: Program, found: Plan, k: int, itemsize: int, scratch: tuple
                 continue
             assert np.all(memory[x] == t), f"operation {i} reads tensor {t}, which has been overwritten"
             if out is not None and out.start < x.stop and x.start < out.stop:
-                assert (op.kind, out, last[t]) == ("add", x, i), f"operation {i} overwrites what it reads"
+                assert (op.kind in IN_PLACE, out, last[t]) == (True, x, i), f"operation {i} overwrites what it reads"
                 in_place.append(i)
         if out is None:
             assert op.output == program.output
@@ -69,7 +75,7 @@ def execute(program: Program, found: Plan, k: int, itemsize: int, scratch: tuple
 
 
 def alive_bytes(program: Program, k: int, itemsize: int, scratch: tuple[int, ...]) -> int:
-    """The most that is alive at once, where an add takes the place of an operand that dies."""
+    """The most that is alive at once, where an add (a product, a function) takes the place of an operand that dies."""
     last = {t: i for i, op in enumerate(program.operations) for t in op.inputs}
     mine = set(range(len(program.tensors))) - {0, program.output}
 
@@ -81,7 +87,9 @@ def alive_bytes(program: Program, k: int, itemsize: int, scratch: tuple[int, ...
         dying = {t for t in op.inputs if last[t] == i} & mine
         now = alive | ({op.output} & mine)
         total = sum(map(size, now)) + -(-scratch[i] // ALIGNMENT) * ALIGNMENT
-        if op.kind == "add" and op.output in mine and dying:
+        taken = op.kind in IN_PLACE and any(program.tensors[t].items(k) == program.tensors[op.output].items(k)
+                                            for t in dying)
+        if taken and op.output in mine:
             total -= size(op.output)
         most = max(most, total)
         alive = {t for t in now - dying if t in last}
@@ -111,6 +119,16 @@ def test_an_add_works_in_place_only_where_its_operand_dies() -> None:
     assert found.size == 16
     assert found.at[0] is None
     assert found.at[5] is None
+
+
+def test_a_product_never_works_in_the_place_of_its_gate() -> None:
+    """Not even where both take as many words: the gate of the next channel is still to be read."""
+    tensors = (Tensor((2,)), Tensor((2,)), Tensor((2,), 1, 2), Tensor((2,), 1, 2), Tensor((2,)))
+    ops = (Operation("max_pool", "", (0,), 1), Operation("max_pool", "", (0,), 2), Operation("mul", "", (2, 1), 3),
+           Operation("max_pool", "", (3,), 4))
+    found = plan(Program(tensors, ops, 4, (1,)), 0, itemsize=1, scratch_bytes=(0,) * 4)
+    assert found.at[3] == found.at[2] != found.at[1]
+    assert execute(Program(tensors, ops, 4, (1,)), found, 0, 1, (0,) * 4) == [2]
 
 
 def test_sizes_are_whole_words_and_may_be_zero() -> None:

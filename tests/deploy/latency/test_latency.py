@@ -102,12 +102,24 @@ class Residual(nn.Module):
         return nn.Dense(3, name="logits")(x.mean((1, 2)))
 
 
+class Gated(nn.Module):
+    """A gate, a product of two layers, functions of single entries, and rows that are repeated."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.silu(nn.Conv(12, (3, 3), (2, 2), name="conv")(x))
+        x = jnp.repeat(x * nn.sigmoid(nn.Dense(x.shape[-1], name="gate")(x.mean((1, 2))))[:, None, None], 2, 1)
+        x = nn.relu(x * nn.Conv(x.shape[-1], (1, 1), name="other")(x))
+        return nn.Dense(3, name="logits")(x.mean((1, 2)))
+
+
 @pytest.fixture(scope="module")
 def others():
-    return {"pooled": network(Pooled(), (8, 8, 2)), "residual": network(Residual(), (6, 5, 2))}
+    return {"pooled": network(Pooled(), (8, 8, 2)), "residual": network(Residual(), (6, 5, 2)),
+            "gated": network(Gated(), (6, 4, 2))}
 
 
-@pytest.mark.parametrize("model", ["chain", "residual"])
+@pytest.mark.parametrize("model", ["chain", "residual", "gated"])
 def test_the_tables_of_the_solver_are_the_cost_of_the_table(small, others, model):
     """Also where both widths of a layer are of one group (a residual)."""
     _, _, graph, program = others.get(model, small)
@@ -221,7 +233,7 @@ def test_a_program_of_a_smaller_network_and_wrong_grids_are_refused(small):
 
 @needs_gcc
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-@pytest.mark.parametrize("model", ["small", "pooled", "residual"])
+@pytest.mark.parametrize("model", ["small", "pooled", "residual", "gated"])
 def test_every_operation_is_timed(small, others, dtype, model):
     _, _, graph, program = others.get(model, small)
     table = measure(program, graph, dtype, points=2, passes=2, checks=1)
@@ -275,6 +287,18 @@ def test_the_layers_add_up_to_the_network(small, counted, tmp_path, dtype, machi
         assert table.cost(graph, chosen) == pytest.approx(subnetwork.invoke, rel=0.03)
 
 
+@needs_qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_gates_and_functions_add_up_too(others, tmp_path, dtype):
+    model, variables, graph, program = others["gated"]
+    table = measure(program, graph, dtype, machine="m4", points=3, multiple=4, checks=0)
+    inputs = np.random.default_rng(0).normal(size=(2, 6, 4, 2)).astype(np.float32)
+    export(model, variables, graph, [(4,), (12,)], tmp_path / "c", dtype, calibration=[inputs])
+    for chosen, found in zip((4, 12), device.run(tmp_path / "c", "m4", examples=1).subnetworks, strict=True):
+        assert table.cost(graph, [chosen]) == pytest.approx(found.invoke, rel=0.03)
+
+
 @needs_gcc
 def test_the_command_writes_a_table(small, tmp_path, monkeypatch):
     model, variables, graph, _ = small
@@ -322,3 +346,11 @@ def test_the_benchmark_leaves_its_record(tmp_path, monkeypatch):
     assert "| Tiny | float32 |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((tmp_path / "tables").glob("tiny_float32_*.json"))) == 2
+
+
+def test_what_has_no_measured_form_is_refused_by_name(joined):
+    for name, operation in (("unet", "concat"), ("multiplied", "multiplied"), ("padded", "pad")):
+        case = joined(name)
+        full = lower(case.model, case.trees[-1:], case.widths[-1:], case.x)
+        with pytest.raises(InvalidArgumentError, match=f"no entry for an operation such as '{operation}'"):
+            plan(full, case.graph, points=3, multiple=2, checks=0, seed=0)

@@ -16,10 +16,7 @@ from test_same_network import (
     Net,
     assert_masked,
     conditional_residual,
-    last_of_its_own,
-    padded_bias,
     padded_in_front,
-    two_kernels_in_one,
 )
 
 from reds_jax.adapters import adapt
@@ -81,13 +78,6 @@ def test_random_networks(data: st.DataObject) -> None:
         np.testing.assert_array_equal(found, expected)
     else:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * (1 + np.abs(expected).max()))
-
-
-@pytest.mark.parametrize("function", [padded_bias, last_of_its_own, two_kernels_in_one], ids=lambda f: f.__name__)
-def test_what_some_row_cannot_cut_is_refused_though_the_subnetworks_can_run(function) -> None:
-    case = case_of(Net(function), SHAPE, (1.0,))
-    with pytest.raises(TraceError, match="makes channels of which not every row of widths keeps a prefix"):
-        lower(case.model, case.trees, case.widths, case.x, every_row=True)
 
 
 def test_sizes_are_forms_in_one_group() -> None:

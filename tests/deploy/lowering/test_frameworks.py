@@ -66,7 +66,7 @@ def test_an_image_that_lies_channel_first_is_refused() -> None:
     keys = jax.random.split(jax.random.key(0))
     net = eqx.nn.Sequential([eqx.nn.Conv2d(3, 8, 3, key=keys[0]), eqx.nn.Lambda(lambda x: x.mean((1, 2))),
                              eqx.nn.Linear(8, 2, key=keys[1])])
-    with pytest.raises(TraceError, match=r"no two-dimensional convolution of \[N, H, W, C\]"):
+    with pytest.raises(TraceError, match=r"no convolution of \[N, H, W, C\] or \[N, T, C\]"):
         case_of(net, inputs((3, 6, 5)))
 
 

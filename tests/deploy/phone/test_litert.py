@@ -5,9 +5,9 @@ import sys
 import flax.linen as nn
 import numpy as np
 import pytest
-from bodies import BODIES, Body, depthwise
+from bodies import BODIES, Body, Conv, Keywords, depthwise
 from device_cases import case_of
-from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
+from exported_files import FUNCTIONS, assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from library_networks import LIBRARY
@@ -53,6 +53,19 @@ def test_users_networks(body, tmp_path):
     assert_answers(case, run(tmp_path / "nested.tflite"))
 
 
+def test_a_sequence(tmp_path):
+    case = case_of(Keywords(), (17, 4), (0.2, 0.7, 1.0))
+    exported(case, tmp_path / "nested.tflite")
+    assert_answers(case, run(tmp_path / "nested.tflite"))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name, tmp_path):
+    case = case_of(Body(lambda x: FUNCTIONS[name](4 * nn.Dense(6, name="dense")(x.mean((1, 2))))), (2, 3, 4), (0.5, 1.0), n=40)
+    exported(case, tmp_path / "nested.tflite")
+    assert_answers(case, run(tmp_path / "nested.tflite"))
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(data=st.data())
 def test_random_networks(data, tmp_path):
@@ -71,6 +84,37 @@ def test_8_bit_weights(library, name, copies, tmp_path):
     assert made.file_bytes < exported(case, tmp_path / "floats.tflite", copies=copies).file_bytes
     assert_answers(case, run(made.path), tolerance=0.05)
     assert np.abs(run(made.path)(2, case.x) - reference(case, 2)).max() > 1e-6
+
+
+def test_a_relu_is_not_fused_into_what_others_read(tmp_path):
+    """Of a convolution without bias, of a product and of a sum, that are read as they are too."""
+    def body(x):
+        x = Conv(4, use_bias=False, name="conv")(x)
+        for layer in ("a", "b"):
+            y = Conv(x.shape[-1], use_bias=False, name=layer)(x)
+            x = x * y if layer == "a" else x + y
+            x = Conv(4, use_bias=False, name=f"next_{layer}")(nn.relu(x)) + nn.relu6(x) - x
+        return nn.relu(x) + x
+
+    case = case_of(Body(body), (7, 5, 3), (0.5, 1.0))
+    exported(case, tmp_path / "nested.tflite")
+    assert_answers(case, run(tmp_path / "nested.tflite"))
+
+
+@pytest.mark.parametrize(("function", "operation"), [
+    (lambda x: nn.gelu(x, approximate=False), "GELU"), (nn.gelu, "GELU"), (nn.hard_swish, "HARD_SWISH"),
+    (lambda x: x * nn.relu6(x + 3) / 6, "RELU6"), (nn.sigmoid, "LOGISTIC"), (nn.tanh, "TANH")])
+def test_an_operation_of_the_runtime_where_it_is_the_same(function, operation, tmp_path):
+    """Written another way it is several, never a nearly equal one."""
+    case = case_of(Body(lambda x: Conv(3, name="next")(function(Conv(4, name="conv")(x)))), (4, 5, 3), (1.0,))
+    exported(case, tmp_path / "one.tflite")
+    names = [op["op_name"] for op in runtime.Interpreter(str(tmp_path / "one.tflite"))._get_ops_details()]
+    if operation == "RELU6":
+        assert "HARD_SWISH" not in names
+        assert "MINIMUM" in names
+    else:
+        assert names.count(operation) == 1
+        assert not {"MUL", "ADD", "EXP", "ABS"} & set(names)
 
 
 def test_as_jax_answers(library, tmp_path):

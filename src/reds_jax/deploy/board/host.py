@@ -20,6 +20,10 @@ from reds_jax.errors import InvalidArgumentError, MissingDependencyError, RedsEr
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
 
+FITS = tuple(f"REDS_BLOB_{what}" for what in ("FITS", "NOT_ALIGNED", "NO_WEIGHTS", "OTHER_FORMAT", "OTHER_NETWORK", "CUT_SHORT",
+                                              "DAMAGED"))
+"""What a network says of weights that it is given (reds_blob.h)."""
+
 
 def compiler(name: str | None = None) -> str:
     """The path of a C compiler: ``name``, the environment's CC, or cc, gcc or clang."""
@@ -106,6 +110,21 @@ class HostNetwork:
         """Whether a row is one of the order of an export with ``order``."""
         row = self._row(widths)
         return row is not None and self._function("in_order", ctypes.c_void_p)(row.ctypes.data) == 1
+
+    def load(self, data: bytes) -> str:
+        """Give the network other weights, of an export with ``revision``.
+
+        Args:
+            data: ``NAME_weights.bin`` of another training.
+
+        Returns:
+            ``"REDS_BLOB_FITS"``, or the name of what is wrong with them, and then nothing changes.
+        """
+        memory = np.frombuffer(data + bytes(-len(data) % 4), np.uint32).copy()
+        fit = self._function("load", ctypes.c_void_p, ctypes.c_size_t)(memory.ctypes.data, len(data))
+        if fit == 0:
+            self._weights = memory  # the network reads them there
+        return FITS[fit]
 
     @property
     def active(self) -> int:

@@ -51,6 +51,8 @@ def of_row(tensor: Tensor, factor: int) -> str:
     """A multiple of the channels of a tensor at the row ``r``."""
     assert tensor.size is not None, "the program was lowered for its subnetworks only"
     terms = [f"{k * factor}u * r->widths[{g}]" if k * factor > 1 else f"r->widths[{g}]" for g, k in tensor.size.terms]
+    if len(terms) > 1 and not tensor.size.constant and terms[0].startswith("r"):
+        terms[0] = f"(uint32_t){terms[0]}"  # a sum of two 16-bit numbers has a sign in C
     return " + ".join(([f"{tensor.size.constant * factor}u"] if tensor.size.constant or not terms else []) + terms)
 
 

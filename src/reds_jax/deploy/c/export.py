@@ -7,18 +7,19 @@ recorded answers, and what build systems read (`reds_jax.deploy.c.package`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from reds_jax.data import Normalise
-from reds_jax.deploy.c import any_widths_text, arena, constants, package, source, stack
+from reds_jax.deploy.c import any_widths_text, arena, blob_text, constants, package, source, stack
 from reds_jax.deploy.c.any_widths import any_rows
+from reds_jax.deploy.c.blob import Content
 from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.c.spread import spread_kernel, spread_of
-from reds_jax.deploy.escape import c_identifier
+from reds_jax.deploy.escape import c_identifier, c_string
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
 from reds_jax.deploy.int8.quantize import quantize
@@ -37,7 +38,7 @@ def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
     rule: Rule = "mse", percentage: float = PERCENTAGE, normalise: Normalise | None = None, name: str = "reds",
-    any_widths: bool = False, order: np.ndarray | Sequence[Sequence[int]] | None = None,
+    any_widths: bool = False, order: np.ndarray | Sequence[Sequence[int]] | None = None, revision: int | None = None,
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
@@ -62,6 +63,9 @@ def export(
             subnetwork that contains it.
         order: rows of widths, integers [rows, groups], that never shrink, from the smallest subnetwork on. The C code then also
             has ``widths_for(macs)``, the last of them that costs at most so much. Needs ``any_widths``.
+        revision: a number of yours for these weights, if the device is to take in other ones later: the C code then has
+            ``load(bytes, size)``, and ``NAME_weights.bin`` beside it is what fits every export of the same network with the
+            same widths and arguments.
 
     Raises:
         TraceError: the model has an operation that the device does not run, or not at every row of widths.
@@ -99,22 +103,26 @@ def export(
     runs = quantized.program if quantized else program
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
-    emitter = source.Emitter(quantized or program, plans, name, rows)
+    emitter = source.Emitter(quantized or program, plans, name, rows, None if revision is None else Content())
     exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph)
+    exported.facts["examples"] = len(examples)
+    if revision is not None:
+        exported.facts["revision"] = revision
     if quality is not None:
         exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
         exported.facts["quality"] = quality.record()
-    pixels = ""
+    pixels = None
     if normalise is not None:
         if len(normalise.mean) != program.tensors[0].channels[0]:
             raise InvalidArgumentError("the pixels have other channels than the network's input", got=len(normalise.mean),
                                        allowed=str(program.tensors[0].channels[0]))
         exported.facts["normalise"] = {"mean": normalise.mean, "std": normalise.std}
         real = normalise(np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, len(normalise.mean)))).T
-        pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real, emitter.in_tables)
+        pixels = quantized.input_scale.quantize(real) if quantized else real
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
     given = quantized.input_scale.quantize(examples) if quantized else examples
-    package.write(exported.folder, name, exported.facts, _files(emitter, program, exported.facts, given, answers, pixels))
+    package.write(exported.folder, name, exported.facts,
+                  _files(emitter, program, exported.facts, given, answers, pixels, revision))
     for text in quality.warnings() if quality else ():
         warnings.warn(text, QuantizationWarning, stacklevel=2)
     return exported
@@ -174,34 +182,55 @@ def _bytes_read(program: Program, k: int, itemsize: int) -> int:
 
 
 def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inputs: np.ndarray,
-           answers: Sequence[np.ndarray], pixels: str) -> dict[str, str]:
+           answers: Sequence[np.ndarray], pixels: np.ndarray | None, revision: int | None = None) -> dict[str, str | bytes]:
     """The text of the C files of the network and its kernels, by name."""
     name = emitter.name
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
     elementwise = any(op.kind in ("mul", "map", "resize") for op in emitter.program.operations)
     parts = ["", *["_elementwise"] * elementwise, *["_ranges"] * emitter.uses_ranges]
-    numbers = [*(f"reds_{emitter.short}{part}.c" for part in parts), *["reds_f32.c"] * softmax]
+    numbers = [*(f"reds_{emitter.short}{part}.c" for part in parts), *["reds_f32.c"] * softmax,
+               *["reds_f32_functions.h"] * bool(emitter.functions), *["reds_blob.c"] * (revision is not None)]
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {
         "arena_bytes": "\n".join(f"#define {emitter.upper}_ARENA_BYTES_{k} {s['arena_bytes']}u" for k, s in enumerate(subs)),
         "stack": str(facts["stack_bytes"]), "kernels_version": package.kernels_version(),
         "tolerance": "0.0f" if emitter.quantized else "1e-4f",
-        "pixel_table": pixels, "channels": str(program.tensors[0].channels[0]),
+        "pixel_table": "" if pixels is None else constants.pixel_table(pixels, emitter.in_tables), "channels": str(program.tensors[0].channels[0]),
         "more_statuses": "", "adapt": f"{name}_adapt(k)",
     }
-    parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * bool(pixels)
+    parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * (pixels is not None)
+    parts += ["load"] * (revision is not None)
     if emitter.rows is not None:
         parts.append("any_widths")
         values |= {"order_header": "", "order_source": "", **any_widths_text.values(name, emitter.rows, emitter.guarded)}
         if emitter.rows.order:
             values |= {"order_header": package.template("order.h", values), "order_source": package.template("order.c", values)}
+    weights: dict[str, str | bytes] = {}
+    if revision is not None:
+        more, weights[f"{name}_weights.bin"] = blob_text.values(emitter, values, pixels, revision)
+        values |= more
     for ending, key in ((".h", "more_header"), (".c", "more_source")):
         values[key] = "".join(package.template(part + ending, values) for part in parts)
+    model = package.template("model.c", values).rstrip() + "\n"
     return {
         f"{name}_model.h": package.template("model.h", values),
-        f"{name}_model.c": package.template("model.c", values).rstrip() + "\n",
+        f"{name}_model.c": model if emitter.content is None else emitter.content.factory(model),
         f"{name}_check.c": package.template("check.c", values),
         f"{name}_examples.h": constants.examples(inputs, answers, name),
-        **package.kernels(("reds_policy.h", *numbers)),
+        **_profile(emitter, values), **package.kernels(("reds_policy.h", *numbers)), **weights,
     }
+
+
+def _profile(emitter: source.Emitter, values: Mapping[str, str]) -> dict[str, str]:
+    """The program that measures every layer, and what it calls them."""
+    tensors, operations = emitter.program.tensors, emitter.program.operations
+    if not operations:
+        return {}
+
+    def row(op: Operation) -> str:
+        channels = (", ".join(f"{n}u" for n in tensors[t].channels) for t in (op.inputs[0], op.output))
+        return ", ".join([f'    {{"{c_string(op.name)}", "{op.kind}"', *(f"{{{text}}}" for text in channels)]) + "}"
+
+    values = {**values, "layer_rows": ",\n".join(map(row, operations))}
+    return {f"{emitter.name}_{file}": package.template(file, values) for file in ("profile.c", "layers.h")}

@@ -24,9 +24,9 @@ from typing import Any
 from reds_jax.deploy import folder as exported_folder
 from reds_jax.errors import InvalidArgumentError
 
-_KERNELS = ("reds_kernels", "reds_s8", "reds_f32")
+_PUBLIC = ("reds_policy.h", "reds_blob.h")
 _PLACEHOLDER = "#define REDS_KERNELS_VERSION 0\n"
-_DESCRIPTION = "Nested neural networks: subnetworks of several widths in one copy of the weights"
+_DESCRIPTION = "Nested neural networks, subnetworks of several widths in one copy of the weights"
 _PAGE = "https://arxiv.org/abs/2311.13349"
 _TREE = ("README.md", "CMakeLists.txt", "zephyr/module.yml", "zephyr/Kconfig", "zephyr/CMakeLists.txt", "idf_component.yml",
          "library.properties")
@@ -64,9 +64,9 @@ def template(name: str, values: Mapping[str, str]) -> str:
 
 def place(file: str, name: str) -> str:
     """Where a file of the network ``name``, or of the runtime, lies in the tree."""
-    if file in (f"{name}_check.c", f"{name}_examples.h"):
+    if file in (f"{name}_{what}" for what in ("check.c", "examples.h", "profile.c", "layers.h")):
         return f"examples/{file}"
-    if file.endswith(".h") and not file.startswith(_KERNELS) or file == f"{name}_model.h":
+    if file in (f"{name}_model.h", *_PUBLIC):
         return f"include/{file}"
     return f"src/{file}" if file.endswith((".c", ".h")) else file
 
@@ -81,14 +81,14 @@ def check(folder: Path, name: str) -> None:
             hint="Networks in one folder share the kernels: export all of them again, one after the other, into a new folder.")
 
 
-def write(folder: Path, name: str, facts: Mapping[str, Any], files: Mapping[str, str]) -> None:
+def write(folder: Path, name: str, facts: Mapping[str, Any], files: Mapping[str, str | bytes]) -> None:
     """Write a network into the tree, all of it or nothing, and the build files anew for all networks of the tree.
 
     Args:
         folder: may hold other networks.
         name: of this one; what an older export of it left is replaced.
         facts: of this one, for ``NAME_model.json``.
-        files: the text of its C files and kernels by name, without folders.
+        files: its C files and kernels, texts or bytes, by name without folders.
     """
     check(folder, name)
     own = {place(file, name): text for file, text in files.items()}
@@ -134,6 +134,9 @@ def _section(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
     if "any_widths" in facts:
         notes += (f"- `{name}_adapt_to(widths)` takes any row of widths between the smallest and the largest subnetwork; "
                   f"`{name}_model.h` says when it may be called.\n")
+    if "revision" in facts:
+        notes += (f"- `{name}_load(bytes, size)` takes in `{name}_weights.bin` of another training of this network, checked; "
+                  f"this one is revision {facts['revision']}.\n")
     if "normalise" in facts:
         notes += f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what training did.\n"
     return {

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan
+from reds_jax.deploy.c.blob import Content
 from reds_jax.deploy.c.constants import array, lines, real
 from reds_jax.deploy.c.function_text import function_text
 from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of, tables
@@ -34,10 +33,14 @@ class Emitter:
         name: prefix of the identifiers.
         rows: for a network that takes any row of widths: those of its subnetworks. Counts of channels are then computed from
             the widths when an inference runs, all else comes from the subnetworks' table.
+        content: for a network that can be given other weights: collects what training changes. Layers and subnetworks are
+            then variables.
     """
 
     def __init__(self, network: Program | QuantizedProgram, plans: Sequence[Plan], name: str,
-                 rows: AnyWidths | None = None) -> None:
+                 rows: AnyWidths | None = None, content: Content | None = None) -> None:
+        self.content = content
+        self.layers: dict[str, tuple[str, str]] = {}  # type and fields of every layer
         self.quantized = network if isinstance(network, QuantizedProgram) else None
         self.program = network.program if isinstance(network, QuantizedProgram) else network
         self.plans, self.name, self.upper, self.rows = plans, c_identifier(name), name.upper(), rows
@@ -52,7 +55,10 @@ class Emitter:
         self.functions: dict[Function, str] = {}
         self._ranges: dict[str, str] = {}
         self.uses_ranges, self.align = False, 4 // self.itemsize
+        self.arrays: set[str] = set()  # those of the constants that training changes
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
+        self.table = [[f".info = {{{self.program.macs[k]}u, {plans[k].size}u, {self._output(k)}}}", *fields]
+                      for k, fields in enumerate(self.fields)]
         if self.uses_ranges:
             self.constants.insert(0, '#include "reds_ranges.h"\n')
 
@@ -88,9 +94,11 @@ class Emitter:
         if op.kind == "concat":
             return self._concat(i, op, ins, out)
         if op.kind == "pad":
-            grid = [self._member("int32_t", f"zero_{i}", lambda k: str(self._grid(k, op.output).zero))] if self.quantized else []
             channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
-            return f"{what}({', '.join([f'&{self._window(i, op)}', channels, *ins, out, *grid])});"
+            arguments = [f"&{self._window(i, op)}", channels, *ins, out]
+            if self.quantized:
+                arguments.append(self._member("int32_t", f"zero_{i}", lambda k: self._integer(self._grid(k, op.output).zero)))
+            return f"{what}({', '.join(arguments)});"
         if op.kind == "shuffle":
             groups, self.uses_ranges = op.groups[0], True
             size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
@@ -108,8 +116,10 @@ class Emitter:
         if op.kind == "resize":
             down, across = self.program.repeats(op)
             return [*ins, out, self._count(f"rows_{i}", x, x.height), f"{x.width}u", f"{down}u", f"{across}u"]
-        each = y.positions if self.program.gated(op) else 1
-        sizes = [self._count(f"channels_{i}", y, y.positions // each), f"{each}u"]
+        gate = self.program.gate(op)
+        count = self._count(f"channels_{i}", y, 1 if gate in ("channels", "positions") else y.positions)
+        sizes = {None: ["1u", count, "1u"], "channels": ["1u", count, f"{y.positions}u"],
+                 "positions": [count, f"{y.positions}u", "1u"], "all": ["1u", "1u", count]}[gate]
         if self.quantized:
             return [self._step(i, "product"), *ins, out, *sizes]
         return [*ins, out, *sizes, _ACTIVATIONS[op.activation], real(op.slope)]
@@ -118,18 +128,45 @@ class Emitter:
         """What a map does to every entry: a function, or in 8 bits a table for each subnetwork."""
         if self.quantized:
             tables = [self._steps(k, i).entries for k in range(self.count)]
-            same = all(np.array_equal(t, tables[0]) for t in tables)
+            same = self.content is None and all(np.array_equal(t, tables[0]) for t in tables)
             for k, entries in enumerate(tables[:1] if same else tables):
                 text = array("int8_t", f"table_{i}_of_{k}", [str(v) for v in entries], per_line=32)
-                self.constants.append(self.guarded(k, text))
+                self._trained(self.guarded(k, text))
                 self.table_bytes += len(entries)
             self.largest_table_bytes += 256
-            return self._member("const int8_t *", f"table_{i}", lambda k: f"table_{i}_of_{0 if same else k}")
+            return self._member("const int8_t *", f"table_{i}", lambda k: self.address(
+                f"table_{i}_of_{0 if same else k}", "int8_t", tables[k]))
         assert op.function is not None
         if op.function not in self.functions:
             self.functions[op.function] = name = f"function_{i}"
             self.constants.append(f"/* {c_comment(op.name)} */\n{function_text(op.function, name)}")
         return self.functions[op.function]
+
+    def _trained(self, text: str) -> None:
+        """Adds an array that training changes to the constants."""
+        self.arrays.add(text)
+        self.constants.append(text)
+
+    def _output(self, k: int) -> str:
+        """Scale and zero of the outputs."""
+        if self.quantized is None:
+            return "1.0f, 0"
+        grid = self.quantized.output_scale(k)
+        return f"{self._real(grid.scale)}, {self._integer(grid.zero)}"
+
+    def _real(self, value: float) -> str:
+        """A real number that training changes."""
+        return real(value) if self.content is None else self.content.real(value, real(value))
+
+    def _integer(self, value: int) -> str:
+        """An integer that training changes."""
+        return str(value) if self.content is None else self.content.integer(value)
+
+    def address(self, expression: str, kind: str, entries: np.ndarray) -> str:
+        """The address of an array that training changes."""
+        if self.content is None:
+            return expression
+        return self.content.address(expression, kind, entries.astype(entries.dtype.newbyteorder("<")).tobytes())
 
     def _member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
         """A field of the subnetworks' table."""
@@ -194,9 +231,10 @@ class Emitter:
         weights, row = self._store(i, op, spread)
         rest = f"{self.quantized.slopes[i]}" if self.quantized else f"{_ACTIVATIONS[op.activation]}, {real(op.slope)}"
         window = _ONE_POSITION if op.window is None and spread is not None else self._window_fields(op)
-        self.constants.append(f"{self.in_tables}static const reds_{self.short}_layer layer_{i} = {{ "
-                              f"/* {c_comment(op.name)}: {op.kind} */\n"
-                              f"    {window}, {weights}, {row}u, {rest}\n}};\n")
+        kind, fields = f"reds_{self.short}_layer", f"{window}, {weights}, {row}u, {rest}"
+        self.layers[f"layer_{i}"] = kind, fields
+        self.constants.append(f"{f'{self.in_tables}static const' if self.content is None else 'static'} {kind} layer_{i} = {{ "
+                              f"/* {c_comment(op.name)}: {op.kind} */\n    {fields}\n}};\n")
         return f"layer_{i}"
 
     def _store(self, i: int, op: Operation, spread: Spread | None) -> tuple[str, int]:
@@ -211,12 +249,13 @@ class Emitter:
             self.weight_bytes += padded.nbytes
             entries = [str(v) for v in padded.ravel()] if self.quantized else [real(v) for v in padded.ravel()]
             if self.quantized:  # words of four, so that a compiler aligns them
-                self.constants.append(f"{self.in_weights}static const union {{\n    int32_t word; /* aligns the rows */\n"
+                self._trained(f"{self.in_weights}static const union {{\n    int32_t word; /* aligns the rows */\n"
                                       f"    int8_t entries[{len(entries)}];\n}} {name} = {{.entries = {{\n"
                                       f"{lines(entries, per_line=32)}\n}}}};\n")
             else:
-                self.constants.append(array("float", name, entries, per_line=8, place=self.in_weights))
-        return self._weights[key] + (".entries" if self.quantized else ""), row
+                self._trained(array("float", name, entries, per_line=8, place=self.in_weights))
+        place = self._weights[key] + (".entries" if self.quantized else "")
+        return self.address(place, self.element, padded), row
 
     # -- what differs between subnetworks -----------------------------------------------------------------------------
 
@@ -231,7 +270,7 @@ class Emitter:
             fields = [f"{inputs}u", f"{y.channels[k]}u", tables[k]]
             step = self._steps(k, i)
             if isinstance(step, Requantize):
-                fields += [str(step.in_zero), str(step.round), str(step.shift)]
+                fields += [*map(self._integer, (step.in_zero, step.round, step.shift))]
             return "{" + ", ".join(fields) + "}"
 
         return "&" + self._member(f"reds_{self.short}_width", f"width_{i}", value)
@@ -247,7 +286,8 @@ class Emitter:
                 key = f"{what}_{i}_{text}"
                 if key not in self._ranges:
                     self._ranges[key] = f"{what}_{i}_of_{k}"
-                    self.constants.append(self.guarded(k, f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"))
+                    constant = f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"
+                    self.constants.append(self.guarded(k, constant))
                 names.append(self._ranges[key])
             numbers = (*spread.dilation, spread.groups[k], len(spread.reads), len(spread.makes))
             return "{" + ", ".join([*(f"{n}u" for n in numbers), *names]) + "}"
@@ -287,7 +327,8 @@ class Emitter:
     def _move(self, k: int, i: int, n: int) -> str:
         assert self.quantized is not None
         move = self._steps(k, i).of[n]
-        return f"{{{move.zero}, {move.multiplier}, {move.round}, {self.quantized.slopes[i]}, {move.shift}}}"
+        zero, multiplier, half, shift = map(self._integer, (move.zero, move.multiplier, move.round, move.shift))
+        return f"{{{zero}, {multiplier}, {half}, {self.quantized.slopes[i]}, {shift}}}"
 
     def _grid(self, k: int, tensor: int) -> Scale:
         assert self.quantized is not None
@@ -299,23 +340,24 @@ class Emitter:
     def _channels(self, i: int, op: Operation) -> list[str]:
         """The names of the tables of scale and offset per output channel; one for all subnetworks where they agree."""
         rows: list[list[str]] = []
+        numbers: list[np.ndarray] = []
         for k in range(self.count):
             step = self._steps(k, i)
-            pairs = (zip(step.multiplier, step.offset, strict=True) if isinstance(step, Requantize) else
-                     ((real(a), real(b)) for a, b in zip(op.scale[k], op.offset[k], strict=True)))
-            rows.append([f"{{{a}, {b}}}" for a, b in pairs])
+            given, write = ((step.multiplier, step.offset), str) if isinstance(step, Requantize) else ((op.scale[k], op.offset[k]), real)
+            numbers.append(np.stack(given, axis=1).astype(np.int32 if self.quantized else np.float32))
+            rows.append([f"{{{write(a)}, {write(b)}}}" for a, b in zip(*given, strict=True)])
         longest = max(rows, key=len)
         self.largest_table_bytes += 8 * len(longest)
         kind = f"reds_{self.short}_channel"
-        if all(row == longest[: len(row)] for row in rows):
+        if self.content is None and all(row == longest[: len(row)] for row in rows):
             self.table_bytes += 8 * len(longest)
-            self.constants.append(array(kind, f"channels_{i}", longest, per_line=4, place=self.in_tables))
+            self._trained(array(kind, f"channels_{i}", longest, per_line=4, place=self.in_tables))
             return [f"channels_{i}"] * self.count
         for k, row in enumerate(rows):
             self.table_bytes += 8 * len(row)
             table = array(kind, f"channels_{i}_of_{k}", row, per_line=4, place=self.in_tables)
-            self.constants.append(self.guarded(k, table))
-        return [f"channels_{i}_of_{k}" for k in range(self.count)]
+            self._trained(self.guarded(k, table))
+        return [self.address(f"channels_{i}_of_{k}", kind, numbers[k]) for k in range(self.count)]
 
     def guarded(self, k: int, text: str) -> str:
         """Text that is left out where no subnetwork as large as k is wanted."""
@@ -334,7 +376,9 @@ class Emitter:
             else:
                 assert isinstance(step, Mean)
                 values = (step.in_zero, step.multiplier, step.offset, step.shift)
-            return "{" + ", ".join(map(str, values)) + "}"
+            slope = values[-2] if isinstance(step, Sum | Product) else None  # of the architecture
+            return "{" + ", ".join(str(v) if n == len(values) - 2 and slope is not None else self._integer(v)
+                                   for n, v in enumerate(values)) + "}"
 
         return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
 
@@ -360,8 +404,7 @@ def model(emitter: Emitter) -> dict[str, str]:
     """What the templates of the model's source and header are filled with."""
     program, count = emitter.program, emitter.count
     x, y = program.tensors[0], program.tensors[program.output]
-    infos = [f".info = {{{program.macs[k]}u, {emitter.plans[k].size}u, {_grid(emitter, k)}}}" for k in range(count)]
-    rows = ["    {" + ",\n     ".join([infos[k], *emitter.fields[k]]) + "},\n" for k in range(count)]
+    rows = [",\n     ".join(fields) for fields in emitter.table]
     quantized = emitter.quantized
     grid = quantized.input_scale if quantized else None
     return {
@@ -369,6 +412,8 @@ def model(emitter: Emitter) -> dict[str, str]:
         "count": str(count), "largest": str(count - 1), "inputs": str(x.items(0)), "outputs": str(y.items(0)),
         "shape": f"[{x.height}][{x.width}][{x.channels[0]}]" if x.positions > 1 else f"[{x.channels[0]}]",
         "input_scale": real(grid.scale if grid else 1.0), "input_zero": str(grid.zero if grid else 0),
+        "grid_scale": real(grid.scale if grid else 1.0), "grid_zero": str(grid.zero if grid else 0), "of_pixel": "of_pixel",
+        "includes": "",
         "unit": "int16_t" if quantized else "float", "arena_size": arena_bytes(emitter), "alignment": str(ALIGNMENT),
         "functions": '#include "reds_f32_functions.h"\n' if emitter.functions else "",
         "constants": "\n".join(emitter.constants),
@@ -376,15 +421,9 @@ def model(emitter: Emitter) -> dict[str, str]:
         "attributes": "".join(
             f"#ifndef {emitter.upper}_{what}_ATTRIBUTE\n#define {emitter.upper}_{what}_ATTRIBUTE REDS_{what}_ATTRIBUTE\n#endif\n"
             for what in ("ARENA", "WEIGHTS", "TABLES") if emitter.upper != "REDS"),
-        "rows": "".join(emitter.guarded(k, row) for k, row in enumerate(rows)),
-        "calls": "\n    ".join(emitter.calls),
+        "rows": "".join(emitter.guarded(k, f"    {{{row}}},\n") for k, row in enumerate(rows)),
+        "calls": "\n    ".join(f"LAYER({i}u) {call}" for i, call in enumerate(emitter.calls)), "layers": str(len(emitter.calls)),
+        "rows_are": f"{emitter.in_tables}static const" if emitter.content is None else "static",
         **state(emitter.name, emitter.rows, emitter.guarded),
         "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch") if not any(name in c for c in emitter.calls)),
     }
-
-
-def _grid(emitter: Emitter, k: int) -> str:
-    if emitter.quantized is None:
-        return "1.0f, 0"
-    grid = emitter.quantized.output_scale(k)
-    return f"{real(grid.scale)}, {grid.zero}"

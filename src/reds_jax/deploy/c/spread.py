@@ -89,7 +89,7 @@ def spread_kernel(op: Operation) -> str:
 
 
 def laid_out(spread: Spread | None, weights: np.ndarray, align: int) -> np.ndarray:
-    """The weights with zeros in front of ranges, so that each begins at a multiple of ``align`` entries, and behind the last."""
+    """The weights with zeros behind every range, so that each begins at a multiple of ``align`` entries of its row."""
     if spread is None:
         spread = Spread((Range(0, (weights.shape[1],)),), (), 1, (1, 1), ())
     starts = spread.starts(align)

@@ -1,8 +1,8 @@
-"""On which grids the arrays of a concatenation lie: as many as can lie on the grid of the whole, so that they are copied as they are.
+"""On which grids the arrays of a concatenation lie: on that of the whole where they can, so that they are copied as they are.
 
-A concatenation has one grid, that of the range of all that it joins. An array that nothing else reads is made on that grid right
-away, and is rounded once; what is also read elsewhere, the network's input, and what a ReLU needs another zero for keep their own,
-and their entries are moved over with one more rounding:
+A concatenation has one grid, that of the range of all that it joins. An array that nothing else reads is made on that grid
+right away, and is rounded once. What is read elsewhere too, the network's input, and a ReLU beside negative values (its zero is
+at the end of its grid) keep their own, and their entries are moved over with one more rounding:
 
     y = saturate(((x - zero) * multiplier [leaky ReLU] + round) >> shift)
 """

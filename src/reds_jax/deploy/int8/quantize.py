@@ -26,7 +26,8 @@ from reds_jax.errors import InvalidArgumentError
 
 _SHIFTS = range(22, -1, -1)
 PRODUCT_BITS = 14
-"""By how many bits a product of two 8-bit differences is moved up, so that a multiplication that keeps the high word keeps it."""
+"""By how many bits a product of two differences of 8-bit numbers is moved up before it is multiplied and its high word kept."""
+"""The operations whose outputs are some of their inputs, on the same grid."""
 _LIMIT = 1 << 30  # what an intermediate stays below, so that twice it fits 32 bits
 
 

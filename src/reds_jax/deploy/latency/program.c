@@ -7,7 +7,7 @@
 #define _POSIX_C_SOURCE 199309L
 #endif
 #include "reds_kernels.h"
-
+${functions}
 typedef ${element} element;
 typedef reds_${short}_width width;
 

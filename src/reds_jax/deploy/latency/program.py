@@ -17,8 +17,10 @@ from string import Template
 import numpy as np
 
 from reds_jax.deploy.c import package
-from reds_jax.deploy.c.constants import real
+from reds_jax.deploy.c.constants import array, real
 from reds_jax.deploy.c.export import Dtype, scratch_bytes
+from reds_jax.deploy.c.function_text import function_text
+from reds_jax.deploy.c.spread import spread_of
 from reds_jax.deploy.escape import c_comment
 from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
 from reds_jax.errors import InvalidArgumentError
@@ -55,6 +57,11 @@ def plan(program: Program, graph: ChannelGraph, *, points: int, multiple: int, c
     if program.macs[-1] != graph.macs():
         raise InvalidArgumentError("the largest subnetwork of the program is not the full network", got=program.macs[-1],
                                    allowed=f"{graph.macs()} MACs", hint="Lower it with widths=[graph.full_widths].")
+    for op in program.operations:
+        if op.kind in ("concat", "pad", "shuffle") or spread_of(program, op) is not None:
+            raise InvalidArgumentError(f"a latency table has no entry for an operation such as {op.name!r}", got=op.kind,
+                                       allowed="no concatenation, padding of its own, grouped or dilated convolution",
+                                       hint="Take MACs as the cost (`graph.macs`), or measure whole subnetworks of an export.")
     rng = np.random.default_rng(seed)
     found = []
     for op, sizes in zip(program.operations, _sizes(program, graph), strict=True):
@@ -133,6 +140,7 @@ def text(program: Program, measured: Sequence[Measured], dtype: Dtype, seed: int
         "channels": max(t.channels[full] for t in program.tensors), "seed": 2463534242 + seed,
         "scale": "const int32_t span = (int32_t)(255.0f / (1.0f + below)), zero = 127 - span;" if eight else
                  "const float unit = 1.0f / 2147483648.0f;",
+        "functions": "" if eight else '#include "reds_f32_functions.h"\n',
         "draw": "int32_t x = (int32_t)(draw() >> 16) - 32768;\n        "
                 "if (x < 0) x = (int32_t)(below * (float)x);\n        "
                 "to[k] = (int8_t)(zero + x * span / 32768);" if eight else
@@ -184,6 +192,21 @@ def _layer(program: Program, op: Operation, i: int, short: str, begin: int) -> s
         constants = f"static const reds_s8_sum layer_{i} = {{0, 4096, 0, 4096, 4096, {slope}, 13}};\n" if eight else ""
         arguments = (f"&layer_{i}, in.entries, in.entries, out.entries, {length}" if eight else
                      f"in.entries, in.entries, out.entries, {length}, {line}")
+    elif op.kind == "mul":
+        channels, positions = "w->outputs", f"{out.positions}u"
+        times = {None: f"1u, {channels} * {positions}, 1u", "channels": f"1u, {channels}, {positions}",
+                 "positions": f"{channels}, {positions}, 1u", "all": f"1u, 1u, {channels} * {positions}"}[program.gate(op)]
+        constants = f"static const reds_s8_product layer_{i} = {{0, 0, {2**26}, 4096, {slope}, 13}};\n" if eight else ""
+        sizes = f"in.entries, in.entries, out.entries, {times}"
+        arguments = f"&layer_{i}, {sizes}" if eight else f"{sizes}, {line}"
+    elif op.kind == "map":
+        assert op.function is not None
+        constants = (array("int8_t", f"layer_{i}", [str(n) for n in range(-128, 128)], per_line=32) if eight else
+                     function_text(op.function, f"layer_{i}"))
+        arguments = f"layer_{i}, in.entries, out.entries, w->outputs * {out.positions}u"
+    elif op.kind == "resize":
+        x, (down, across) = program.tensors[op.inputs[0]], program.repeats(op)
+        arguments = f"in.entries, out.entries, w->outputs * {x.height}u, {x.width}u, {down}u, {across}u"
     elif op.kind == "channel_first":
         arguments = f"in.entries, out.entries, {out.positions}u, w->outputs"
     else:

@@ -20,7 +20,9 @@ class Arrays:
 
     def __init__(self, writer: Writer, kept: Kept) -> None:
         self._writer, self._kept = writer, kept
-        self.rules: dict[str, Callable[[Operation, list[Form]], Form | None]] = {"concatenate": self._concatenate, "pad": self._pad}
+        self.rules: dict[str, Callable[[Operation, list[Form]], Form | None]] = {
+            "concatenate": self._concatenate, "pad": self._pad,
+        }
 
     def _concatenate(self, op: Operation, inputs: list[Form]) -> Form:
         """Arrays one behind the other: images along their channels, or vectors, of which each is all of an array."""
@@ -90,11 +92,12 @@ class Arrays:
 
 
 def unpadded(writer: Writer, x: Affine, window: Window) -> tuple[Affine, Window]:
-    """What a window reads, and the window: the border of zeros before it is its own padding, if it is smaller than the window."""
+    """What a window reads, and the window: a border of zeros is padding of the window, if the window is larger than it."""
     source = x.source
-    if source.kind != "pad" or x.affine or x.activation != "linear" or not x.is_image() or min(*window.before, *window.after) < 0:
+    if source.window is None or source.kind != "pad" or x.affine or x.activation != "linear" or not x.is_image():
         return x, window
-    assert source.window is not None
+    if min(*window.before, *window.after) < 0:
+        return x, window
     before, after = (tuple(a + b for a, b in zip(*pair, strict=True)) for pair in (
         (window.before, source.window.before), (window.after, source.window.after)))
     if any(n >= reach for side in (before, after) for n, reach in zip(side, window.reach, strict=True)):

@@ -1,8 +1,8 @@
 """Elementwise operations are not lowered one by one: a chain of them is looked at where its result is needed.
 
-A chain begins at one array and goes through operations that read nothing but the array, each other and constant numbers. If the
-operation before the array can take it in (a scale, an offset, ReLU, ReLU6, leaky ReLU), that is what happens. Any other chain is
-one function of one number (`function`), and becomes one operation, a ``"map"``, however it is written.
+A chain begins at one array and goes through operations that read nothing but the array, each other and constant numbers. If
+the operation before the array can take it in (a scale, an offset, ReLU, ReLU6, leaky ReLU), that is what happens. Any other
+chain is one function of one number (`function`), and becomes one operation, a ``"map"``, however it is written.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Values:
     def operation(self, op: Operation) -> None:
         """Take in an operation: as the next link of a chain, or by its rule."""
         numbers = [self._number(x) for x in op.inputs]
-        roots = {self._root(x) for x, n in zip(op.inputs, numbers, strict=True) if n is None}
-        same = all(x.shape == op.outputs[0].shape for x, n in zip(op.inputs, numbers, strict=True) if n is None)
-        if len(roots) == 1 and None not in roots and same and is_step(op, numbers):
-            self._links[op.outputs[0].number] = Link(op, roots.pop())  # type: ignore[arg-type]
+        arrays = [x for x, number in zip(op.inputs, numbers, strict=True) if number is None]
+        root, *others = {self._root(x) for x in arrays}
+        if root is not None and not others and is_step(op, numbers) and all(x.shape == op.outputs[0].shape for x in arrays):
+            self._links[op.outputs[0].number] = Link(op, root)
             return
         form = self._rules.apply(op, [self.form(x) for x in op.inputs])
         self._forms[op.outputs[0].number] = form
@@ -86,25 +86,27 @@ class Values:
 
     def _chain(self, number: int) -> list[Operation]:
         """The operations that lead from the root to a value, in their order."""
+        root = self._links[number].root
         found: dict[int, Operation] = {}
         waiting = [number]
         while waiting:
             n = waiting.pop()
             if n in self._links and n not in found:
                 found[n] = self._links[n].operation
-                waiting += [x.number for x in found[n].inputs if not isinstance(x, Constant) and x.number != self._links[n].root]
+                waiting += [x.number for x in found[n].inputs if not isinstance(x, Constant) and x.number != root]
         return [found[n] for n in self._links if n in found]
 
     def _lowered(self, number: int) -> Form:
         chain, root = self._chain(number), self._links[number].root
         last = chain[-1]
-        start = self._rules.resized(last, self._forms[root])
+        start = self._rules.resized(self._forms[root])
         try:
             with self._writer.attempt():
                 forms = self._taken_in(chain, {root: start})
         except TraceError:
             if not isinstance(start, Affine) or last.outputs[0].dtype.kind != "f" or last.outputs[0].shape != start.index.shape:
                 raise
+            chain, root, start = self._shortened(chain, root, start)
             constants = {x.number: n for op in chain for x in op.inputs
                          if not isinstance(x, Constant) and (n := self._number(x)) is not None}
             made = self._map(last, start, function_of(chain, root, number, constants))
@@ -126,6 +128,23 @@ class Values:
             inputs = [forms[x.number] if not isinstance(x, Constant) and x.number in forms else self.form(x) for x in op.inputs]
             forms[number] = self._rules.elementwise(op, inputs)
         return forms
+
+    def _shortened(self, chain: list[Operation], root: int, start: Affine) -> tuple[list[Operation], int, Affine]:
+        """A chain without the factors at its begin that make an array of what is stored: the mean of a pool, from its sum."""
+        rest, at, form = chain, root, start
+        while form.affine and form.activation == "linear":
+            readers = [op for op in rest for x in op.inputs if not isinstance(x, Constant) and x.number == at]
+            if len(readers) != 1 or readers[0].primitive.name not in ("mul", "div"):
+                break
+            op = readers[0]
+            inputs = [form if not isinstance(x, Constant) and x.number == at else self.form(x) for x in op.inputs]
+            try:
+                scaled = self._rules.elementwise(op, inputs)
+            except TraceError:  # a number that is divided by the array
+                break
+            assert isinstance(scaled, Affine)
+            rest, at, form = [other for other in rest if other is not op], op.outputs[0].number, scaled
+        return (chain, root, start) if form.affine else (rest, at, form)
 
     def _map(self, op: Operation, x: Affine, function: Function) -> Affine:
         """One operation for a chain."""

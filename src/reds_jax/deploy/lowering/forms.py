@@ -13,6 +13,7 @@ from reds_jax.deploy.lowering.function import Function
 from reds_jax.deploy.lowering.program import WEIGHTED, Activation, Kind, Operation, Tensor, Window
 from reds_jax.errors import TraceError
 from reds_jax.graph.channels import Size
+from reds_jax.program import flat
 
 Vectors = tuple[np.ndarray, ...]
 
@@ -86,10 +87,17 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class Repeated:
-    """Entries of ``form``, some of them more than once; ``index`` says which entry of its full-width array every entry is."""
+    """Entries of ``form``, some of them more than once.
+
+    Args:
+        form: what is repeated.
+        index: says which entry of the full-width array every entry is.
+        by: the operation that repeats them.
+    """
 
     form: Affine
     index: np.ndarray
+    by: flat.Operation
 
 
 @dataclass(frozen=True, eq=False)

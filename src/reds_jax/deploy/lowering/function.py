@@ -17,6 +17,7 @@ from jax import lax
 from scipy import special
 
 from reds_jax.program.flat import Constant, Operation
+from reds_jax.program.read import flatten
 
 _NAMED = frozenset([
     "add", "sub", "mul", "div", "max", "min", "neg", "abs", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "logistic", "erf",
@@ -105,6 +106,14 @@ def function_of(chain: Sequence[Operation], x: int, result: int, constants: Mapp
         made[op.outputs[0].number] = (rule(builder, op, arguments) if rule else
                                       builder.step(op.primitive.name, *arguments))
     return builder.function(made[result])
+
+
+def function_like(of: Callable[[jax.Array], jax.Array]) -> Function:
+    """What a function of an array in JAX does to every entry, such as one of jax.nn."""
+    program = flatten(lambda _, x: of(x), {}, jnp.zeros(()), rules=False)
+    (x,), (result,) = program.inputs, program.outputs
+    assert not isinstance(result, Constant)
+    return function_of(program.operations, x.number, result.number, {})
 
 
 class _Builder:

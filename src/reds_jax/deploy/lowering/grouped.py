@@ -1,4 +1,4 @@
-"""What a subnetwork keeps of a grouped convolution: whole groups, or the same channels of every group; and the shuffle between two."""
+"""What a subnetwork keeps of a grouped convolution, whole groups or the same channels of each; the shuffle between two."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def kept_groups(op: Operation, groups: int, read: Tensor, inputs: int, made: Ten
         return tuple(n * groups // outputs for n in made.channels)
     if all(map(inside, subnetworks)):
         return (groups,) * len(made.channels)
-    raise refusal(op, f"is a convolution of {groups} groups of which a subnetwork keeps neither whole groups, the first of them, "
-                      "nor the same channels of every group")
+    raise refusal(op, f"is a convolution of {groups} groups of which a subnetwork keeps neither whole groups, the first of "
+                      "them, nor the same channels of every group")
 
 
 def _of_groups(kept: np.ndarray, full: int, groups: int) -> np.ndarray:
@@ -48,7 +48,9 @@ def _of_groups(kept: np.ndarray, full: int, groups: int) -> np.ndarray:
 
 
 def unshuffled(writer: Writer, op: Operation, form: Affine, *, every_row: bool) -> Affine:
-    """An image whose channels have been shuffled, [groups][each] -> [each][groups], as an array that lies so; others as they are.
+    """An image whose channels have been shuffled, [groups][each] -> [each][groups], as an array that lies so.
+
+    Any other form is returned as it is.
 
     Raises:
         TraceError: a subnetwork keeps other channels of one group than of another.

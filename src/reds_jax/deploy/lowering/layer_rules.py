@@ -79,9 +79,9 @@ class Layers:
     def _conv(self, op: Operation, inputs: list[Form]) -> Form | None:
         p = op.params
         x, kernel = inputs[0], self._kernel(op, inputs[1])
-        numbers = p["dimension_numbers"]
-        if not isinstance(x, Affine) or x.index.ndim not in (3, 4) or not all(
-                tuple(spec) == (0, x.index.ndim - 1, *range(1, x.index.ndim - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
+        numbers, axes = p["dimension_numbers"], len(op.outputs[0].shape)
+        if not isinstance(x, Affine) or axes not in (3, 4) or any(
+                tuple(spec) != (0, axes - 1, *range(1, axes - 1)) for spec in (numbers.lhs_spec, numbers.out_spec)):
             raise refusal(op, "is no convolution of [N, H, W, C] or [N, T, C]")
         if set(p["lhs_dilation"]) != {1} or p["batch_group_count"] != 1:
             raise refusal(op, "is transposed")
@@ -104,10 +104,10 @@ class Layers:
         if depthwise and made.parts != read.parts:
             raise refusal(op, "keeps other channels than it reads")
         self._check_padding(op, window)
-        cut = {"groups": kept_groups(op, groups, read, x.index.shape[-1], made, len(weights))} if groups > 1 and not depthwise else {}
+        kept = () if groups == 1 or depthwise else kept_groups(op, groups, read, x.index.shape[-1], made, len(weights))
         return self._writer.plain(self._writer.source(
             made, len(weights), kind="depthwise" if depthwise else "conv", name=self._kept.name(op),
-            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights), **cut))
+            inputs=(tensor,), window=window, weights=np.ascontiguousarray(weights), groups=kept))
 
     def _check_padding(self, op: Operation, window: Window) -> None:
         if min(*window.before, *window.after) < 0:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Repeated, Writer
-from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.refusal import name_of, refusal
 from reds_jax.program.flat import Operation
 
 _REPEATS = "repeats an activation in another way than by whole numbers of rows and columns"
 
 
-class Products:
-    """The rules for values that are read several times."""
+Rule = Callable[[Operation, list[Form]], Form | None]
 
-    def __init__(self, writer: Writer, kept: Kept) -> None:
-        self._writer, self._kept = writer, kept
+
+class Products:
+    """The rules for values that are read several times; ``elementwise`` are those of a value and a parameter."""
+
+    def __init__(self, writer: Writer, elementwise: Mapping[str, Rule]) -> None:
+        self._writer, self._elementwise = writer, elementwise
         self._resized: dict[int, tuple[Repeated, Affine]] = {}
 
     # -- repeated positions --------------------------------------------------------------------------------------------
@@ -35,33 +38,34 @@ class Products:
             return None  # it leaves entries out
         if index.size == base.index.size:
             return replace(base, index=index)
-        return Repeated(base, index)
+        return Repeated(base, index, op)
 
     @staticmethod
-    def broadcast(x: Form, shape: tuple[int, ...]) -> Form:
-        """A value as an operand of an elementwise operation whose result has that shape."""
+    def broadcast(op: Operation, x: Form) -> Form:
+        """A value as an operand of an elementwise operation, which repeats it along axes of one entry."""
+        shape = op.outputs[0].shape
         if not isinstance(x, Affine | Repeated) or x.index.shape == shape:
             return x
-        return Repeated(x.form if isinstance(x, Repeated) else x, np.broadcast_to(x.index, shape))
+        return Repeated(x.form if isinstance(x, Repeated) else x, np.broadcast_to(x.index, shape), op)
 
-    def resized(self, op: Operation, x: Form) -> Form:
+    def resized(self, x: Form) -> Form:
         """A value whose entries are repeated as an array of its own, with rows and columns that are repeated."""
         if not isinstance(x, Repeated):
             return x
         if id(x) not in self._resized:
-            self._resized[id(x)] = x, self._resize(op, x)
+            self._resized[id(x)] = x, self._resize(x)
         return self._resized[id(x)][1]
 
-    def _resize(self, op: Operation, x: Repeated) -> Affine:
+    def _resize(self, x: Repeated) -> Affine:
         t = self._writer.channel_first(self._writer.write(x.form))
         image = self._writer.plain(self._writer.source(self._writer.tensors[t], x.form.source.full, stored=t))
         given, index = image.index, self._writer.moved(replace(x.form, index=x.index), t)
         shape = (1, 1, *index.shape[1:]) if index.ndim == 3 else index.shape
         if len(shape) != 4 or shape[0] != 1 or any(n % m for n, m in zip(shape[1:3], given.shape[1:3], strict=True)):
-            raise refusal(op, _REPEATS)
+            raise refusal(x.by, _REPEATS)
         factors = [n // m for n, m in zip(shape[1:3], given.shape[1:3], strict=True)]
         if not np.array_equal(index.reshape(shape), given.repeat(factors[0], 1).repeat(factors[1], 2)):
-            raise refusal(op, _REPEATS)
+            raise refusal(x.by, _REPEATS)
         made = replace(self._writer.tensors[t], height=shape[1], width=shape[2])
         new = self._writer.source(made, x.form.source.full, kind="resize", inputs=(t,),
                                   name=f"{x.form.source.name or 'input'}_resize")
@@ -70,25 +74,36 @@ class Products:
     # -- products ------------------------------------------------------------------------------------------------------
 
     def mul(self, op: Operation, a: Affine | Repeated, b: Affine | Repeated) -> Affine:
-        """``a * b`` of two arrays: in the same places, or b of one position with every position of a."""
+        """``a * b`` of two arrays: in the same places, or b a gate for the channels or the positions of a."""
         if isinstance(a, Repeated) and not isinstance(b, Repeated):
             a, b = b, a
-        first = self.resized(op, a)
+        first = self.resized(a)
         assert isinstance(first, Affine)
         x, index = self._stored(first)
-        if isinstance(b, Repeated) and b.form.source.tensor.positions == 1:
-            y, channel = self._stored(replace(b.form, index=b.index))
+        if isinstance(b, Repeated) and 1 in (b.form.source.tensor.positions, b.form.source.full):
+            y, entry = self._stored(replace(b.form, index=b.index))
             whole, gate = self._writer.tensors[x], self._writer.tensors[y]
-            if gate != replace(whole, height=1, width=1) or not np.array_equal(index // whole.positions, channel):
-                raise refusal(op, "multiplies an array by one of one position whose channels do not lie in the same order")
+            channel, position = np.divmod(index, whole.positions)
+            if b.form.source.full == 1:
+                whole, channel = replace(whole, channels=gate.channels, size=gate.size), 0 * channel
+            if gate.positions == 1:
+                whole, position = replace(whole, height=1, width=1), 0 * position
+            if gate != whole or not np.array_equal(entry, channel * gate.positions + position):
+                raise refusal(op, "multiplies an array by a gate whose channels or positions do not lie in the same order")
         else:
-            second = self.resized(op, b)
+            second = self.resized(b)
             assert isinstance(second, Affine)
             y, other = self._stored(second)
             if self._writer.tensors[x] != self._writer.tensors[y] or not np.array_equal(index, other):
                 raise refusal(op, "multiplies two arrays that do not lie in the same order at every width")
         source = self._writer.source(self._writer.tensors[x], first.source.full, kind="mul", name=name_of(op), inputs=(x, y))
         return self._writer.plain(source, index)
+
+    def sub(self, op: Operation, a: Affine | Repeated, b: Affine | Repeated) -> Form | None:
+        """``a - b`` of two arrays, as ``a + (-b)``."""
+        negative = self._elementwise["neg"](op, [self.resized(b)])
+        assert negative is not None
+        return self._elementwise["add"](op, [self.resized(a), negative])
 
     def _stored(self, form: Affine) -> tuple[int, np.ndarray]:
         """The tensor [C, H, W] that holds a form, and the form's index in it."""

@@ -134,7 +134,8 @@ class Operation:
             [groups][each] into [each][groups]; empty for all else.
         function: what a ``"map"`` does to every entry.
 
-    A ``"mul"`` multiplies two arrays of the same shape, or every position of the first by a second of one position; a
+    A ``"mul"`` multiplies two arrays of the same shape, or the first by a gate: a second of one position, of one channel, or
+    both. A
     ``"resize"`` repeats rows and columns, as often as its output has more of them than its input.
     """
 
@@ -202,10 +203,13 @@ class Program:
         x, y = self.tensors[op.inputs[0]], self.tensors[op.output]
         return y.height // x.height, y.width // x.width
 
-    def gated(self, op: Operation) -> bool:
-        """Whether the second input of an operation has one position and the first has more."""
+    def gate(self, op: Operation) -> Literal["channels", "positions", "all"] | None:
+        """What the second input of a product has one entry for each of, where it has not the shape of the first."""
         a, b = (self.tensors[t] for t in op.inputs)
-        return b.positions < a.positions
+        one_channel, one_position = max(b.channels) < max(a.channels), b.positions < a.positions
+        if one_channel and one_position:
+            return "all"
+        return "channels" if one_position else "positions" if one_channel else None
 
     def kept_weights(self, op: Operation, k: int) -> np.ndarray:
         """`kept` of the weights as they were trained."""

@@ -14,7 +14,7 @@ import numpy as np
 from reds_jax.deploy.lowering.program import Range, Tensor
 from reds_jax.graph.channels import Axis, Size
 
-MOST = 32
+MOST = 64
 """An array of more ranges is refused: a device has a table entry for each."""
 
 

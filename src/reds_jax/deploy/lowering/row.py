@@ -52,7 +52,7 @@ def of_subnetwork(tensor: Tensor, k: int, row: Row) -> np.ndarray:
     found, first = [], 0
     for part in tensor.parts:
         assert part.size is not None, "the program was lowered for its subnetworks only"
-        found.append(first + np.arange(part.size(row)))
+        found.append(first + np.arange(min(part.size(row), part.channels[k])))
         first += part.channels[k]
     return np.concatenate(found)
 

@@ -32,8 +32,8 @@ class Rules:
     """The rules for everything that a device runs; reshapes and transposes only move an index."""
 
     def __init__(self, writer: Writer, kept: Kept) -> None:
-        self._products = Products(writer, kept)
         self._elementwise = Elementwise(writer).rules
+        self._products = Products(writer, self._elementwise)
         self._rules = (self._elementwise | Layers(writer, kept).rules | Arrays(writer, kept).rules
                        | {"gather": self._products.gather})
 
@@ -42,17 +42,17 @@ class Rules:
         if name in _VIEWS:
             return self._view(op, inputs[0])
         if name in self._elementwise:
-            inputs = [self._products.broadcast(x, op.outputs[0].shape) for x in inputs]
-            if name == "mul" and all(isinstance(x, Affine | Repeated) for x in inputs):
+            inputs = [self._products.broadcast(op, x) for x in inputs]
+            if name in ("mul", "sub") and all(isinstance(x, Affine | Repeated) for x in inputs):
                 a, b = inputs
-                return self._products.mul(op, a, b)  # type: ignore[arg-type]
+                return getattr(self._products, name)(op, a, b)
         if name != "gather":
-            inputs = [self.resized(op, x) for x in inputs]
+            inputs = [self.resized(x) for x in inputs]
         return self.elementwise(op, inputs) if name in _PASSED else self._apply(op, inputs, self._rules)
 
-    def resized(self, op: Operation, form: Form) -> Form:
+    def resized(self, form: Form) -> Form:
         """The form, or if it repeats entries, that of an array in which they are repeated."""
-        return self._products.resized(op, form)
+        return self._products.resized(form)
 
     def elementwise(self, op: Operation, inputs: list[Form]) -> Form:
         """An operation on every entry as a scale, an offset or an activation of the operation before it; else a refusal."""
@@ -78,7 +78,7 @@ class Rules:
         index = _VIEWS[op.primitive.name](form.index, op.params)
         if math.prod(index.shape) == form.index.size:
             return replace(form, index=index)
-        return Repeated(form.form if isinstance(form, Repeated) else form, index)
+        return Repeated(form.form if isinstance(form, Repeated) else form, index, op)
 
 
 def _broadcast(index: np.ndarray, shape: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:

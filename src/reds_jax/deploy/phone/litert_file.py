@@ -16,10 +16,10 @@ from reds_jax.tflite_schema import schema
 _OPTIONS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "MAX_POOL_2D": "Pool2D", "AVERAGE_POOL_2D": "Pool2D", "ADD": "Add", "MUL": "Mul", "SLICE": "Slice",
             "PAD": "Pad", "PADV2": "PadV2", "RESHAPE": "Reshape", "TRANSPOSE": "Transpose",
-            "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu", "SUB": "Sub", "DIV": "Div", "MAXIMUM": "MaximumMinimum",
-            "MINIMUM": "MaximumMinimum", "NEG": "Neg", "ABS": "Abs", "EXP": "Exp", "GREATER": "Greater",
-            "GREATER_EQUAL": "GreaterEqual", "LESS": "Less", "LESS_EQUAL": "LessEqual", "EQUAL": "Equal",
-            "NOT_EQUAL": "NotEqual", "SELECT_V2": "SelectV2", "HARD_SWISH": "HardSwish", "GELU": "Gelu",
+            "CONCATENATION": "Concatenation", "SOFTMAX": "Softmax", "LEAKY_RELU": "LeakyRelu", "SUB": "Sub", "DIV": "Div",
+            "MAXIMUM": "MaximumMinimum", "MINIMUM": "MaximumMinimum", "NEG": "Neg", "ABS": "Abs", "EXP": "Exp",
+            "GREATER": "Greater", "GREATER_EQUAL": "GreaterEqual", "LESS": "Less", "LESS_EQUAL": "LessEqual",
+            "EQUAL": "Equal", "NOT_EQUAL": "NotEqual", "SELECT_V2": "SelectV2", "HARD_SWISH": "HardSwish", "GELU": "Gelu",
             "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighbor"}
 _INT8_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # weights with a scale per output, inputs in floats
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from reds_jax.deploy.lowering.function import BOOLEAN, Function, function_of
-from reds_jax.program.flat import Constant, opened
-from reds_jax.program.read import flatten
+from reds_jax.deploy.lowering.function import BOOLEAN, Function, function_like
 
 if TYPE_CHECKING:
     from reds_jax.deploy.phone.litert_file import Subgraph
 
-_STEPS = {"add": "ADD", "sub": "SUB", "mul": "MUL", "div": "DIV", "max": "MAXIMUM", "min": "MINIMUM", "neg": "NEG", "abs": "ABS",
-          "exp": "EXP", "log": "LOG", "sqrt": "SQRT", "tanh": "TANH", "logistic": "LOGISTIC", "gt": "GREATER",
+_STEPS = {"add": "ADD", "sub": "SUB", "mul": "MUL", "div": "DIV", "max": "MAXIMUM", "min": "MINIMUM", "neg": "NEG",
+          "abs": "ABS", "exp": "EXP", "log": "LOG", "sqrt": "SQRT", "tanh": "TANH", "logistic": "LOGISTIC", "gt": "GREATER",
           "ge": "GREATER_EQUAL", "lt": "LESS", "le": "LESS_EQUAL", "eq": "EQUAL", "ne": "NOT_EQUAL", "select": "SELECT_V2"}
 ERFC = (0.282086418, 0.282375309, 0.24310376, 0.202686881, -0.0266256962, 0.27806721, -0.487199948, 0.284574991, -0.0590689665)
 """p_1, p_2, ... of ``erfc(x) = (p_1 t + p_2 t^2 + ...) exp(-x^2)``, t = 2 / (2 + x), x >= 0, as in reds_f32_functions.h."""
@@ -32,7 +29,7 @@ def written(function: Function, x: int, graph: Subgraph) -> int:
         return graph.step(name, [x], shape, **options)
 
     def number(value: float) -> int:
-        return graph.constant(np.float32([value]))[0]
+        return graph.constant(np.full(1, value, np.float32))[0]
 
     def step(name: str, *arguments: int) -> int:
         return graph.step(_STEPS[name], arguments, shape, kind="BOOL" if name in BOOLEAN else "FLOAT32")
@@ -59,15 +56,7 @@ def written(function: Function, x: int, graph: Subgraph) -> int:
 def _whole() -> dict[Function, tuple[str, dict[str, Any]]]:
     """Functions of JAX that LiteRT has as they are."""
     return {
-        _function(lambda x: jax.nn.gelu(x, approximate=False)): ("GELU", {"approximate": False}),
-        _function(lambda x: jax.nn.gelu(x, approximate=True)): ("GELU", {"approximate": True}),
-        _function(jax.nn.hard_swish): ("HARD_SWISH", {}),
+        function_like(partial(jax.nn.gelu, approximate=False)): ("GELU", {"approximate": False}),
+        function_like(partial(jax.nn.gelu, approximate=True)): ("GELU", {"approximate": True}),
+        function_like(jax.nn.hard_swish): ("HARD_SWISH", {}),
     }
-
-
-def _function(of: Callable[[jax.Array], jax.Array]) -> Function:
-    """What a function in JAX computes at every entry."""
-    program = flatten(lambda _, x: of(x), {}, jnp.zeros(1), rules=False)
-    (x,), (result,) = program.inputs, program.outputs
-    assert not isinstance(result, Constant)
-    return function_of(list(opened(program.items)), x.number, result.number, {})

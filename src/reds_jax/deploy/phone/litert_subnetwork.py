@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor, Window
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Range, Tensor, Window
 from reds_jax.deploy.lowering.subnetworks import agree, bare, one_weighted
 from reds_jax.deploy.phone.litert_file import File, Subgraph
 from reds_jax.deploy.phone.litert_functions import written
@@ -23,7 +23,7 @@ class Subnetwork(Subgraph):
         super().__init__(file)
         self.program, self.k, self.copies = program, k, copies
         self.weight_bytes = self.table_bytes = 0
-        self._widened: dict[tuple[int, int], int] = {}
+        self._widened: dict[tuple[int, tuple[int, ...]], int] = {}
         self._images: dict[int, int] = {}
         self._vectors: dict[int, int] = {}
         self._begin = 0  # the number of steps before the operation that is written
@@ -71,23 +71,43 @@ class Subnetwork(Subgraph):
     def _reshape(self, x: int, shape: tuple[int, ...]) -> int:
         return self.step("RESHAPE", [x, self.integers([-1, *shape[1:]])], shape)
 
-    def _wide(self, x: int, channels: int) -> int:
-        """The value with zeros behind its last channel, so that it has as many as the rows of a matrix have entries."""
+    def _wide(self, x: int, parts: Sequence[Range], ends: Sequence[int]) -> int:
+        """The value with zeros behind the last channel of every range, so that it has as many as the rows of a matrix have
+        entries: the range ends at ``ends``.
+        """
         *rest, now = self.shapes[x]
-        if now == channels:
+        if now == ends[-1]:
             return x
-        if (x, channels) not in self._widened:
-            pads = self.integers([(0, 0)] * len(rest) + [(0, channels - now)])
-            self._widened[x, channels] = self.step("PAD", [x, pads], (*rest, channels))
-        return self._widened[x, channels]
+        key = (x, tuple(ends))
+        if key not in self._widened:
+            wide, start = [], 0
+            for part, end in zip(parts, ends, strict=True):
+                n = part.channels[self.k]
+                y = self._part(x, start, n)
+                if n < end - part.first:
+                    pads = self.integers([(0, 0)] * len(rest) + [(0, end - part.first - n)])
+                    y = self.step("PAD", [y, pads], (*rest, end - part.first))
+                wide.append(y)
+                start += n
+            self._widened[key] = self._join(wide)
+        return self._widened[key]
 
-    def _narrow(self, x: int, channels: int) -> int:
-        """The first channels of a value."""
+    def _narrow(self, x: int, parts: Sequence[Range]) -> int:
+        """The channels of a value that the subnetwork has."""
+        return self._join([self._part(x, part.first, part.channels[self.k]) for part in parts])
+
+    def _part(self, x: int, start: int, channels: int) -> int:
         *rest, now = self.shapes[x]
         if now == channels:
             return x
-        sizes = [self.integers([0] * (len(rest) + 1)), self.integers([-1, *rest[1:], channels])]
+        sizes = [self.integers([0] * len(rest) + [start]), self.integers([-1, *rest[1:], channels])]
         return self.step("SLICE", [x, *sizes], (*rest, channels))
+
+    def _join(self, values: Sequence[int]) -> int:
+        *rest, _ = self.shapes[values[0]]
+        if len(values) == 1:
+            return values[0]
+        return self.step("CONCATENATION", values, (*rest, sum(self.shapes[v][-1] for v in values)), axis=len(rest))
 
     # -- operations ----------------------------------------------------------------------------------------------------
 
@@ -99,6 +119,13 @@ class Subnetwork(Subgraph):
             result = self.step("SOFTMAX", [x], self.shapes[x], beta=1.0)
         elif op.kind == "channel_first":
             result = self._image(op.inputs[0])
+        elif op.kind == "concat":
+            result = self._activation(op, self._join([self._vector(t) if vector else self._image(t) for t in op.inputs]))
+        elif op.kind == "shuffle":
+            result = self._shuffle(op)
+        elif op.kind == "pad":
+            assert op.window is not None
+            result, _ = self._padded(op.inputs[0], op.window, self.program.tensors[op.output])
         elif op.kind in ("add", "mul"):
             a, b = (self._vector(t) if vector else self._image(t) for t in op.inputs)
             result = self._activation(op, self.step(op.kind.upper(), [a, b], self.shapes[a]))
@@ -122,13 +149,16 @@ class Subnetwork(Subgraph):
         """Whether the result of an operation is written as a vector."""
         if op.kind in ("dense", "softmax"):
             return True
-        elementwise = op.kind in ("add", "mul", "map") or (op.kind == "depthwise" and one_weighted(op))
+        if op.kind == "concat" and any(self.program.tensors[t].positions > 1 for t in op.inputs):
+            return self.program.tensors[op.output].positions == 1
+        elementwise = op.kind in ("add", "mul", "map", "concat") or (op.kind == "depthwise" and one_weighted(op))
         return elementwise and self.program.tensors[op.output].positions == 1 and all(t in self._vectors for t in op.inputs)
 
     def _bias(self, op: Operation) -> tuple[bool, np.ndarray]:
         """What a layer adds itself, at full width, and whether it is its offset: else scale and offset come after it."""
         assert op.weights is not None
-        if bare(op.scale, 1) and agree(op.offset) and len(op.offset[-1]) == len(op.weights):
+        prefix = not self.program.tensors[op.output].ranges
+        if prefix and bare(op.scale, 1) and agree(op.offset) and len(op.offset[-1]) == len(op.weights):
             return True, np.asarray(op.offset[-1], np.float32)
         return False, np.zeros(len(op.weights), np.float32)
 
@@ -138,56 +168,78 @@ class Subnetwork(Subgraph):
         """
         return sum(set(sizes[: self.k + 1])) <= share * sizes[-1]
 
-    def _rows(self, op: Operation, x: int, weights: np.ndarray, layer: Callable[[int, int, int], int]) -> int:
-        """A layer with the first rows of ``weights`` [outputs, ..., inputs] and the first entries of each.
+    def _rows(self, op: Operation, x: int, weights: np.ndarray, layer: Callable[[int, int, int, int], int]) -> int:
+        """A layer with the first rows of ``weights`` [outputs, ..., inputs] and the first entries of each, or with ranges.
 
         Args:
-            layer: makes a step of an input, weights and a bias.
+            layer: makes a step of an input, weights, a bias and the number of outputs.
         """
-        made, now, full = self.program.tensors[op.output].channels, self.shapes[x][-1], weights.shape[-1]
+        made, now, full = self.program.tensors[op.output], self.shapes[x][-1], weights.shape[-1]
+        rows = len(weights) if made.ranges and op.groups else int(made.kept(self.k)[-1]) + 1
         scales = None
-        if self.file.int8:
+        if self.file.int8 and not op.groups:
             largest = np.abs(weights).reshape(len(weights), -1).max(axis=1)
             scales = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
             weights = np.rint(weights / scales.reshape(-1, *[1] * (weights.ndim - 1))).astype(np.int8)
-            scales = scales[: made[self.k]]
-        own = now < full and self._own([n * self.program.row(op, k) for k, n in enumerate(made)], self.copies)
-        rows = weights[: made[self.k]]
-        w = self._weights(rows[..., :now], scales) if own else self._weights(rows, scales, of=weights)
+            scales = scales[:rows]
+        reads = [n * self.program.row(op, k) for k, n in enumerate(made.channels)]
+        own = now < full and not op.groups and self._own(reads, self.copies)
+        first = weights[:rows]
+        w = self._weights(first[..., self._columns(op)], scales) if own else self._weights(first, scales, of=weights)
         given, bias = self._bias(op)
-        y = layer(x if own else self._wide(x, full), w, self.constant(bias[: made[self.k]], of=bias)[0])
-        return self._finish(op, y, done=given)
+        y = layer(x if own else self._full(op, x), w, self.constant(bias[:rows], of=bias)[0], rows)
+        return self._finish(op, self._narrow(y, made.parts) if made.ranges else y, done=given)
+
+    def _columns(self, op: Operation) -> np.ndarray:
+        """The inputs that the subnetwork reads of those of the largest."""
+        read = self.program.tensors[op.inputs[0]]
+        each = read.positions if op.kind == "dense" else 1
+        return (read.kept(self.k)[:, None] * each + np.arange(each)).ravel()
+
+    def _full(self, op: Operation, x: int) -> int:
+        """The input of a layer with zeros where the largest subnetwork has more; whole groups that are cut need none."""
+        read = self.program.tensors[op.inputs[0]]
+        if op.groups and not read.ranges:
+            return x
+        each = read.positions if op.kind == "dense" else 1
+        parts = [Range(p.first * each, tuple(n * each for n in p.channels)) for p in read.parts]
+        return self._wide(x, parts, [*(p.first for p in parts[1:]), read.channels[-1] * each])
 
     def _dense(self, op: Operation) -> int:
         assert op.weights is not None
-        shape = (1, self.program.tensors[op.output].channels[self.k])
-        options = {"asymmetricQuantizeInputs": True} if self.file.int8 else {}
+        options: dict[str, Any] = {"asymmetricQuantizeInputs": True} if self.file.int8 else {}
         return self._rows(op, self._vector(op.inputs[0]), np.ascontiguousarray(op.weights),
-                          lambda x, w, b: self.step("FULLY_CONNECTED", [x, w, b], shape, **options))
+                          lambda x, w, b, rows: self.step("FULLY_CONNECTED", [x, w, b], (1, rows), **options))
 
     def _conv(self, op: Operation) -> int:
         assert op.window is not None
         assert op.weights is not None
         out = self.program.tensors[op.output]
         x, options = self._padded(op.inputs[0], op.window, out)
-        options |= {"dilationWFactor": 1, "dilationHFactor": 1}
+        options |= {"dilationWFactor": op.window.dilation[1], "dilationHFactor": op.window.dilation[0]}
         weights = op.weights.reshape(len(op.weights), -1, *op.window.kernel)
         if op.kind == "depthwise":
             return self._depthwise(op, x, weights, options | {"depthMultiplier": 1})
-        shape = (1, out.height, out.width, out.channels[self.k])
         return self._rows(op, x, np.ascontiguousarray(weights.transpose(0, 2, 3, 1)),
-                          lambda x, w, b: self.step("CONV_2D", [x, w, b], shape, **options))
+                          lambda x, w, b, rows: self.step("CONV_2D", [x, w, b], (1, out.height, out.width, rows), **options))
 
     def _depthwise(self, op: Operation, x: int, weights: np.ndarray, options: dict[str, Any]) -> int:
         """With weights [channels, 1, height, width]: at full width, cut afterwards."""
         out = self.program.tensors[op.output]
-        now, full = out.channels[self.k], len(weights)
-        wide = now if self._own(out.channels, math.sqrt(self.copies)) else full
-        w = self._weights(weights[:wide].transpose(1, 2, 3, 0))
+        own = self._own(out.channels, math.sqrt(self.copies))
+        rows = out.kept(self.k) if own else np.arange(len(weights))
+        w = self._weights(weights[rows].transpose(1, 2, 3, 0))
         given, bias = self._bias(op)
-        y = self.step("DEPTHWISE_CONV_2D", [self._wide(x, wide), w, self.constant(bias[:wide], of=bias)[0]],
-                       (1, out.height, out.width, wide), **options)
-        return self._finish(op, self._narrow(y, now), done=given)
+        y = self.step("DEPTHWISE_CONV_2D", [x if own else self._full(op, x), w, self.constant(bias[: len(rows)], of=bias)[0]],
+                       (1, out.height, out.width, len(rows)), **options)
+        return self._finish(op, y if own else self._narrow(y, out.parts), done=given)
+
+    def _shuffle(self, op: Operation) -> int:
+        x, groups = self._image(op.inputs[0]), op.groups[0]
+        n, h, w, c = self.shapes[x]
+        apart = self._reshape(x, (n, h, w, groups, c // groups))
+        turned = self.step("TRANSPOSE", [apart, self.integers([0, 1, 2, 4, 3])], (n, h, w, c // groups, groups))
+        return self._reshape(turned, (n, h, w, c))
 
     def _elementwise(self, op: Operation) -> int:
         x = self._vectors[op.inputs[0]] if self._is_vector(op) else self._image(op.inputs[0])
@@ -235,7 +287,7 @@ class Subnetwork(Subgraph):
         options = {"padding": padding.VALID, "strideH": window.strides[0], "strideW": window.strides[1]}
         if not window.padded:
             return x, options
-        if window.padding == tuple(_same(*sizes) for sizes in zip((h, w), (out.height, out.width), window.kernel,
+        if window.padding == tuple(_same(*sizes) for sizes in zip((h, w), (out.height, out.width), window.reach,
                                                                   window.strides, strict=True)):
             return x, options | {"padding": padding.SAME}
         (top, bottom), (left, right) = window.padding

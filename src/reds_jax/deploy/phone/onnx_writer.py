@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Range, Tensor
 from reds_jax.deploy.lowering.subnetworks import agree, bare, one_weighted
 from reds_jax.deploy.phone.onnx_functions import written
 
@@ -93,6 +93,15 @@ class Writer:
                                     self._select([[row[i] for i in varying] for row in ends]),
                                     self._constant(np.asarray([axes[i] for i in varying], np.int64))])
 
+    def _ranges(self, name: str, shape: Sequence[int], parts: Sequence[Range], axis: int, each: int = 1) -> str:
+        """The ranges of an array of that shape along an axis, of which each channel has ``each`` entries."""
+        if len(parts) == 1:
+            return self._cut(name, shape, [[n * each] for n in parts[0].channels], [axis])
+        along = self._constant(np.array([axis], np.int64))
+        cut = [self._node("Slice", [name, self._constant(np.array([part.first * each], np.int64)),
+                                    self._select([[(part.first + n) * each] for n in part.channels]), along]) for part in parts]
+        return self._node("Concat", cut, axis=axis)
+
     # -- tensors -------------------------------------------------------------------------------------------------------
 
     def _image(self, t: int) -> str:
@@ -131,6 +140,14 @@ class Writer:
                                 coordinate_transformation_mode="asymmetric", nearest_mode="floor")
         elif op.kind == "channel_first":
             result = self._image(op.inputs[0])
+        elif op.kind == "concat":
+            result = self._concat(op)
+        elif op.kind == "shuffle":
+            result = self._shuffle(op)
+        elif op.kind == "pad":
+            assert op.window is not None
+            pads = np.array([0, 0, *op.window.before, 0, 0, *op.window.after], np.int64)
+            result = self._node("Pad", [self._image(op.inputs[0]), self._constant(pads)])
         else:
             assert op.window is not None
             result = self._node("MaxPool" if op.kind == "max_pool" else "AveragePool", [self._image(op.inputs[0])],
@@ -142,7 +159,9 @@ class Writer:
         """Whether the result of an operation is written as a vector."""
         if op.kind in ("dense", "softmax"):
             return True
-        elementwise = op.kind in ("add", "mul", "map") or (op.kind == "depthwise" and one_weighted(op))
+        if op.kind == "concat" and any(self.program.tensors[t].positions > 1 for t in op.inputs):
+            return self.program.tensors[op.output].positions == 1
+        elementwise = op.kind in ("add", "mul", "map", "concat") or (op.kind == "depthwise" and one_weighted(op))
         return elementwise and self.program.tensors[op.output].positions == 1 and all(t in self._vectors for t in op.inputs)
 
     def _channels(self, t: int) -> tuple[int, ...]:
@@ -150,8 +169,7 @@ class Writer:
 
     def _dense(self, op: Operation) -> str:
         assert op.weights is not None
-        rows = [(self._channels(op.output)[k], self.program.row(op, k)) for k in range(self.program.subnetworks)]
-        w = self._cut(self._weights(op.weights), op.weights.shape, rows, (0, 1))
+        w = self._rows(op, op.weights)
         inputs = [self._vector(op.inputs[0]), w]
         bias = bare(op.scale, 1) and not bare(op.offset, 0)
         y = self._node("Gemm", [*inputs, self._per_channel(op.offset, ())] if bias else inputs, transB=1)
@@ -164,20 +182,63 @@ class Writer:
             return self._finish(op, x, () if vector else (1, 1))
         assert op.weights is not None
         assert op.window is not None
-        made, read = self._channels(op.output), self._channels(op.inputs[0])
-        full = len(op.weights)
-        weights = op.weights.reshape(full, -1, *op.window.kernel)
-        x, w = self._image(op.inputs[0]), self._weights(weights)
-        if op.kind == "depthwise":
-            if set(made) != {full}:
-                pads = [[0] * 5 + [full - n] + [0] * 2 for n in made]
-                x = self._node("Pad", [x, self._select(pads)])
-            y = self._cut(self._node("Conv", [x, w], group=full, **_window(op)), (0, full), [[n] for n in made], [1])
-            return self._finish(op, y, (1, 1))
-        w = self._cut(w, weights.shape, list(zip(made, read, strict=True)), (0, 1))
+        weights = op.weights.reshape(len(op.weights), -1, *op.window.kernel)
+        x = self._image(op.inputs[0])
+        if op.kind == "depthwise" or op.groups:
+            return self._grouped(op, x, self._weights(weights))
+        w = self._rows(op, weights)
         bias = bare(op.scale, 1) and not bare(op.offset, 0)
         y = self._node("Conv", [x, w, self._per_channel(op.offset, ())] if bias else [x, w], **_window(op))
         return self._finish(op, y, (1, 1), offset=not bias)
+
+    def _rows(self, op: Operation, weights: np.ndarray) -> str:
+        """The weights [outputs, inputs, ...] that the subnetwork reads: of prefixes both cut at once."""
+        x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
+        each = x.positions if op.kind == "dense" else 1
+        name = self._weights(weights)
+        if not x.ranges and not y.ranges:
+            ends = [(n, m * each) for n, m in zip(y.channels, x.channels, strict=True)]
+            return self._cut(name, weights.shape, ends, (0, 1))
+        return self._ranges(self._ranges(name, weights.shape, y.parts, 0), weights.shape, x.parts, 1, each)
+
+    def _grouped(self, op: Operation, x: str, w: str) -> str:
+        """At full width, as the number of groups is one of the file: what is cut reads zeros, and is cut afterwards."""
+        read, made = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
+        groups = op.groups[-1] if op.groups else made.channels[-1]
+        y = self._node("Conv", [self._wide(x, read), w], group=groups, **_window(op))
+        shape = (0, made.channels[-1])
+        return self._finish(op, self._ranges(y, shape, made.parts, 1), (1, 1))
+
+    def _wide(self, x: str, tensor: Tensor) -> str:
+        """An image with zeros where the largest subnetwork has more channels."""
+        if len(set(tensor.channels)) == 1:
+            return x
+        ends = [*(part.first for part in tensor.parts[1:]), tensor.channels[-1]]
+        along, parts = self._constant(np.array([1], np.int64)), []
+        starts = np.zeros(self.program.subnetworks, np.int64)
+        for part, end in zip(tensor.parts, ends, strict=True):
+            stops = starts + part.channels
+            name = x
+            if tensor.ranges:
+                name = self._node("Slice", [x, self._select(starts[:, None]), self._select(stops[:, None]), along])
+            lacks = [end - part.first - n for n in part.channels]
+            if any(lacks):
+                name = self._node("Pad", [name, self._select([[0] * 5 + [n] + [0] * 2 for n in lacks])])
+            parts.append(name)
+            starts = stops
+        return self._node("Concat", parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def _concat(self, op: Operation) -> str:
+        vector = self._is_vector(op)
+        values = [self._vector(t) if vector else self._image(t) for t in op.inputs]
+        return self._activation(op, self._node("Concat", values, axis=1))
+
+    def _shuffle(self, op: Operation) -> str:
+        tensor, groups = self.program.tensors[op.inputs[0]], op.groups[0]
+        h, w = tensor.height, tensor.width
+        apart = self._node("Reshape", [self._image(op.inputs[0]), self._constant(np.array([0, groups, -1, h, w]))])
+        turned = self._node("Transpose", [apart], perm=[0, 2, 1, 3, 4])
+        return self._node("Reshape", [turned, self._constant(np.array([0, -1, h, w]))])
 
     def _pair(self, op: Operation) -> str:
         """A sum or a product; a gate of one position is repeated by the rules of ONNX."""
@@ -220,6 +281,8 @@ def _window(op: Operation) -> dict[str, Any]:
     given: dict[str, Any] = {"kernel_shape": list(window.kernel)}
     if set(window.strides) != {1}:
         given["strides"] = list(window.strides)
+    if window.dilated:
+        given["dilations"] = list(window.dilation)
     if window.padded:
         given["pads"] = [*window.before, *window.after]
     return given

@@ -1,6 +1,7 @@
 /* float32 layers: dense, convolution, depthwise, pools and the functions between them. See reds_kernels.h for what they compute,
  * reds_f32_products.h for the inner loops. */
 #include "reds_kernels.h"
+#include "reds_f32_functions.h"
 #include "reds_f32_line.h"
 #include "reds_f32_products.h"
 
@@ -211,24 +212,11 @@ void reds_f32_add(const float *a, const float *b, float *out, uint32_t length, r
     for (uint32_t k = 0; k < length; k++) out[k] = activate(a[k] + b[k], line);
 }
 
-/* e^x for x <= 0: x = n ln 2 + r with |r| <= ln 2 / 2, e^r as its Taylor polynomial, 2^n by writing an exponent. */
-static float exponential(float x) {
-    if (!(x > -87.0f)) return 0.0f; /* below the smallest normal number */
-    const int32_t n = (int32_t)(x * 1.44269504f - 0.5f);
-    const float r = (x - (float)n * 0.693359375f) + (float)n * 2.12194440e-4f; /* ln 2 in two parts: the first product is exact */
-    const float e = 1.0f + r * (1.0f + r * (1.0f / 2 + r * (1.0f / 6 + r * (1.0f / 24 + r * (1.0f / 120 + r * (1.0f / 720))))));
-    const union {
-        uint32_t bits;
-        float value;
-    } power = {(uint32_t)(n + 127) << 23};
-    return e * power.value;
-}
-
 void reds_f32_softmax(const float *in, float *out, uint32_t length) {
     float largest = -FLT_MAX, total = 0.0f;
     for (uint32_t k = 0; k < length; k++)
         if (in[k] > largest) largest = in[k];
-    for (uint32_t k = 0; k < length; k++) total += out[k] = exponential(in[k] - largest);
+    for (uint32_t k = 0; k < length; k++) total += out[k] = reds_f32_exp(in[k] - largest);
     for (uint32_t k = 0; k < length; k++) out[k] /= total;
 }
 

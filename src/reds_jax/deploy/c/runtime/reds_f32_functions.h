@@ -35,7 +35,7 @@ static inline float reds_f32_min(float a, float b) { return a < b || a != a ? a 
 
 /* x = n ln 2 + r with |r| <= ln 2 / 2, e^r as its Taylor polynomial, 2^n by writing an exponent. */
 static inline float reds_f32_exp(float x) {
-    if (!(x > -87.0f)) return x != x ? x : 0.0f; /* below the smallest normal number */
+    if (!(x > -87.3365f)) return x != x ? x : 0.0f; /* below the smallest normal number */
     if (x > 88.7228f) return reds_f32_infinity();
     const int32_t n = (int32_t)(x * 1.44269504f + (x < 0.0f ? -0.5f : 0.5f));
     /* ln 2 in two parts: the first product is exact */

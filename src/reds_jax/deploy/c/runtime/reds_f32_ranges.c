@@ -24,13 +24,18 @@ static void products(const float *weights, uint32_t row, const reds_spread *spre
     for (const reds_range *range = spread->read, *const end = range + spread->reads; range != end; range++) {
         const uint32_t length = range->count * area;
         const float *const w = weights + range->first;
-        float part[4][4], one[4];
-        if (columns == 4 && rows == 4) reds_f32_four_by_four(w, row, x, 4, length, part);
-        else if (columns == 4) reds_f32_one_by_four(w, x, 4, length, part[0]);
-        else if (rows == 4) reds_f32_four_rows(w, row, x, length, one);
-        else one[0] = reds_f32_one_row(w, x, length);
-        for (uint32_t r = 0; r < rows; r++)
-            for (uint32_t c = 0; c < columns; c++) sum[r][c] += columns == 4 ? part[r][c] : one[r];
+        if (columns == 4) {
+            float part[4][4] = {{0.0f}};
+            if (rows == 4) reds_f32_four_by_four(w, row, x, 4, length, part);
+            else reds_f32_one_by_four(w, x, 4, length, part[0]);
+            for (uint32_t r = 0; r < rows; r++)
+                for (uint32_t c = 0; c < 4; c++) sum[r][c] += part[r][c];
+        } else {
+            float part[4] = {0.0f};
+            if (rows == 4) reds_f32_four_rows(w, row, x, length, part);
+            else part[0] = reds_f32_one_row(w, x, length);
+            for (uint32_t r = 0; r < rows; r++) sum[r][0] += part[r];
+        }
         x += length * columns;
     }
 }

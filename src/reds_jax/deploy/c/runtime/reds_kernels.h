@@ -75,14 +75,16 @@ void reds_f32_max_pool(const reds_window *window, uint32_t channels, const float
 void reds_f32_avg_pool(const reds_window *window, uint32_t channels, const float *in, float *out); /* padding is not counted */
 /* out may be a or b */
 void reds_f32_add(const float *a, const float *b, float *out, uint32_t length, reds_activation activation, float slope);
-/* out may be in; exp by an own polynomial, relative error below 1e-6 */
+/* out may be in; reds_f32_functions.h has the exponential, relative error below 1e-6 */
 void reds_f32_softmax(const float *in, float *out, uint32_t length);
 /* [H][W][C] -> [C][H][W] */
 void reds_f32_channel_first(const float *in, float *out, uint32_t positions, uint32_t channels);
-/* reds_f32_elementwise.c: out[c][p] = activation(a[c][p] * b[c]); arrays of the same shape have one position and as many channels as
- * entries. out may be a, and with one position b */
-void reds_f32_mul(const float *a, const float *b, float *out, uint32_t channels, uint32_t positions, reds_activation activation,
-                  float slope);
+/* reds_f32_elementwise.c: out[r][k][n] = activation(a[r][k][n] * b[k]) for ``times`` r, ``length`` k and ``each`` n: 1, entries, 1
+ * for arrays of the same shape; 1, channels, positions for a gate [C]; channels, positions, 1 for a gate [H][W]; 1, 1, entries
+ * for one number.
+ * out may be a; arrays of the same shape: or b */
+void reds_f32_mul(const float *a, const float *b, float *out, uint32_t times, uint32_t length, uint32_t each,
+                  reds_activation activation, float slope);
 /* out[k] = function(in[k]); reds_f32_functions.h has what a function is made of. out may be in */
 void reds_f32_map(float (*function)(float), const float *in, float *out, uint32_t length);
 /* every row ``down`` times, every column ``across`` times; ``rows`` are those of all channels */
@@ -145,8 +147,8 @@ void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint3
 void reds_s8_add(const reds_s8_sum *sum, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length); /* out may be a or b */
 void reds_s8_channel_first(const int8_t *in, int8_t *out, uint32_t positions, uint32_t channels);
 /* reds_s8_elementwise.c: as for float32; a map is a table of 256 entries, out[k] = table[in[k] + 128] */
-void reds_s8_mul(const reds_s8_product *product, const int8_t *a, const int8_t *b, int8_t *out, uint32_t channels,
-                 uint32_t positions);
+void reds_s8_mul(const reds_s8_product *product, const int8_t *a, const int8_t *b, int8_t *out, uint32_t times, uint32_t length,
+                 uint32_t each);
 void reds_s8_map(const int8_t *table, const int8_t *in, int8_t *out, uint32_t length);
 void reds_s8_resize(const int8_t *in, int8_t *out, uint32_t rows, uint32_t columns, uint32_t down, uint32_t across);
 

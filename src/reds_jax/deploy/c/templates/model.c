@@ -36,9 +36,17 @@ typedef struct ${name}_subnetwork {
     $members
 } subnetwork;
 
-${NAME}_TABLES_ATTRIBUTE static const subnetwork subnetworks[${NAME}_LARGEST + 1] = {
+$rows_are subnetwork subnetworks[${NAME}_LARGEST + 1] = {
 $rows};
 $row_table
+/* REDS_ON_LAYER names a function that is called before every layer, and once more after the last: examples/${name}_profile.c */
+#ifdef REDS_ON_LAYER
+void REDS_ON_LAYER(uint32_t layer);
+#define LAYER(i) REDS_ON_LAYER(i);
+#else
+#define LAYER(i)
+#endif
+
 /* ---- A network that is given its arena ------------------------------------------------------------------------------------- */
 
 ${name}_status ${name}_net_init(${name}_network_t *network, void *arena, size_t arena_bytes) {
@@ -87,6 +95,7 @@ uint32_t ${name}_net_invoke(${name}_network_t *network, const ${name}_element *i
     $unit *const scratch = network->arena;
 $unused
     $calls
+    LAYER(${layers}u)
     return (uint32_t)(s - subnetworks);
 }
 

@@ -16,7 +16,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-
+$includes
 #ifdef REDS_CONFIG
 #include REDS_CONFIG
 #endif

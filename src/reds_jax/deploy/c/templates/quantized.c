@@ -1,8 +1,8 @@
 
 void ${name}_quantize(const float *in, int8_t *out) {
-    const float low = (float)(-128 - ($input_zero)), high = (float)(127 - ($input_zero));
+    const float low = (float)(-128 - ($grid_zero)), high = (float)(127 - ($grid_zero));
     for (uint32_t i = 0; i < ${NAME}_INPUT_ITEMS; i++) {
-        float x = in[i] / $input_scale;
+        float x = in[i] / $grid_scale;
         if (!(x > low)) { /* also what is not a number */
             x = low;
         } else if (x > high) {
@@ -10,7 +10,7 @@ void ${name}_quantize(const float *in, int8_t *out) {
         }
         /* to the nearest integer, halves to the even one: below 2^22 the sum keeps no fraction */
         const volatile float shifted = x + 12582912.0f;
-        out[i] = (int8_t)((int32_t)(shifted - 12582912.0f) + ($input_zero));
+        out[i] = (int8_t)((int32_t)(shifted - 12582912.0f) + ($grid_zero));
     }
 }
 
