@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan
