@@ -75,9 +75,10 @@ def measure(prepared: Prepared, dtype: str, options: Options, folder: Path) -> d
             found["boards"][board] = run
         except device.DoesNotFitError as error:
             run, found["boards"][board] = None, error.what
-        if dtype == "int8":
-            roomy = cmsis_nn.roomy(board)
-            found["compared"][board] = run if roomy is device.BOARDS[board] and run else device.run(exported.folder, roomy)
+        if dtype == "int8" and (roomy := cmsis_nn.roomy(board)) is not device.BOARDS[board]:
+            run = device.run(exported.folder, roomy)
+        if dtype == "int8" and run is not None:
+            found["compared"][board] = run
     if options.separate:
         found["separate"] = []
         for k, w in enumerate(prepared.widths):

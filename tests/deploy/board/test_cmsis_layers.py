@@ -15,7 +15,7 @@ import flax.linen as nn
 import numpy as np
 import pytest
 from device_cases import case_of
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_boards import each, needs
 
@@ -58,6 +58,9 @@ def rounded(x: Fraction) -> int:
 
 
 @given(st.integers(-2**31, 2**31 - 1), st.integers(2**30, 2**31 - 1), st.integers(-31, 0))
+@example(-2, 2**30, -1)  # ties: half up in the first rounding, away from zero in the second
+@example(2, 2**30, -1)
+@example(-1, 2**30, 0)
 def test_requantisation_is_two_roundings(v, multiplier, shift):
     first = (Fraction(v * multiplier, 2**31) + Fraction(1, 2)).__floor__()  # half up
     found = requantize(np.array(v), np.array(multiplier), np.array(shift))

@@ -60,15 +60,19 @@ def test_sums_are_what_the_timer_counts(tmp_path, board):
 
 
 @pytest.mark.parametrize("board", each("m4"))
-def test_counts_within_counts_are_an_error(tmp_path, board):
-    nested = """
+@pytest.mark.parametrize(("does", "message"), [
+    ("(void)reds_count(nothing, unused)", r"image\.elf calls reds_count within reds_count"),
+    ("reds_exit(0)", r"image\.elf ends within reds_count"),
+])
+def test_what_cannot_be_told_apart_is_an_error(tmp_path, board, does, message):
+    text = f"""
 #include "count.h"
-static void nothing(void *unused) { (void)unused; }
-static void counts(void *unused) { (void)reds_count(nothing, unused); }
-int main(void) { return reds_count(counts, 0) == 0; }
+static inline void nothing(void *unused) {{ (void)unused; }}
+static void counted(void *unused) {{ {does}; }}
+int main(void) {{ return reds_count(counted, 0) == 0; }}
 """
-    with pytest.raises(RedsError, match=r"image\.elf reads the timer elsewhere than in reds_count"):
-        profile(linked(tmp_path, nested, board), board_of(board))
+    with pytest.raises(RedsError, match=message):
+        profile(linked(tmp_path, text, board), board_of(board))
 
 
 def test_a_listing_is_read() -> None:

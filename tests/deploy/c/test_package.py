@@ -11,7 +11,8 @@ import yaml
 from c_exports import Compiler, make_case
 
 from reds_jax.deploy import folder as exported_folder
-from reds_jax.deploy.board import device
+from reds_jax.deploy.board import image
+from reds_jax.deploy.board.boards import BOARDS
 from reds_jax.deploy.board.host import WARNINGS
 from reds_jax.deploy.c import package
 from reds_jax.errors import InvalidArgumentError
@@ -166,26 +167,25 @@ endforeach()
 @pytest.mark.parametrize("board", ["m4", pytest.param("m0", marks=pytest.mark.slow)])
 def test_cmake_builds_a_firmware_for_a_board(tree, tmp_path, board: str) -> None:
     """With a toolchain file: both networks in one image, sharing one arena; it answers in QEMU as recorded."""
-    target = device.BOARDS[board]
-    for file in ("startup.c", "count.c", "count.h", target.script):
-        (tmp_path / file).write_text(device.part(file))
+    target = BOARDS[board]
+    startup = image.write_startup(tmp_path, target)
     (tmp_path / "main.c").write_text("#define ON_A_BOARD\n" + (FILES / "firmware.c").read_text())
     (tmp_path / "board.cmake").write_text(f"""set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_C_COMPILER arm-none-eabi-gcc)
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
-set(CMAKE_C_FLAGS_INIT "{' '.join((*(f for f in device.FLAGS if f != '-std=c99'), *target.flags))}")
+set(CMAKE_C_FLAGS_INIT "{' '.join(f for f in image.compile_flags(target) if f != '-std=c99')}")
 """)
     (tmp_path / "CMakeLists.txt").write_text(f"""cmake_minimum_required(VERSION 3.13)
 project(firmware C)
 add_subdirectory({tree} reds)
 target_compile_definitions(reds PUBLIC REDS_CALLER_ARENA EARS_LARGEST=0 EYES_LARGEST=0)
-add_executable(firmware main.c startup.c count.c)
+add_executable(firmware main.c {' '.join(map(str, startup))})
 target_include_directories(firmware PRIVATE {tree}/examples)
-target_link_libraries(firmware PRIVATE reds gcc)
-target_link_options(firmware PRIVATE -nostdlib -Wl,--gc-sections -Wl,-T,{tmp_path / target.script})
+target_link_libraries(firmware PRIVATE reds {' '.join(flag.removeprefix('-l') for flag in target.libraries)})
+target_link_options(firmware PRIVATE {' '.join(image.link_flags(tmp_path))})
 """)
     cmake(tmp_path, tmp_path / "build", f"-DCMAKE_TOOLCHAIN_FILE={tmp_path / 'board.cmake'}")
-    assert "as recorded" in device._qemu(tmp_path / "build" / "firmware", target, 60)
+    assert "as recorded" in image.emulate(tmp_path / "build" / "firmware", target, timeout=60)
 
 
 STUBS = {

@@ -68,13 +68,15 @@ def profile(image: Path, board: Board, *, timeout: float = 300) -> Profile:
         _, *regions = _read(file.read_text(encoding="utf-8"))  # before the first is the start
     if any(address not in listing for region in regions for address in region):
         raise RedsError(f"{image.name} executes instructions that are not in its listing")
+    if len(regions) % 4:
+        raise RedsError(f"{image.name} ends within reds_count")
     calls = []
     for k in range(0, len(regions), 4):  # reds_count reads the timer before and after an empty function, and the function
         call = regions[k + 2].copy()
         call.subtract(regions[k])
         call[symbols["timer_nothing"]] += 1  # its return, as reds_count
         if min(call.values()) < 0:
-            raise RedsError(f"{image.name} reads the timer elsewhere than in reds_count")
+            raise RedsError(f"{image.name} calls reds_count within reds_count")
         calls.append(+call)
     return Profile(printed, tuple(calls), listing)
 
