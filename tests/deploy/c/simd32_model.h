@@ -31,6 +31,8 @@ static inline int32_t reds_smlabt(uint32_t a, uint32_t b, int32_t sum) { return 
 static inline int32_t reds_smlad(uint32_t a, uint32_t b, int32_t sum) {
     return model_add(reds_smlabb(a, b, sum), model_high(a) * model_high(b));
 }
+static inline int32_t reds_smuad(uint32_t a, uint32_t b) { return reds_smlad(a, b, 0); }
+static inline int32_t reds_smultb(uint32_t a, uint32_t b) { return reds_smlatb(a, b, 0); }
 static inline int32_t reds_smmlar(int32_t a, int32_t b, int32_t addend) {
     return model_add((int32_t)(((int64_t)a * b + 0x80000000LL) >> 32), addend);
 }

@@ -24,11 +24,6 @@ static inline void store_four(const int32_t *sum, const reds_s8_channel *channel
     }
 }
 
-static inline int32_t finish(int32_t sum, const reds_s8_channel *channel, const reds_s8_layer *layer, const reds_s8_width *width) {
-    return layer->slope == 0 ? reds_requantise(sum, *channel, width->shift)
-                             : reds_requantise_leaky(sum, *channel, layer->slope, width->round, width->shift);
-}
-
 /* ---- Matrix times columns --------------------------------------------------------------------------------------------------- */
 
 /* All outputs of one position, ``step`` bytes apart. */
@@ -43,7 +38,7 @@ static REDS_APART void multiply_one(const reds_s8_layer *layer, const reds_s8_wi
         store_four(sum, channel, 1, layer, width, out, step);
     }
     for (; channel != end; channel++, weights += layer->row, out += step)
-        *out = (int8_t)finish(reds_one_row(weights, column, depth), channel, layer, width);
+        *out = (int8_t)reds_finish(reds_one_row(weights, column, depth), *channel, layer->slope, width->round, width->shift);
 }
 
 /* All outputs of 4 positions that follow each other; those of the next channel lie ``step`` bytes further. */

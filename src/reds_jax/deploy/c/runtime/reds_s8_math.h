@@ -13,12 +13,15 @@
 #ifdef REDS_SIMD32_MODEL
 #include REDS_SIMD32_MODEL
 #define REDS_SIMD32 1
+#define REDS_LOOPS 0
 #elif defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_SAT) && defined(__thumb2__) && defined(__OPTIMIZE__) && \
     !defined(__ARM_BIG_ENDIAN) && !defined(REDS_PLAIN)
 #include <arm_acle.h>
 #define REDS_SIMD32 1
+#define REDS_LOOPS 1 /* inner loops in assembler */
 #else
 #define REDS_SIMD32 0
+#define REDS_LOOPS 0
 #endif
 
 #if defined(__ARM_ARCH_6M__) && defined(__GNUC__) && !defined(REDS_PLAIN)
@@ -74,11 +77,15 @@ static inline int32_t reds_ssat8(int32_t value) {
     return value;
 }
 
-/* sum + low * low + high * high; sum + low of a * low of b; sum + high of a * low of b; sum + high of a * high of b */
+/* sum + low * low + high * high; sum + low of a * low of b; sum + high of a * low of b; sum + low of a
+ * * high of b; the first and the third without sum */
 static inline int32_t reds_smlad(uint32_t a, uint32_t b, int32_t sum) { return __smlad((int16x2_t)a, (int16x2_t)b, sum); }
 static inline int32_t reds_smlabb(uint32_t a, uint32_t b, int32_t sum) { return __smlabb((int32_t)a, (int32_t)b, sum); }
 static inline int32_t reds_smlatb(uint32_t a, uint32_t b, int32_t sum) { return __smlatb((int32_t)a, (int32_t)b, sum); }
 static inline int32_t reds_smlabt(uint32_t a, uint32_t b, int32_t sum) { return __smlabt((int32_t)a, (int32_t)b, sum); }
+
+static inline int32_t reds_smuad(uint32_t a, uint32_t b) { return __smuad((int16x2_t)a, (int16x2_t)b); }
+static inline int32_t reds_smultb(uint32_t a, uint32_t b) { return __smlatb((int32_t)a, (int32_t)b, 0); }
 
 /* sum + the differences of the four bytes of a and of b, which have no sign */
 static inline uint32_t reds_usada8(uint32_t a, uint32_t b, uint32_t sum) { return __usada8(a, b, sum); }
@@ -140,6 +147,10 @@ static inline int32_t reds_requantise(int32_t sum, reds_s8_channel channel, int3
 static inline int32_t reds_requantise_leaky(int32_t sum, reds_s8_channel channel, int32_t slope, int32_t round, int32_t shift) {
     const int32_t t = reds_mulhi_add(sum, channel.multiplier, channel.offset);
     return reds_saturate((t < 0 ? reds_mulhi_add(2 * t, slope, round) : t + round) >> shift);
+}
+
+static inline int32_t reds_finish(int32_t sum, reds_s8_channel channel, int32_t slope, int32_t round, int32_t shift) {
+    return slope == 0 ? reds_requantise(sum, channel, shift) : reds_requantise_leaky(sum, channel, slope, round, shift);
 }
 
 #endif

@@ -7,8 +7,7 @@
 
 #include "reds_s8_math.h"
 
-#if REDS_SIMD32 && !defined(REDS_SIMD32_MODEL)
-#define REDS_LOOPS 1
+#if REDS_LOOPS
 /* One group of 4 entries of a row: its weights lie at ``address``; 5 instructions for 4 products. Assembler, because compilers run out
  * of registers: reds_four_rows takes 12, so that the end of the loop is read from memory. */
 #define REDS_ROW(address, sum)                   \

@@ -14,71 +14,177 @@ typedef struct {
     int32_t slope, round, shift;
 } reds_slide;
 
-/* ``count`` bytes that lie ``step`` bytes apart, as 16-bit numbers without their zero point */
-static inline void expand(const int8_t *in, uint32_t step, uint32_t count, int32_t zero, int16_t *to) {
+/* Rows of an image as 16-bit numbers without their zero point: ``count`` entries of each, ``pitch`` entries apart */
+static inline void expand(const int8_t *in, const reds_window *w, int32_t rows, uint32_t count, int32_t zero, int16_t *to,
+                          uint32_t pitch) {
+    const uint32_t step = w->column_step, over = w->row_step - count * step, skip = pitch - count;
+    for (; rows > 0; rows--, in += over, to += skip) {
+        uint32_t left = count;
 #if REDS_SIMD32
-    const uint32_t minus = reds_twice(-zero);
-    if (step == 1)
-        for (; count >= 4; count -= 4, in += 4, to += 4) {
+        const uint32_t minus = reds_twice(-zero);
+        for (; step == 1 && left >= 4; left -= 4, in += 4, to += 4) {
             const uint32_t word = reds_word(in);
             const uint32_t even = reds_add_bytes_0_2(minus, word), odd = reds_add_bytes_1_3(minus, word);
             reds_store(to, reds_lows(even, odd)), reds_store(to + 2, reds_highs(even, odd));
         }
 #endif
-    for (; count != 0; count--, in += step) *to++ = (int16_t)(*in - zero);
-}
-
-static inline int32_t slide_finish(const reds_slide *s, reds_s8_channel channel, int32_t sum) {
-    return s->slope == 0 ? reds_requantise(sum, channel, s->shift)
-                         : reds_requantise_leaky(sum, channel, s->slope, s->round, s->shift);
+        for (; left != 0; left--, in += step) *to++ = (int16_t)(*in - zero);
+    }
 }
 
 #if REDS_SIMD32
-/* 3x3. The inputs come as the pairs (x0, x1) and (x2, x3), which is enough for two outputs if the stride is 1. */
-static REDS_APART void slide_3x3(const reds_slide *s, const int8_t *weights, reds_s8_channel channel, const int16_t *image,
-                                 uint32_t rows, int8_t *out) {
-    const uint32_t w01_0 = reds_lows((uint32_t)weights[0], (uint32_t)weights[1]), w12_0 = reds_lows((uint32_t)weights[1], (uint32_t)weights[2]);
-    const uint32_t w01_1 = reds_lows((uint32_t)weights[3], (uint32_t)weights[4]), w12_1 = reds_lows((uint32_t)weights[4], (uint32_t)weights[5]);
-    const uint32_t w01_2 = reds_lows((uint32_t)weights[6], (uint32_t)weights[7]), w12_2 = reds_lows((uint32_t)weights[7], (uint32_t)weights[8]);
-    const uint32_t step = s->window->stride_h * s->pitch, out_w = s->window->out_w;
-    const uint32_t pairs = s->window->stride_w == 1 ? out_w / 2 * 2 : 0;
-    const int32_t shift = s->shift;
+/* What a 3x3 window needs for one channel: of each row of weights the pairs (w0, w1) and (w1, w2); of each row of outputs how many
+ * are made two at a time, and alone; bytes from one row of inputs to the next, and from the end of a row of outputs to the next. */
+typedef struct {
+    uint32_t w01[3], w12[3];
+    reds_s8_channel channel;
+    int32_t shift;
+    uint32_t pairs, alone, pitch, skip;
+} reds_square;
+
+#if REDS_LOOPS
+/* The inputs of a row come as the pairs (x0, x1) and (x2, x3), which is enough for two outputs if the stride is 1: 28 instructions
+ * for 18 products. Assembler, because it takes every register. r0 to r2: rows of inputs; r3: outputs; r4 to r9: weights. */
+#define REDS_ROW(row, w01, w12)                        \
+    "ldrd r10, r11, [" row "], #4\n\t"                 \
+    "smlad r12, r10, " w01 ", r12\n\t"                 \
+    "smlabt r12, r11, " w12 ", r12\n\t"
+#define REDS_ROW_OF_TWO(row, w01, w12)                 \
+    "ldrd r10, r11, [" row "], #4\n\t"                 \
+    "smlad r12, r10, " w01 ", r12\n\t"                 \
+    "smlatb lr, r10, " w01 ", lr\n\t"                  \
+    "smlabt r12, r11, " w12 ", r12\n\t"                \
+    "smlad lr, r11, " w12 ", lr\n\t"
+#define REDS_UNUSED __attribute__((unused))
+
+static __attribute__((naked, noinline)) void slide_square(REDS_UNUSED const reds_square *s, REDS_UNUSED const int16_t *image,
+                                                          REDS_UNUSED uint32_t rows, REDS_UNUSED int8_t *out) {
+    __asm volatile(
+        "push {r4-r11, lr}\n\t"
+        "sub sp, #36\n\t"
+        "ldmia r0!, {r4-r9}\n\t"
+        "str r2, [sp, #28]\n\t" /* rows that are left */
+        "ldmia r0, {r2, r10-r12}\n\t"
+        "str r2, [sp, #0]\n\t"   /* multiplier */
+        "str r10, [sp, #4]\n\t"  /* offset */
+        "str r11, [sp, #8]\n\t"  /* shift */
+        "str r12, [sp, #12]\n\t" /* pairs */
+        "ldr r10, [r0, #16]\n\t"
+        "str r10, [sp, #16]\n\t" /* alone */
+        "ldrd r10, r11, [r0, #20]\n\t"
+        "str r11, [sp, #20]\n\t" /* skip */
+        "mov r0, r1\n\t"
+        "add r1, r0, r10\n\t"
+        "add r2, r1, r10\n"
+        "1:\n\t"
+        "ldr r10, [sp, #12]\n\t"
+        "adds r10, r3, r10\n\t"
+        "str r10, [sp, #24]\n\t"
+        "cmp r3, r10\n\t"
+        "beq 3f\n"
+        "2:\n\t"
+        "ldrd r10, r11, [r0], #4\n\t"
+        "smuad r12, r10, r4\n\t"
+        "smultb lr, r10, r4\n\t"
+        "smlabt r12, r11, r7, r12\n\t"
+        "smlad lr, r11, r7, lr\n\t"
+        REDS_ROW_OF_TWO("r1", "r5", "r8") REDS_ROW_OF_TWO("r2", "r6", "r9")
+        "ldrd r10, r11, [sp]\n\t"
+        "smmlar r12, r12, r10, r11\n\t"
+        "smmlar lr, lr, r10, r11\n\t"
+        "ldr r10, [sp, #8]\n\t"
+        "ldr r11, [sp, #24]\n\t"
+        "asr r12, r12, r10\n\t"
+        "asr lr, lr, r10\n\t"
+        "ssat r12, #8, r12\n\t"
+        "ssat lr, #8, lr\n\t"
+        "strb r12, [r3], #1\n\t"
+        "strb lr, [r3], #1\n\t"
+        "cmp r3, r11\n\t"
+        "bne 2b\n"
+        "3:\n\t"
+        "ldr r10, [sp, #16]\n\t"
+        "adds r10, r3, r10\n\t"
+        "str r10, [sp, #24]\n\t"
+        "cmp r3, r10\n\t"
+        "beq 5f\n"
+        "4:\n\t"
+        "ldrd r10, r11, [r0], #4\n\t"
+        "smuad r12, r10, r4\n\t"
+        "smlabt r12, r11, r7, r12\n\t"
+        REDS_ROW("r1", "r5", "r8") REDS_ROW("r2", "r6", "r9")
+        "ldrd r10, r11, [sp]\n\t"
+        "smmlar r12, r12, r10, r11\n\t"
+        "ldr r10, [sp, #8]\n\t"
+        "ldr r11, [sp, #24]\n\t"
+        "asr r12, r12, r10\n\t"
+        "ssat r12, #8, r12\n\t"
+        "strb r12, [r3], #1\n\t"
+        "cmp r3, r11\n\t"
+        "bne 4b\n"
+        "5:\n\t"
+        "ldr r10, [sp, #20]\n\t"
+        "ldr r11, [sp, #28]\n\t"
+        "add r0, r0, r10\n\t"
+        "add r1, r1, r10\n\t"
+        "add r2, r2, r10\n\t"
+        "subs r11, r11, #1\n\t"
+        "str r11, [sp, #28]\n\t"
+        "bne 1b\n\t"
+        "add sp, #36\n\t"
+        "pop {r4-r11, pc}");
+}
+#undef REDS_ROW
+#undef REDS_ROW_OF_TWO
+#endif
+
+#define FIRST(row, k, start) REDS_LOAD_TWO(a, b, row, 4); first = reds_smlabt(b, s->w12[k], start);
+#define SECOND(k, start) second = reds_smlad(b, s->w12[k], start);
+#define NEXT_FIRST(row, k) FIRST(row, k, reds_smlad(a, s->w01[k], first))
+#define NEXT_SECOND(k) SECOND(k, reds_smlatb(a, s->w01[k], second))
+
+/* The same with a leaky ReLU, or where the instructions are only a model. */
+static void slide_square_in_c(const reds_square *s, const int16_t *image, uint32_t rows, int8_t *out, int32_t slope, int32_t round) {
+    const int16_t *r0 = image, *r1 = r0 + s->pitch / 2, *r2 = r1 + s->pitch / 2;
     uint32_t a, b;
-#define ONE(row, k)                             \
-    REDS_LOAD_TWO(a, b, row, 4);                \
-    first = reds_smlabt(b, w12_##k, reds_smlad(a, w01_##k, first));
-#define TWO(row, k) ONE(row, k) second = reds_smlad(b, w12_##k, reds_smlatb(a, w01_##k, second));
-    for (; rows != 0; rows--, image += step) {
-        const int16_t *r0 = image, *r1 = r0 + s->pitch, *r2 = r1 + s->pitch;
-        const int8_t *const end = out + out_w;
-        if (s->slope == 0) {
-            for (const int8_t *const last = out + pairs; out != last; out += 2) {
-                int32_t first = 0, second = 0;
-                TWO(r0, 0) TWO(r1, 1) TWO(r2, 2)
-                out[0] = (int8_t)reds_requantise(first, channel, shift);
-                out[1] = (int8_t)reds_requantise(second, channel, shift);
-            }
-            while (out != end) {
-                int32_t first = 0;
-                ONE(r0, 0) ONE(r1, 1) ONE(r2, 2)
-                *out++ = (int8_t)reds_requantise(first, channel, shift);
-            }
-        } else {
-            for (const int8_t *const last = out + pairs; out != last; out += 2) {
-                int32_t first = 0, second = 0;
-                TWO(r0, 0) TWO(r1, 1) TWO(r2, 2)
-                out[0] = (int8_t)reds_requantise_leaky(first, channel, s->slope, s->round, shift);
-                out[1] = (int8_t)reds_requantise_leaky(second, channel, s->slope, s->round, shift);
-            }
-            while (out != end) {
-                int32_t first = 0;
-                ONE(r0, 0) ONE(r1, 1) ONE(r2, 2)
-                *out++ = (int8_t)reds_requantise_leaky(first, channel, s->slope, s->round, shift);
-            }
+    int32_t first, second;
+    for (; rows != 0; rows--, r0 += s->skip / 2, r1 += s->skip / 2, r2 += s->skip / 2) {
+        for (const int8_t *const last = out + s->pairs; out != last;) {
+            FIRST(r0, 0, reds_smuad(a, s->w01[0])) SECOND(0, reds_smultb(a, s->w01[0]))
+            NEXT_FIRST(r1, 1) NEXT_SECOND(1) NEXT_FIRST(r2, 2) NEXT_SECOND(2)
+            *out++ = (int8_t)reds_finish(first, s->channel, slope, round, s->shift);
+            *out++ = (int8_t)reds_finish(second, s->channel, slope, round, s->shift);
+        }
+        for (const int8_t *const last = out + s->alone; out != last;) {
+            FIRST(r0, 0, reds_smuad(a, s->w01[0])) NEXT_FIRST(r1, 1) NEXT_FIRST(r2, 2)
+            *out++ = (int8_t)reds_finish(first, s->channel, slope, round, s->shift);
         }
     }
-#undef ONE
-#undef TWO
+}
+#undef FIRST
+#undef SECOND
+#undef NEXT_FIRST
+#undef NEXT_SECOND
+
+/* 3x3 with stride 1 or 2 */
+static void slide_3x3(const reds_slide *s, const int8_t *weights, reds_s8_channel channel, const int16_t *image, uint32_t rows,
+                      int8_t *out) {
+    const uint32_t count = s->window->out_w, pairs = s->window->stride_w == 1 ? count / 2 * 2 : 0;
+    reds_square square;
+    for (int k = 0; k < 3; k++, weights += 3) {
+        square.w01[k] = reds_lows((uint32_t)weights[0], (uint32_t)weights[1]);
+        square.w12[k] = reds_lows((uint32_t)weights[1], (uint32_t)weights[2]);
+    }
+    square.channel = channel, square.shift = s->shift, square.pitch = 2 * s->pitch;
+    square.pairs = pairs, square.alone = count - pairs;
+    square.skip = 2 * s->window->stride_h * s->pitch - 2 * pairs - 4 * square.alone; /* a pair takes 2 entries, so does one alone */
+#if REDS_LOOPS
+    if (s->slope == 0) {
+        slide_square(&square, image, rows, out);
+        return;
+    }
+#endif
+    slide_square_in_c(&square, image, rows, out, s->slope, s->round);
 }
 
 /* The weights of a channel as pairs of 16-bit numbers; a row that is odd is filled up with 0. */
@@ -110,7 +216,7 @@ static REDS_APART void slide_any(const reds_slide *s, const int16_t *weights, re
                     sum[3] = reds_smlad(reds_pair(x + fourth), w, sum[3]);
                 }
             }
-            for (uint32_t k = 0; k < n; k++) *out++ = (int8_t)slide_finish(s, channel, sum[k]);
+            for (uint32_t k = 0; k < n; k++) *out++ = (int8_t)reds_finish(sum[k], channel, s->slope, s->round, s->shift);
             left -= n;
         }
     }
@@ -124,8 +230,9 @@ static REDS_APART void slide_3x3(const reds_slide *s, const int8_t *weights, red
     for (; rows != 0; rows--, image += s->window->stride_h * s->pitch) {
         const int16_t *r0 = image, *r1 = r0 + s->pitch, *r2 = r1 + s->pitch;
         for (const int8_t *const end = out + s->window->out_w; out != end; r0 += stride, r1 += stride, r2 += stride)
-            *out++ = (int8_t)slide_finish(s, channel, w0 * r0[0] + w1 * r0[1] + w2 * r0[2] + w3 * r1[0] + w4 * r1[1] + w5 * r1[2] +
-                                                          w6 * r2[0] + w7 * r2[1] + w8 * r2[2]);
+            *out++ = (int8_t)reds_finish(w0 * r0[0] + w1 * r0[1] + w2 * r0[2] + w3 * r1[0] + w4 * r1[1] + w5 * r1[2] +
+                                             w6 * r2[0] + w7 * r2[1] + w8 * r2[2],
+                                         channel, s->slope, s->round, s->shift);
     }
 }
 
@@ -140,7 +247,7 @@ static REDS_APART void slide_any(const reds_slide *s, const int8_t *weights, red
             int32_t sum = 0;
             for (uint32_t y = kernel_h; y != 0; y--, row += s->pitch)
                 for (uint32_t x = 0; x < kernel_w; x++) sum += *w++ * row[x];
-            *out++ = (int8_t)slide_finish(s, channel, sum);
+            *out++ = (int8_t)reds_finish(sum, channel, s->slope, s->round, s->shift);
         }
     }
 }
@@ -152,11 +259,14 @@ static REDS_APART void slide_rows(const reds_slide *s, const int8_t *in, int32_t
                                   int16_t *to) {
     const reds_window *const w = s->window;
     const uint32_t pitch = s->pitch, inside = pitch - w->pad_left < w->in_w ? pitch - w->pad_left : w->in_w;
-    for (const int32_t bottom = top + (int32_t)((rows - 1) * w->stride_h + w->kernel_h); top < bottom; top++, to += pitch) {
-        if (top >= 0 && top < w->in_h) expand(in + (uint32_t)top * w->row_step, w->column_step, inside, zero, to + w->pad_left);
-        else if (again)
-            for (uint32_t k = 0; k < pitch; k++) to[k] = 0;
+    const int32_t bottom = top + (int32_t)((rows - 1) * w->stride_h + w->kernel_h);
+    const int32_t first = top > 0 ? top : 0, last = bottom < w->in_h ? bottom : w->in_h; /* of the image */
+    if (again && (top < 0 || bottom > w->in_h)) {
+        const int16_t *const end = to + (uint32_t)(bottom - top) * pitch;
+        for (int16_t *k = to; k != end; k++) *k = 0;
     }
+    expand(in + (uint32_t)first * w->row_step, w, last - first, inside, zero, to + (uint32_t)(first - top) * pitch + w->pad_left,
+           pitch);
 }
 
 #endif
