@@ -99,7 +99,7 @@ void reds_s8_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, c
     const uint32_t most = (held - w->kernel_h) / w->stride_h + 1; /* rows of outputs at a time */
     const int fast = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_w <= 2;
     const reds_slide s = {w, pitch, layer->slope, width->round, width->shift};
-    for (uint32_t k = 0; k < held * pitch; k++) scratch[k] = 0;
+    clear(scratch, held * pitch);
     for (uint32_t o = 0; o < width->outputs; o++, in += w->channel_step) {
         const reds_s8_channel channel = width->channels[o];
         const int8_t *const weights = layer->weights + o * layer->row;

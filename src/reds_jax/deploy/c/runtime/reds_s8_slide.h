@@ -14,23 +14,32 @@ typedef struct {
     int32_t slope, round, shift;
 } reds_slide;
 
-/* Rows of an image as 16-bit numbers without their zero point: ``count`` entries of each, ``pitch`` entries apart */
-static inline void expand(const int8_t *in, const reds_window *w, int32_t rows, uint32_t count, int32_t zero, int16_t *to,
+/* ``rows`` rows of ``count`` bytes as 16-bit numbers without their zero point. The bytes lie ``step`` bytes apart, the rows begin
+ * ``row_step`` bytes apart, and come ``pitch`` entries apart. */
+static inline void expand(const int8_t *in, uint32_t rows, uint32_t row_step, uint32_t count, uint32_t step, int32_t zero, int16_t *to,
                           uint32_t pitch) {
-    const uint32_t step = w->column_step, over = w->row_step - count * step, skip = pitch - count;
-    for (; rows > 0; rows--, in += over, to += skip) {
-        uint32_t left = count;
+    for (; rows != 0; rows--, in += row_step, to += pitch)
+        for (uint32_t k = 0, at = 0; k < count; k++, at += step) to[k] = (int16_t)(in[at] - zero);
+}
+
 #if REDS_SIMD32
-        const uint32_t minus = reds_twice(-zero);
-        for (; step == 1 && left >= 4; left -= 4, in += 4, to += 4) {
+/* The same for bytes side by side, 4 or more. */
+static REDS_APART void expand_words(const int8_t *in, uint32_t rows, uint32_t over, uint32_t count, int32_t zero, int16_t *to,
+                                    uint32_t skip) {
+    const uint32_t minus = reds_twice(-zero);
+    do {
+        uint32_t left = count;
+        do {
             const uint32_t word = reds_word(in);
             const uint32_t even = reds_add_bytes_0_2(minus, word), odd = reds_add_bytes_1_3(minus, word);
             reds_store(to, reds_lows(even, odd)), reds_store(to + 2, reds_highs(even, odd));
-        }
-#endif
-        for (; left != 0; left--, in += step) *to++ = (int16_t)(*in - zero);
-    }
+            in += 4, to += 4, left -= 4;
+        } while (left >= 4);
+        for (; left != 0; left--) *to++ = (int16_t)(*in++ - zero);
+        in += over, to += skip;
+    } while (--rows != 0);
 }
+#endif
 
 #if REDS_SIMD32
 /* What a 3x3 window needs for one channel: of each row of weights the pairs (w0, w1) and (w1, w2); of each row of outputs how many
@@ -45,11 +54,11 @@ typedef struct {
 #if REDS_LOOPS
 /* The inputs of a row come as the pairs (x0, x1) and (x2, x3), which is enough for two outputs if the stride is 1: 28 instructions
  * for 18 products. Assembler, because it takes every register. r0 to r2: rows of inputs; r3: outputs; r4 to r9: weights. */
-#define REDS_ROW(row, w01, w12)                        \
+#define REDS_SQUARE_ONE(row, w01, w12)                 \
     "ldrd r10, r11, [" row "], #4\n\t"                 \
     "smlad r12, r10, " w01 ", r12\n\t"                 \
     "smlabt r12, r11, " w12 ", r12\n\t"
-#define REDS_ROW_OF_TWO(row, w01, w12)                 \
+#define REDS_SQUARE_TWO(row, w01, w12)                 \
     "ldrd r10, r11, [" row "], #4\n\t"                 \
     "smlad r12, r10, " w01 ", r12\n\t"                 \
     "smlatb lr, r10, " w01 ", lr\n\t"                  \
@@ -88,7 +97,7 @@ static __attribute__((naked, noinline)) void slide_square(REDS_UNUSED const reds
         "smultb lr, r10, r4\n\t"
         "smlabt r12, r11, r7, r12\n\t"
         "smlad lr, r11, r7, lr\n\t"
-        REDS_ROW_OF_TWO("r1", "r5", "r8") REDS_ROW_OF_TWO("r2", "r6", "r9")
+        REDS_SQUARE_TWO("r1", "r5", "r8") REDS_SQUARE_TWO("r2", "r6", "r9")
         "ldrd r10, r11, [sp]\n\t"
         "smmlar r12, r12, r10, r11\n\t"
         "smmlar lr, lr, r10, r11\n\t"
@@ -112,7 +121,7 @@ static __attribute__((naked, noinline)) void slide_square(REDS_UNUSED const reds
         "ldrd r10, r11, [r0], #4\n\t"
         "smuad r12, r10, r4\n\t"
         "smlabt r12, r11, r7, r12\n\t"
-        REDS_ROW("r1", "r5", "r8") REDS_ROW("r2", "r6", "r9")
+        REDS_SQUARE_ONE("r1", "r5", "r8") REDS_SQUARE_ONE("r2", "r6", "r9")
         "ldrd r10, r11, [sp]\n\t"
         "smmlar r12, r12, r10, r11\n\t"
         "ldr r10, [sp, #8]\n\t"
@@ -134,8 +143,8 @@ static __attribute__((naked, noinline)) void slide_square(REDS_UNUSED const reds
         "add sp, #36\n\t"
         "pop {r4-r11, pc}");
 }
-#undef REDS_ROW
-#undef REDS_ROW_OF_TWO
+#undef REDS_SQUARE_ONE
+#undef REDS_SQUARE_TWO
 #endif
 
 #define FIRST(row, k, start) REDS_LOAD_TWO(a, b, row, 4); first = reds_smlabt(b, s->w12[k], start);
@@ -253,6 +262,10 @@ static REDS_APART void slide_any(const reds_slide *s, const int8_t *weights, red
 }
 #endif
 
+static inline void clear(int16_t *to, uint32_t count) {
+    for (const int16_t *const end = to + count; to != end; to++) *to = 0;
+}
+
 /* The rows of one channel that ``rows`` rows of outputs reach, the first of them row ``top`` of the image. What lies left and right
  * of the image is 0 already; so is what lies above and below it, unless the scratch held other rows (``again``). */
 static REDS_APART void slide_rows(const reds_slide *s, const int8_t *in, int32_t zero, int32_t top, uint32_t rows, int again,
@@ -260,13 +273,21 @@ static REDS_APART void slide_rows(const reds_slide *s, const int8_t *in, int32_t
     const reds_window *const w = s->window;
     const uint32_t pitch = s->pitch, inside = pitch - w->pad_left < w->in_w ? pitch - w->pad_left : w->in_w;
     const int32_t bottom = top + (int32_t)((rows - 1) * w->stride_h + w->kernel_h);
-    const int32_t first = top > 0 ? top : 0, last = bottom < w->in_h ? bottom : w->in_h; /* of the image */
-    if (again && (top < 0 || bottom > w->in_h)) {
-        const int16_t *const end = to + (uint32_t)(bottom - top) * pitch;
-        for (int16_t *k = to; k != end; k++) *k = 0;
+    const int32_t first = top < 0 ? bottom < 0 ? bottom : 0 : top;                     /* rows above the image end here */
+    const int32_t last = bottom < w->in_h ? bottom : first < w->in_h ? w->in_h : first; /* and those below it begin here */
+    if (again) {
+        clear(to, (uint32_t)(first - top) * pitch);
+        clear(to + (uint32_t)(last - top) * pitch, (uint32_t)(bottom - last) * pitch);
     }
-    expand(in + (uint32_t)first * w->row_step, w, last - first, inside, zero, to + (uint32_t)(first - top) * pitch + w->pad_left,
-           pitch);
+    if (first == last) return;
+    in += (uint32_t)first * w->row_step, to += (uint32_t)(first - top) * pitch + w->pad_left;
+#if REDS_SIMD32
+    if (w->column_step == 1 && inside >= 4) {
+        expand_words(in, (uint32_t)(last - first), w->row_step - inside, inside, zero, to, pitch - inside);
+        return;
+    }
+#endif
+    expand(in, (uint32_t)(last - first), w->row_step, inside, w->column_step, zero, to, pitch);
 }
 
 #endif
