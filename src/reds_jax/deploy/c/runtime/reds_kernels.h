@@ -47,7 +47,7 @@ typedef struct {
     (4u * REDS_ROUND4((inputs) * (kernel_h) * (kernel_w)) +                                                                 \
      ((kernel_h) * (kernel_w) == 1u                                                                                         \
           ? 0u                                                                                                              \
-          : (REDS_S8_LINE(REDS_ROUND4((inputs) * (kernel_h) * (kernel_w))) +                                                \
+          : (REDS_S8_LINE(REDS_ROUND4((inputs) * (kernel_h) * (kernel_w))) + 16u * (kernel_h) +                             \
              (inputs) * (kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w) + 8u) / 2u))
 #define REDS_S8_HELD 512u
 #define REDS_S8_DEPTHWISE_ALL(kernel_h, stride_h, out_h) (((out_h) - 1u) * (stride_h) + (kernel_h))

@@ -68,9 +68,13 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
     const uint32_t tiled = REDS_V6M ? 0 : positions / 4 * 4; /* a Cortex-M0 has no registers for 4 columns */
     const int point = w->kernel_h == 1 && w->kernel_w == 1;
     int8_t *const line = (int8_t *)(scratch + 4 * depth);
+#if REDS_SIMD32
+    int16_t *const offsets = scratch + 4 * depth + REDS_S8_LINE(depth) / 2;
+    const int four = w->stride_w == 1 && (w->kernel_w == 1 || w->kernel_w == 3);
+#endif
     uint32_t p = 0;
     reds_rows rows;
-    if (!point) rows = rows_of(w, in, inputs, width->in_zero, line + REDS_S8_LINE(depth));
+    if (!point) rows = rows_of(w, in, inputs, width->in_zero, line + REDS_S8_LINE(depth) + 16 * w->kernel_h);
     else if (w->stride_h == 1 && w->stride_w == 1 && w->column_step == 1 && w->row_step == w->in_w && w->in_w == w->out_w)
         for (; p < tiled; p += 4) {
             gather_pointwise(in + p, inputs, w->channel_step, width->in_zero, scratch);
@@ -84,6 +88,16 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
                          width->in_zero, column, hop);
         else {
             if (ox == 0) rows_advance(&rows, (int32_t)(oy * w->stride_h) - w->pad_top + w->kernel_h);
+#if REDS_SIMD32
+            if (four && ox == 0) find_rows(&rows, offsets);
+            if (four && c == 0 && p < tiled && ox + 4 <= w->out_w) {
+                gather_four(&rows, offsets, ox, scratch);
+                multiply_four(layer, width, scratch, depth, out + p, positions);
+                p += 3;
+                if ((ox += 4) == w->out_w) ox = 0, oy++;
+                continue;
+            }
+#endif
             gather(&rows, ox * w->stride_w, line, depth, column, hop);
         }
         if (p >= tiled) multiply_one(layer, width, scratch, depth, out + p, positions);

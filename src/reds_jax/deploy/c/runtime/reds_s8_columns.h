@@ -108,4 +108,48 @@ static REDS_APART void gather(const reds_rows *r, uint32_t x, int8_t *line, uint
 #endif
 }
 
+#if REDS_SIMD32
+/* Where the windows' rows of 4 channels begin, from the ring's start: kernel_h for each channel. */
+static inline void find_rows(const reds_rows *r, int16_t *offset) {
+    const int8_t *at = r->to;
+    for (uint32_t y = r->window->kernel_h; y != 0; y--, at = row_below(r, at), offset += 2)
+        for (uint32_t i = 0; i < 4; i++) reds_store(offset + 2 * i * r->window->kernel_h, (uint32_t)(at - r->start) + i * r->pitch);
+}
+
+/* One pair of entries of each of 4 columns: the bytes 0 and 2 of a word belong to one column, 1 and 3 to the next. */
+static inline void put_pairs(int16_t *to, uint32_t first, uint32_t second, uint32_t minus) {
+    reds_store(to, reds_add_bytes_0_2(minus, first)), reds_store(to + 4, reds_add_bytes_1_3(minus, first));
+    reds_store(to + 8, reds_add_bytes_0_2(minus, second)), reds_store(to + 12, reds_add_bytes_1_3(minus, second));
+}
+
+/* 4 columns beside each other, of windows that are 1 or 3 wide with stride 1; they begin ``x`` bytes into the rows. Four rows of a
+ * window are 1 or 3 groups of entries; what is missing in the last four is padding, and may be more than a group. */
+static REDS_APART void gather_four(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile) {
+    const uint32_t minus = reds_twice(-r->zero), kernel_h = r->window->kernel_h, kernel_w = r->window->kernel_w;
+    const int16_t *const start = offset, *const end = offset + 8 * kernel_h;
+    const int8_t *base = r->start + x;
+    for (uint32_t left = r->inputs * kernel_h;; left -= 4) {
+        const int8_t *const a = base + reds_pair(offset);
+        const int8_t *const b = left > 1 ? base + reds_pair(offset + 2) : r->end;
+        const int8_t *const c = left > 2 ? base + reds_pair(offset + 4) : r->end;
+        const int8_t *const d = left > 3 ? base + reds_pair(offset + 6) : r->end;
+        if (kernel_w == 1) {
+            turn(reds_word(a), reds_word(b), reds_word(c), reds_word(d), minus, tile), tile += 16;
+        } else { /* the groups a0 a1 a2 b0, b1 b2 c0 c1, c2 d0 d1 d2, each moved on by one from column to column */
+            const uint32_t a1 = reds_word(a + 1), b0 = reds_word(b), b1 = reds_word(b + 1), b2 = reds_word(b + 2);
+            const uint32_t c0 = reds_word(c), c1 = reds_word(c + 1), c2 = reds_word(c + 2), d1 = reds_word(d + 1);
+            put_pairs(tile, reds_word(a), reds_word(a + 2), minus);
+            put_pairs(tile + 2, reds_lows(a1, b0), reds_highs(a1, b0), minus);
+            put_pairs(tile + 16, reds_lows(b1, c0), reds_highs(b1, c0), minus);
+            put_pairs(tile + 18, reds_lows(b2, c1), reds_highs(b2, c1), minus);
+            put_pairs(tile + 32, reds_lows(c2, d1), reds_highs(c2, d1), minus);
+            put_pairs(tile + 34, reds_word(d), reds_word(d + 2), minus);
+            tile += 48;
+        }
+        if (left <= 4) return;
+        if ((offset += 8) == end) offset = start, base += 4 * r->pitch;
+    }
+}
+#endif
+
 #endif
