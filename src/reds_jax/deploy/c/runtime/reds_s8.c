@@ -135,7 +135,7 @@ void reds_s8_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, c
 /* ---- Layers without weights ------------------------------------------------------------------------------------------------- */
 
 /* The part [first, last) of a window of length ``kernel`` at ``start`` that lies inside an image of length ``length``. */
-static void clip(int32_t start, int32_t kernel, int32_t length, int32_t *first, int32_t *last) {
+static inline void clip(int32_t start, int32_t kernel, int32_t length, int32_t *first, int32_t *last) {
     *first = start < 0 ? 0 : start;
     *last = start + kernel > length ? length : start + kernel;
     if (*last < *first) *last = *first;
@@ -144,50 +144,78 @@ static void clip(int32_t start, int32_t kernel, int32_t length, int32_t *first, 
 void reds_s8_max_pool(const reds_window *window, uint32_t channels, const int8_t *in, int8_t *out) {
     const reds_window *const w = window;
     for (uint32_t c = 0; c < channels; c++, in += w->channel_step)
-        for (uint32_t oy = 0; oy < w->out_h; oy++)
+        for (uint32_t oy = 0; oy < w->out_h; oy++) {
+            int32_t top, bottom, left, right;
+            clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
+            const int8_t *const rows = in + (uint32_t)top * w->row_step;
             for (uint32_t ox = 0; ox < w->out_w; ox++) {
-                int32_t top, bottom, left, right;
                 int8_t best = -128;
-                clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
                 clip((int32_t)(ox * w->stride_w) - w->pad_left, w->kernel_w, w->in_w, &left, &right);
-                for (int32_t y = top; y < bottom; y++)
-                    for (int32_t x = left; x < right; x++) {
-                        const int8_t value = in[(uint32_t)y * w->row_step + (uint32_t)x * w->column_step];
-                        if (value > best) best = value;
-                    }
+                const int8_t *row = rows + (uint32_t)left * w->column_step;
+                for (int32_t y = top; y < bottom; y++, row += w->row_step) {
+                    const int8_t *at = row;
+                    for (int32_t x = left; x < right; x++, at += w->column_step)
+                        if (*at > best) best = *at;
+                }
                 *out++ = best;
             }
+        }
+}
+
+/* The sum of ``count`` bytes that lie ``step`` bytes apart. */
+static inline int32_t sum_of(const int8_t *from, uint32_t count, uint32_t step) {
+    int32_t total = 0;
+#if REDS_SIMD32
+    if (step == 1) {
+        const int8_t *const words = from + count / 4 * 4;
+        uint32_t sum = 0; /* of the bytes with 128 added, which have no sign */
+        for (; from != words; from += 4) sum = reds_usada8(reds_word(from) ^ 0x80808080u, 0, sum);
+        total = (int32_t)sum - (int32_t)(count / 4 * 4 * 128);
+        count %= 4;
+    }
+#endif
+    for (; count != 0; count--, from += step) total += *from;
+    return total;
 }
 
 void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint32_t channels, const int8_t *in, int8_t *out) {
     const reds_window *const w = window;
     const int32_t full = (int32_t)w->kernel_h * w->kernel_w;
     for (uint32_t c = 0; c < channels; c++, in += w->channel_step)
-        for (uint32_t oy = 0; oy < w->out_h; oy++)
+        for (uint32_t oy = 0; oy < w->out_h; oy++) {
+            int32_t top, bottom, left, right;
+            clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
+            const int8_t *const rows = in + (uint32_t)top * w->row_step;
             for (uint32_t ox = 0; ox < w->out_w; ox++) {
-                int32_t top, bottom, left, right, total = 0;
-                clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
                 clip((int32_t)(ox * w->stride_w) - w->pad_left, w->kernel_w, w->in_w, &left, &right);
-                for (int32_t y = top; y < bottom; y++)
-                    for (int32_t x = left; x < right; x++)
-                        total += in[(uint32_t)y * w->row_step + (uint32_t)x * w->column_step];
-                const int32_t count = (bottom - top) * (right - left);
-                total -= count * mean->in_zero;
+                const uint32_t height = (uint32_t)(bottom - top), across = (uint32_t)(right - left);
+                const int8_t *row = rows + (uint32_t)left * w->column_step;
+                const int32_t count = (int32_t)(height * across);
+                int32_t total = -count * mean->in_zero;
+                if (across * w->column_step == w->row_step) total += sum_of(row, height * across, w->column_step); /* one piece */
+                else
+                    for (uint32_t y = height; y != 0; y--, row += w->row_step) total += sum_of(row, across, w->column_step);
                 if (count < full && count > 0) { /* cut by the border: as if the window were filled up with its own mean */
                     const int64_t whole = (int64_t)total * full;
                     total = (int32_t)((whole + (whole < 0 ? -count : count) / 2) / count);
                 }
                 *out++ = (int8_t)reds_saturate(reds_mulhi_add(total, mean->multiplier, mean->offset) >> mean->shift);
             }
+        }
 }
 
 void reds_s8_add(const reds_s8_sum *sum, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length) {
     const reds_s8_sum s = *sum;
-    for (uint32_t k = 0; k < length; k++) {
-        int32_t t = (a[k] - s.a_zero) * s.a_multiplier + (b[k] - s.b_zero) * s.b_multiplier;
-        if (s.slope != 0 && t < 0) t = reds_mulhi_add(2 * t, s.slope, 0);
-        out[k] = (int8_t)reds_saturate((t + s.round) >> s.shift);
-    }
+    const int32_t zeros = -(s.a_zero * s.a_multiplier + s.b_zero * s.b_multiplier), base = zeros + s.round;
+    if (s.slope == 0)
+        for (uint32_t k = 0; k < length; k++)
+            out[k] = (int8_t)reds_saturate((a[k] * s.a_multiplier + (b[k] * s.b_multiplier + base)) >> s.shift);
+    else
+        for (uint32_t k = 0; k < length; k++) {
+            int32_t t = a[k] * s.a_multiplier + b[k] * s.b_multiplier + zeros;
+            if (t < 0) t = reds_mulhi_add(2 * t, s.slope, 0);
+            out[k] = (int8_t)reds_saturate((t + s.round) >> s.shift);
+        }
 }
 
 void reds_s8_channel_first(const int8_t *in, int8_t *out, uint32_t positions, uint32_t channels) {
