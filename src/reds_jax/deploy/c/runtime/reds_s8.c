@@ -24,6 +24,10 @@ static inline void store_four(const int32_t *sum, const reds_s8_channel *channel
     }
 }
 
+static inline int32_t finish(int32_t sum, const reds_s8_channel *channel, const reds_s8_layer *layer, const reds_s8_width *width) {
+    return reds_finish(sum, *channel, layer->slope, width->round, width->shift);
+}
+
 /* ---- Matrix times columns --------------------------------------------------------------------------------------------------- */
 
 /* All outputs of one position, ``step`` bytes apart. */
@@ -38,7 +42,7 @@ static REDS_APART void multiply_one(const reds_s8_layer *layer, const reds_s8_wi
         store_four(sum, channel, 1, layer, width, out, step);
     }
     for (; channel != end; channel++, weights += layer->row, out += step)
-        *out = (int8_t)reds_finish(reds_one_row(weights, column, depth), *channel, layer->slope, width->round, width->shift);
+        *out = (int8_t)finish(reds_one_row(weights, column, depth), channel, layer, width);
 }
 
 /* All outputs of 4 positions that follow each other; those of the next channel lie ``step`` bytes further. */

@@ -207,26 +207,35 @@ static inline void slide_pairs(const reds_window *w, const int8_t *weights, int1
 /* Any window; its weights come as pairs. Four outputs share a load of them. */
 static REDS_APART void slide_any(const reds_slide *s, const int16_t *weights, reds_s8_channel channel, const int16_t *image,
                                  uint32_t rows, int8_t *out) {
-    const uint32_t kernel_h = s->window->kernel_h, across = (s->window->kernel_w + 1u) / 2u, stride = s->window->stride_w;
-    for (; rows != 0; rows--, image += s->window->stride_h * s->pitch) {
+    const uint32_t kernel_h = s->window->kernel_h, kernel_w = s->window->kernel_w, pitch = s->pitch, stride = s->window->stride_w;
+    for (; rows != 0; rows--, image += s->window->stride_h * pitch) {
         const int16_t *at = image;
         for (uint32_t left = s->window->out_w; left != 0; at += 4 * stride) {
             const uint32_t n = left < 4 ? left : 4; /* beyond the end of the row the last one is repeated */
             const uint32_t second = n > 1 ? stride : 0, third = n > 2 ? 2 * stride : 0, fourth = n > 3 ? 3 * stride : 0;
-            int32_t sum[4] = {0, 0, 0, 0};
-            const int16_t *pair = weights, *row = at;
-            for (uint32_t y = kernel_h; y != 0; y--, row += s->pitch) {
-                const int16_t *x = row;
-                for (const int16_t *const end = pair + 2 * across; pair != end; pair += 2, x += 2) {
-                    const uint32_t w = reds_pair(pair);
-                    sum[0] = reds_smlad(reds_pair(x), w, sum[0]);
-                    sum[1] = reds_smlad(reds_pair(x + second), w, sum[1]);
-                    sum[2] = reds_smlad(reds_pair(x + third), w, sum[2]);
-                    sum[3] = reds_smlad(reds_pair(x + fourth), w, sum[3]);
+            int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+            const int16_t *pair = weights, *x = at;
+            if (kernel_w == 1)
+                for (const int16_t *const end = pair + 2 * kernel_h; pair != end; pair += 2, x += pitch) {
+                    const int32_t w = *pair;
+                    s0 += w * x[0], s1 += w * x[second], s2 += w * x[third], s3 += w * x[fourth];
                 }
+            else
+                for (uint32_t y = kernel_h; y != 0; y--, x += pitch - (kernel_w + 1) / 2 * 2)
+                    for (const int16_t *const end = pair + (kernel_w + 1) / 2 * 2; pair != end; pair += 2, x += 2) {
+                        const uint32_t w = reds_pair(pair);
+                        s0 = reds_smlad(reds_pair(x), w, s0), s1 = reds_smlad(reds_pair(x + second), w, s1);
+                        s2 = reds_smlad(reds_pair(x + third), w, s2), s3 = reds_smlad(reds_pair(x + fourth), w, s3);
+                    }
+            if (n == 4 && s->slope == 0) {
+                const int32_t shift = s->shift;
+                out[0] = (int8_t)reds_requantise(s0, channel, shift), out[1] = (int8_t)reds_requantise(s1, channel, shift);
+                out[2] = (int8_t)reds_requantise(s2, channel, shift), out[3] = (int8_t)reds_requantise(s3, channel, shift);
+            } else {
+                const int32_t sums[4] = {s0, s1, s2, s3};
+                for (uint32_t k = 0; k < n; k++) out[k] = (int8_t)reds_finish(sums[k], channel, s->slope, s->round, s->shift);
             }
-            for (uint32_t k = 0; k < n; k++) *out++ = (int8_t)reds_finish(sum[k], channel, s->slope, s->round, s->shift);
-            left -= n;
+            out += n, left -= n;
         }
     }
 }
