@@ -42,13 +42,13 @@ typedef struct {
 #define REDS_ROUND4(n) (((n) + 3u) / 4u * 4u)
 #define REDS_PITCH(kernel_w, stride_w, out_w) REDS_ROUND4(((out_w) - 1u) * (stride_w) + (kernel_w))
 #define REDS_S8_DENSE_SCRATCH(inputs) REDS_ROUND4(inputs)
-#define REDS_S8_LINE(depth) ((depth) + 64u)
+#define REDS_S8_LINE(depth) ((depth) + 96u)
 #define REDS_S8_CONV_SCRATCH(inputs, kernel_h, kernel_w, stride_w, out_w)                                                   \
     (4u * REDS_ROUND4((inputs) * (kernel_h) * (kernel_w)) +                                                                 \
      ((kernel_h) * (kernel_w) == 1u                                                                                         \
           ? 0u                                                                                                              \
           : (REDS_S8_LINE(REDS_ROUND4((inputs) * (kernel_h) * (kernel_w))) + 16u * (kernel_h) +                             \
-             (inputs) * (kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w) + 8u) / 2u))
+             (inputs) * (kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w) + 12u) / 2u))
 #define REDS_S8_HELD 512u
 #define REDS_S8_DEPTHWISE_ALL(kernel_h, stride_h, out_h) (((out_h) - 1u) * (stride_h) + (kernel_h))
 #define REDS_S8_DEPTHWISE_MOST(kernel_h, pitch) (REDS_S8_HELD / (pitch) > (kernel_h) ? REDS_S8_HELD / (pitch) : (kernel_h))

@@ -74,7 +74,7 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
     int8_t *const line = (int8_t *)(scratch + 4 * depth);
 #if REDS_SIMD32
     int16_t *const offsets = scratch + 4 * depth + REDS_S8_LINE(depth) / 2;
-    const int four = w->stride_w == 1 && (w->kernel_w == 1 || w->kernel_w == 3);
+    const int four = gathers_four(w);
 #endif
     uint32_t p = 0;
     reds_rows rows;
@@ -95,7 +95,7 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
 #if REDS_SIMD32
             if (four && ox == 0) find_rows(&rows, offsets);
             if (four && c == 0 && p < tiled && ox + 4 <= w->out_w) {
-                gather_four(&rows, offsets, ox, scratch);
+                gather_four(&rows, offsets, ox * w->stride_w, scratch);
                 multiply_four(layer, width, scratch, depth, out + p, positions);
                 p += 3;
                 if ((ox += 4) == w->out_w) ox = 0, oy++;

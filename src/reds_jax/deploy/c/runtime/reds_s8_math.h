@@ -33,8 +33,10 @@
 /* A function of its own has all registers for its loop. */
 #ifdef __GNUC__
 #define REDS_APART __attribute__((noinline))
+#define REDS_INSIDE static inline __attribute__((always_inline)) /* one body for each constant that it is called with */
 #else
 #define REDS_APART
+#define REDS_INSIDE static inline
 #endif
 
 /* A shift to the right of a negative number must repeat the sign: C99 leaves it to the compiler, all that matter do it. */
