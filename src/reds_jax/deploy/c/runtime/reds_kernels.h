@@ -35,8 +35,9 @@ typedef struct {
  * How many entries (float, or int16_t) a layer's scratch needs; it must be aligned to 4 bytes. The largest width needs the most.
  * patch = inputs * kernel_h * kernel_w.
  *
- * An int8 convolution holds 4 columns of 16-bit numbers; with a window of more than one position also one column as bytes, and the
- * kernel_h rows of all channels that a row of outputs reads, with their padding, as bytes.
+ * An int8 convolution holds 4 columns of 16-bit numbers. With a window of more than one position it also holds, as bytes, the
+ * kernel_h rows of all channels that a row of outputs reads, with their padding; one column; and where 4 channels begin (for cores
+ * with the DSP extension). A layer needs the same on every core.
  * An int8 depthwise layer holds rows of one channel with their padding: all of them where that takes at most REDS_S8_HELD entries
  * (1 kB), else as many as that, and never fewer than kernel_h; and the weights of one channel. */
 #define REDS_ROUND4(n) (((n) + 3u) / 4u * 4u)

@@ -92,6 +92,13 @@ static inline int32_t reds_smultb(uint32_t a, uint32_t b) { return __smlatb((int
 /* sum + the differences of the four bytes of a and of b, which have no sign */
 static inline uint32_t reds_usada8(uint32_t a, uint32_t b, uint32_t sum) { return __usada8(a, b, sum); }
 
+/* of each byte the larger one */
+static inline uint32_t reds_max_bytes(uint32_t a, uint32_t b) {
+    uint32_t word;
+    __asm("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(word) : "r"(a), "r"(b)); /* the bits GE of the status are free to change */
+    return word;
+}
+
 /* The next two words of an array, which starts at a multiple of 4; the address moves on by ``step`` bytes. */
 #define REDS_LOAD_TWO(first, second, address, step) \
     __asm volatile("ldrd %0, %1, [%2], %3" : "=&r"(first), "=&r"(second), "+&r"(address) : "i"(step) : "memory")
