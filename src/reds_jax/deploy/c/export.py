@@ -136,15 +136,27 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
             return 4 * spread.depth(k, 4 if dtype == "int8" else 1)
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
-        if op.kind == "conv":
-            return 4 * (_round4(program.row(op, k)) if dtype == "int8" else program.row(op, k))
+        if op.kind not in ("conv", "depthwise"):
+            return 0
+        assert op.window is not None
+        (kernel_h, kernel_w), (stride_h, stride_w) = op.window.kernel, op.window.strides
+        y = program.tensors[op.output]
+        pitch = _round4((y.width - 1) * stride_w + kernel_w)
         if op.kind == "depthwise":
-            assert op.window is not None
-            width = (program.tensors[op.output].width - 1) * op.window.strides[1] + op.window.kernel[1]
-            return op.window.kernel[0] * _round4(width)
-        return 0
+            if dtype == "float32":
+                return kernel_h * pitch
+            rows = min((y.height - 1) * stride_h + kernel_h, max(kernel_h, _HELD // pitch))
+            return rows * pitch + kernel_h * (-(-kernel_w // 2) * 2)
+        row = program.row(op, k)
+        if dtype == "float32":
+            return 4 * row
+        depth = _round4(row)
+        return 4 * depth + (0 if kernel_h * kernel_w == 1 else (depth + 96 + 16 * kernel_h + row // kernel_w * pitch + 12) // 2)
 
     return tuple(entries(op) * (2 if dtype == "int8" else 4) for op in program.operations)
+
+
+_HELD = 512  # REDS_S8_HELD
 
 
 def _round4(n: int) -> int:
