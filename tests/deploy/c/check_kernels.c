@@ -149,10 +149,17 @@ static int check_s8(int what) {
     const shape s = draw_shape(what);
     const uint32_t positions = what == DENSE ? 1u : (uint32_t)s.w.out_h * s.w.out_w;
     const uint32_t in_bytes = what == DENSE ? s.inputs : s.inputs * s.w.in_h * s.w.in_w, out_bytes = s.outputs * positions;
-    const uint32_t scratch_bytes =
+    uint32_t scratch_bytes =
         2 * (what == DENSE  ? REDS_S8_DENSE_SCRATCH(s.inputs)
              : what == CONV ? REDS_S8_CONV_SCRATCH(s.patch)
                             : REDS_S8_DEPTHWISE_SCRATCH(s.w.kernel_h, s.w.kernel_w, s.w.stride_w, s.w.out_w));
+#ifdef __ARM_FEATURE_MVE
+    const uint32_t wanted_bytes =
+        2 * (what == DENSE  ? 0u
+             : what == CONV ? REDS_S8_MVE_CONV_SCRATCH(s.patch, s.outputs)
+                            : REDS_S8_MVE_DEPTHWISE_SCRATCH(s.w.kernel_h, s.w.kernel_w, s.w.stride_h, s.w.stride_w, s.w.out_h, s.w.out_w));
+    if (wanted_bytes > scratch_bytes) scratch_bytes = wanted_bytes;
+#endif
     int8_t *const in = place(&in_memory, in_bytes), *const out = place(&out_memory, out_bytes);
     int8_t *const weights = place(&weight_memory, s.outputs * s.row);
     int16_t *const scratch = place(&scratch_memory, scratch_bytes);

@@ -35,6 +35,8 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
+_MVE_ROWS = 16  # REDS_S8_MVE_ROWS
+
 
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
@@ -126,14 +128,30 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
         if op.kind == "conv":
-            return 4 * (_round4(program.row(op, k)) if dtype == "int8" else program.row(op, k))
+            if dtype == "float32":
+                return 4 * program.row(op, k)
+            return max(4 * _round4(program.row(op, k)), _mve_conv(program, op, k))
         if op.kind == "depthwise":
             assert op.window is not None
             width = (program.tensors[op.output].width - 1) * op.window.strides[1] + op.window.kernel[1]
-            return op.window.kernel[0] * _round4(width)
+            plain = op.window.kernel[0] * _round4(width)
+            return plain if dtype == "float32" else max(plain, _mve_depthwise(program, op, width))
         return 0
 
     return tuple(entries(op) * (2 if dtype == "int8" else 4) for op in program.operations)
+
+
+def _mve_conv(program: Program, op: Operation, k: int) -> int:
+    """REDS_S8_MVE_CONV_SCRATCH"""
+    return 4 * (-(-program.row(op, k) // 16) * 16) + 2 * program.tensors[op.output].channels[k]
+
+
+def _mve_depthwise(program: Program, op: Operation, width: int) -> int:
+    """REDS_S8_MVE_DEPTHWISE_SCRATCH"""
+    assert op.window is not None
+    (height, columns), stride = op.window.kernel, op.window.strides[0]
+    rows = (min(program.tensors[op.output].height, _MVE_ROWS) - 1) * stride + height
+    return 16 * height + _round4(rows) * width // 2 + columns + 16
 
 
 def _round4(n: int) -> int:

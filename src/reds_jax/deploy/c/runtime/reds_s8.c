@@ -3,6 +3,7 @@
 #include "reds_kernels.h"
 #include "reds_s8_columns.h"
 #include "reds_s8_math.h"
+#include "reds_s8_mve.h"
 #include "reds_s8_products.h"
 
 /* Four outputs, ``step`` bytes apart; their channels are the same (each = 0) or follow each other (each = 1). */
@@ -69,6 +70,12 @@ void reds_s8_dense(const reds_s8_layer *layer, const reds_s8_width *width, const
 }
 
 void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+#if REDS_MVE
+    if (reds_mve_fits(&layer->window, width->inputs)) {
+        reds_mve_conv(layer, width, in, out, scratch);
+        return;
+    }
+#endif
     const reds_window *const w = &layer->window;
     const uint32_t positions = (uint32_t)w->out_h * w->out_w;
     const uint32_t depth = REDS_ROUND4(width->inputs * w->kernel_h * w->kernel_w);
