@@ -4,6 +4,7 @@
 #include "reds_s8_columns.h"
 #include "reds_s8_math.h"
 #include "reds_s8_mve.h"
+#include "reds_s8_mve_depthwise.h"
 #include "reds_s8_products.h"
 
 /* Four outputs, ``step`` bytes apart; their channels are the same (each = 0) or follow each other (each = 1). */
@@ -213,6 +214,12 @@ static REDS_APART void slide_any(const reds_s8_layer *layer, const reds_s8_width
 }
 
 void reds_s8_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+#if REDS_MVE
+    if (reds_mve_slides(&layer->window)) {
+        reds_mve_depthwise(layer, width, in, out, scratch);
+        return;
+    }
+#endif
     const reds_window *const w = &layer->window;
     const uint32_t pitch = REDS_ROUND4((w->out_w - 1u) * w->stride_w + w->kernel_w);
     ring r;
