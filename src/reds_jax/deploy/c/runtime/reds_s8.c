@@ -63,11 +63,19 @@ static REDS_APART void multiply_four(const reds_s8_layer *layer, const reds_s8_w
 /* ---- Layers ----------------------------------------------------------------------------------------------------------------- */
 
 void reds_s8_dense(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+#if REDS_MVE
+    (void)scratch;
+    for (uint32_t o = 0; o < width->outputs; o++) {
+        const int32_t sum = reds_mve_product(layer->weights + o * layer->row, in, width->in_zero, width->inputs);
+        out[o] = (int8_t)finish(sum, width->channels + o, layer, width);
+    }
+#else
     const uint32_t depth = REDS_ROUND4(width->inputs);
     expand(in, width->inputs, width->in_zero, scratch);
     for (uint32_t k = width->inputs; k < depth; k++) scratch[k] = 0;
     order(scratch, depth);
     multiply_one(layer, width, scratch, depth, out, 1);
+#endif
 }
 
 void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
@@ -282,6 +290,11 @@ void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint3
                 int32_t top, bottom, left, right, total = 0;
                 clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
                 clip((int32_t)(ox * w->stride_w) - w->pad_left, w->kernel_w, w->in_w, &left, &right);
+#if REDS_MVE
+                if (w->column_step == 1 && top < bottom && left < right)
+                    total = reds_mve_sum_of_window(w, in, top, bottom, left, right);
+                else
+#endif
                 for (int32_t y = top; y < bottom; y++)
                     for (int32_t x = left; x < right; x++)
                         total += in[(uint32_t)y * w->row_step + (uint32_t)x * w->column_step];
@@ -296,12 +309,16 @@ void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint3
 }
 
 void reds_s8_add(const reds_s8_sum *sum, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length) {
+#if REDS_MVE
+    reds_mve_add(sum, a, b, out, length);
+#else
     const reds_s8_sum s = *sum;
     for (uint32_t k = 0; k < length; k++) {
         int32_t t = (a[k] - s.a_zero) * s.a_multiplier + (b[k] - s.b_zero) * s.b_multiplier;
         if (s.slope != 0 && t < 0) t = reds_mulhi_add(2 * t, s.slope, 0);
         out[k] = (int8_t)reds_saturate((t + s.round) >> s.shift);
     }
+#endif
 }
 
 void reds_s8_channel_first(const int8_t *in, int8_t *out, uint32_t positions, uint32_t channels) {

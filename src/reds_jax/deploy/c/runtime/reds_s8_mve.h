@@ -39,19 +39,20 @@ REDS_INLINE int32_t reds_mve_sum(const int8_t *bytes, uint32_t count) {
     return sum;
 }
 
-/* The products of ``count`` bytes with as many others, added. */
-REDS_INLINE int32_t reds_mve_product(const int8_t *a, const int8_t *b, uint32_t count) {
-    int32_t sum = 0;
-    int8x16_t x, y;
+/* sum of weights[k] * (x[k] - zero) */
+REDS_INLINE int32_t reds_mve_product(const int8_t *weights, const int8_t *x, int32_t zero, uint32_t count) {
+    int32_t products = 0, sum = 0;
+    int8x16_t a, b;
     __asm volatile("dlstp.8 lr, %[count]\n"
-                   "1:\tvldrb.8 %q[x], [%[a]], #16\n\t"
-                   "vldrb.8 %q[y], [%[b]], #16\n\t"
-                   "vmladava.s8 %[sum], %q[x], %q[y]\n\t"
+                   "1:\tvldrb.8 %q[a], [%[weights]], #16\n\t"
+                   "vldrb.8 %q[b], [%[x]], #16\n\t"
+                   "vmladava.s8 %[products], %q[a], %q[b]\n\t"
+                   "vaddva.s8 %[sum], %q[a]\n\t"
                    "letp lr, 1b"
-                   : [sum] "+Te"(sum), [a] "+r"(a), [b] "+r"(b), [x] "=&w"(x), [y] "=&w"(y)
+                   : [products] "+Te"(products), [sum] "+Te"(sum), [weights] "+r"(weights), [x] "+r"(x), [a] "=&w"(a), [b] "=&w"(b)
                    : [count] "r"(count)
                    : "lr", "memory");
-    return sum;
+    return products - zero * sum;
 }
 
 REDS_INLINE void reds_mve_copy(const int8_t *from, int8_t *to, uint32_t count) {
@@ -73,6 +74,12 @@ REDS_INLINE void reds_mve_fill(int8_t *to, int32_t value, uint32_t count) {
                    : [to] "+r"(to)
                    : [count] "r"(count), [x] "w"(x)
                    : "lr", "memory");
+}
+
+/* 4 numbers, saturated to bits 0 to 7 of their lanes. */
+REDS_INLINE int32x4_t reds_mve_saturate(int32x4_t t) {
+    __asm("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(t)); /* compilers would copy it twice */
+    return t;
 }
 
 /* ---- Matrix times columns ------------------------------------------------------------------------------------------------------ *
@@ -226,28 +233,45 @@ static REDS_APART void reds_mve_find(const reds_window *w, uint32_t inputs, reds
             }
 }
 
-/* One column of a window that lies inside the image and starts at ``in``. */
-REDS_INLINE void reds_mve_gather(const int8_t *in, const reds_mve_entries *entries, int8_t *to) {
+/* 4 columns of windows that lie inside the image, by their places in it. */
+static REDS_APART void reds_mve_gather(const int8_t *const *in, const reds_mve_entries *entries, int8_t *to) {
+    const int8_t *const a = in[0], *const b = in[1], *const c = in[2], *const d = in[3];
     const uint16_t *offset = entries->offset;
-    for (uint32_t n = entries->padded; n != 0; n -= 16, offset += 16, to += 64) {
-        vstrbq_s16(to, vldrbq_gather_offset_s16(in, vldrhq_u16(offset)));
-        vstrbq_s16(to + 8, vldrbq_gather_offset_s16(in, vldrhq_u16(offset + 8)));
+    for (uint32_t n = entries->padded / 16; n != 0; n--, offset += 16, to += 64) {
+        const uint16x8_t low = vldrhq_u16(offset), high = vldrhq_u16(offset + 8);
+        vstrbq_s16(to, vldrbq_gather_offset_s16(a, low)), vstrbq_s16(to + 8, vldrbq_gather_offset_s16(a, high));
+        vstrbq_s16(to + 16, vldrbq_gather_offset_s16(b, low)), vstrbq_s16(to + 24, vldrbq_gather_offset_s16(b, high));
+        vstrbq_s16(to + 32, vldrbq_gather_offset_s16(c, low)), vstrbq_s16(to + 40, vldrbq_gather_offset_s16(c, high));
+        vstrbq_s16(to + 48, vldrbq_gather_offset_s16(d, low)), vstrbq_s16(to + 56, vldrbq_gather_offset_s16(d, high));
     }
 }
 
-/* One column of a window that starts at row ``top`` and column ``left`` of the image, or outside of it. */
+/* One column of a window that starts at row ``top`` and column ``left``, inside the image or not; ``in`` is where that would be.
+ * Assembler, because compilers carry predicates through the other registers. */
 static REDS_APART void reds_mve_gather_edge(const reds_window *w, const int8_t *in, int32_t zero, const reds_mve_entries *entries,
                                             int32_t top, int32_t left, int8_t *to) {
     const uint16x8_t bottom = vdupq_n_u16((uint16_t)(w->in_h - 1)), right = vdupq_n_u16((uint16_t)(w->in_w - 1));
     const int16x8_t outside = vdupq_n_s16((int16_t)zero);
-    in = (const int8_t *)((uintptr_t)in + (uintptr_t)((uint32_t)top * w->row_step + (uint32_t)left * w->column_step));
-    for (uint32_t k = 0; k != entries->padded; k += 8, to += k % 16 != 0 ? 8 : 56) {
-        const uint16x8_t y = vaddq_n_u16(vldrbq_u16(entries->y + k), (uint16_t)top); /* above the image: large numbers */
-        const uint16x8_t x = vaddq_n_u16(vldrbq_u16(entries->x + k), (uint16_t)left);
-        const mve_pred16_t inside = vcmpcsq_m_u16(right, x, vcmpcsq_u16(bottom, y));
-        const int16x8_t value = vldrbq_gather_offset_z_s16(in, vldrhq_u16(entries->offset + k), inside);
-        vstrbq_s16(to, vpselq_s16(value, outside, inside));
-    }
+    const uint16_t *offset = entries->offset;
+    const uint8_t *ys = entries->y, *xs = entries->x;
+    uint16x8_t y, x;
+#define REDS_EIGHT /* a row above the image has a large number */ \
+    "vldrb.u16 %q[y], [%[ys]], #8\n\t"                            \
+    "vldrb.u16 %q[x], [%[xs]], #8\n\t"                            \
+    "vadd.i16 %q[y], %q[y], %[top]\n\t"                           \
+    "vadd.i16 %q[x], %q[x], %[left]\n\t"                          \
+    "vpt.u16 cs, %q[bottom], %q[y]\n\t"                           \
+    "vcmpt.u16 cs, %q[right], %q[x]\n\t"                          \
+    "vldrh.16 %q[x], [%[offset]], #16\n\t"                        \
+    "vpst\n\t"                                                    \
+    "vldrbt.s16 %q[y], [%[in], %q[x]]\n\t"                        \
+    "vpsel %q[y], %q[y], %q[outside]\n\t"
+    for (uint32_t n = entries->padded / 16; n != 0; n--)
+        __asm volatile(REDS_EIGHT "vstrb.16 %q[y], [%[to]], #8\n\t" REDS_EIGHT "vstrb.16 %q[y], [%[to]], #56"
+                       : [ys] "+l"(ys), [xs] "+l"(xs), [offset] "+r"(offset), [to] "+l"(to), [y] "=&w"(y), [x] "=&w"(x)
+                       : [top] "r"(top), [left] "r"(left), [in] "r"(in), [bottom] "w"(bottom), [right] "w"(right), [outside] "w"(outside)
+                       : "memory");
+#undef REDS_EIGHT
 }
 
 /* Whether the addresses of this layer fit the numbers above. */
@@ -271,19 +295,50 @@ static void reds_mve_conv(const reds_s8_layer *layer, const reds_s8_width *width
     for (uint32_t o = 0; o < width->outputs; o++)
         less[o] = -width->in_zero * reds_mve_sum(layer->weights + o * layer->row, patch);
     int32_t top = -(int32_t)w->pad_top, left = -(int32_t)w->pad_left;
-    const int32_t bottom = (int32_t)w->in_h - w->kernel_h, right = (int32_t)w->in_w - w->kernel_w;
+    const int32_t bottom = (int32_t)w->in_h - w->kernel_h, right = (int32_t)w->in_w - w->kernel_w; /* the last that lie inside */
     const int32_t end = left + (int32_t)w->out_w * w->stride_w;
     for (uint32_t p = 0; p < positions; p += 4) {
         const uint32_t count = positions - p < 4 ? positions - p : 4;
+        const int8_t *from[4];
+        int32_t tops[4], lefts[4];
+        int inside = count == 4;
         for (uint32_t c = 0; c < count; c++) {
-            if (top >= 0 && left >= 0 && top <= bottom && left <= right)
-                reds_mve_gather(in + (uint32_t)top * w->row_step + (uint32_t)left * w->column_step, &entries, tile + 16 * c);
-            else
-                reds_mve_gather_edge(w, in, width->in_zero, &entries, top, left, tile + 16 * c);
+            inside = inside && top >= 0 && left >= 0 && top <= bottom && left <= right;
+            from[c] = (const int8_t *)((uintptr_t)in + (uint32_t)top * w->row_step + (uint32_t)left * w->column_step);
+            tops[c] = top, lefts[c] = left;
             left += w->stride_w;
             if (left == end) left = -(int32_t)w->pad_left, top += w->stride_h;
         }
+        if (inside) reds_mve_gather(from, &entries, tile);
+        for (uint32_t c = 0; !inside && c < count; c++)
+            reds_mve_gather_edge(w, from[c], width->in_zero, &entries, tops[c], lefts[c], tile + 16 * c);
         reds_mve_tile(layer, width, tile, depth, less, out + p, positions, count);
+    }
+}
+
+/* ---- Layers without weights ---------------------------------------------------------------------------------------------------- */
+
+/* The sum over the rows [top, bottom) and columns [left, right) of a channel, none of which is empty; whole rows are one run. */
+static int32_t reds_mve_sum_of_window(const reds_window *w, const int8_t *in, int32_t top, int32_t bottom, int32_t left, int32_t right) {
+    uint32_t rows = (uint32_t)(bottom - top), run = (uint32_t)(right - left);
+    in += (uint32_t)top * w->row_step + (uint32_t)left;
+    if (run == w->row_step) run *= rows, rows = 1;
+    int32_t sum = 0;
+    for (; rows != 0; rows--, in += w->row_step) sum += reds_mve_sum(in, run);
+    return sum;
+}
+
+static void reds_mve_add(const reds_s8_sum *s, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length) {
+    /* without the zero points; the lanes wrap around, their sum does not */
+    const int32x4_t rest = vdupq_n_s32((int32_t)(-(uint32_t)s->a_zero * (uint32_t)s->a_multiplier -
+                                                 (uint32_t)s->b_zero * (uint32_t)s->b_multiplier + (s->slope == 0 ? (uint32_t)s->round : 0u)));
+    const int32x4_t slope = vdupq_n_s32(s->slope);
+    for (int32_t left = (int32_t)length; left > 0; left -= 4, a += 4, b += 4, out += 4) {
+        const mve_pred16_t lanes = vctp32q((uint32_t)left);
+        int32x4_t t = vmlaq_n_s32(rest, vldrbq_z_s32(a, lanes), s->a_multiplier);
+        t = vmlaq_n_s32(t, vldrbq_z_s32(b, lanes), s->b_multiplier);
+        if (s->slope != 0) t = vaddq_n_s32(vpselq_s32(vrmulhq_s32(vaddq_s32(t, t), slope), t, vcmpltq_n_s32(t, 0)), s->round);
+        vstrbq_p_s32(out, reds_mve_saturate(vshlq_r_s32(t, -s->shift)), lanes);
     }
 }
 #endif

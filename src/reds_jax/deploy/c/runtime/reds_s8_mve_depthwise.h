@@ -34,9 +34,7 @@ typedef struct {
 
 /* From 4 sums to outputs, in bits 0 to 7 of each lane, without a leaky ReLU. */
 REDS_INLINE int32x4_t reds_mve_finish(int32x4_t sum, int32x4_t multiplier, int32_t offset, int32_t right) {
-    int32x4_t t = vshlq_r_s32(vaddq_n_s32(vrmulhq_s32(sum, multiplier), offset), right);
-    __asm("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(t)); /* compilers would copy it twice */
-    return t;
+    return reds_mve_saturate(vshlq_r_s32(vaddq_n_s32(vrmulhq_s32(sum, multiplier), offset), right));
 }
 
 /* ---- The image ----------------------------------------------------------------------------------------------------------------- */
@@ -158,8 +156,7 @@ static REDS_APART void reds_mve_pieces(const reds_mve_slide *s, uint32_t rows, c
             else {
                 t = vaddq_n_s32(vrmulhq_s32(t, multiplier), c->offset);
                 t = vpselq_s32(vrmulhq_s32(vaddq_s32(t, t), slope), t, vcmpltq_n_s32(t, 0));
-                t = vshlq_r_s32(vaddq_n_s32(t, c->round), c->right);
-                t = vminq_s32(vmaxq_s32(t, vdupq_n_s32(-128)), vdupq_n_s32(127));
+                t = reds_mve_saturate(vshlq_r_s32(vaddq_n_s32(t, c->round), c->right));
             }
             vstrbq_scatter_offset_s32(out + n, l.to, t);
         }
