@@ -6,7 +6,8 @@
  *
  * On a PC:          cc -std=c99 -I runtime check_kernels.c runtime/reds_s8.c runtime/reds_f32.c
  *                   -DREDS_HALVES: the product of a Cortex-M0; -DCHECK_EDGES with -fsanitize=address,undefined
- * On a bare core:   with board/qemu/startup.c and board/qemu/count.c; on a Cortex-M0 with -DCASES=30 -DCAPACITY=600 */
+ * On a bare core:   with board/qemu/startup.c and board/qemu/count.c; on a Cortex-M0 with -DCASES=30 -DCAPACITY=600; on a
+ *                   Cortex-M55 with m55.c and -DCHECK_EDGES */
 #include "reds_kernels.h"
 
 #include <stddef.h>
@@ -25,7 +26,7 @@ static void reds_print_signed(int32_t value) { printf("%ld", (long)value); }
 #ifndef CAPACITY /* entries of an array: what does not fit is drawn again */
 #define CAPACITY 8192
 #endif
-#ifdef CHECK_EDGES /* with an address sanitizer: arrays end where their memory ends */
+#ifdef CHECK_EDGES /* with an address sanitizer, or the memory protection of m55.c: arrays start or end where their memory does */
 #define GUARD 0
 #else
 #define GUARD 16
@@ -37,7 +38,15 @@ typedef union {
     int8_t b[4 * (CAPACITY + GUARD / 2)];
 } memory;
 
-static memory in_memory, out_memory, scratch_memory, weight_memory;
+#if defined(CHECK_EDGES) && defined(__arm__)
+#define EDGE(k) __attribute__((section(".edge" #k), aligned(32)))
+#else
+#define EDGE(k)
+#endif
+static EDGE(0) memory in_memory;
+static EDGE(1) memory out_memory;
+static EDGE(2) memory scratch_memory;
+static EDGE(3) memory weight_memory;
 static reds_s8_channel s8_channels[64];
 static reds_f32_channel f32_channels[64];
 static uint32_t state = 2463534242u;
@@ -60,9 +69,9 @@ static int failed(const char *what, int32_t index, int32_t wanted, int32_t found
     return 1;
 }
 
-/* ``bytes`` bytes with guards around them, at the end of their memory; everything is filled with noise */
+/* ``bytes`` bytes with guards around them, at the end of their memory or at its start; everything is filled with noise */
 static void *place(memory *m, uint32_t bytes) {
-    int8_t *const start = m->b + sizeof *m - GUARD - bytes;
+    int8_t *const start = between(0, 1) ? m->b + GUARD : m->b + sizeof *m - GUARD - bytes;
     for (uint32_t k = 0; k < bytes; k++) start[k] = (int8_t)(draw() >> 9);
     for (int k = 1; k <= GUARD; k++) start[-k] = 0x5A;
     for (int k = 0; k < GUARD; k++) start[bytes + (uint32_t)k] = 0x5A;
@@ -106,7 +115,7 @@ static shape draw_shape(int what) {
         w->pad_top = (uint16_t)between(0, w->kernel_h - 1), w->pad_left = (uint16_t)between(0, w->kernel_w - 1);
         w->out_h = out_size(w->in_h, w->kernel_h, w->stride_h, w->pad_top, (uint16_t)between(0, w->kernel_h - 1));
         w->out_w = out_size(w->in_w, w->kernel_w, w->stride_w, w->pad_left, (uint16_t)between(0, w->kernel_w - 1));
-        s.inputs = (uint32_t)(what == DENSE ? between(1, 150) : between(1, 14));
+        s.inputs = (uint32_t)(what == DENSE ? between(1, 150) : pointwise ? between(1, 70) : between(1, 14));
         s.outputs = (uint32_t)between(1, 21);
         if (what == DEPTHWISE || what == POOL) s.inputs = s.outputs;
         s.patch = (what == DEPTHWISE ? 1u : s.inputs) * w->kernel_h * w->kernel_w;

@@ -35,7 +35,7 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
-_MVE_ROWS = 16  # REDS_S8_MVE_ROWS
+_MVE_ROWS = 32  # REDS_S8_MVE_ROWS
 
 
 def export(
@@ -151,7 +151,7 @@ def _mve_depthwise(program: Program, op: Operation, width: int) -> int:
     assert op.window is not None
     (height, columns), stride = op.window.kernel, op.window.strides[0]
     rows = (min(program.tensors[op.output].height, _MVE_ROWS) - 1) * stride + height
-    return 16 * height + _round4(rows) * width // 2 + columns + 16
+    return _round4((rows * width + 1) // 2 + 16 * height + columns + 16)
 
 
 def _round4(n: int) -> int:

@@ -42,13 +42,15 @@ typedef struct {
     ((kernel_h) * REDS_ROUND4(((out_w) - 1u) * (stride_w) + (kernel_w)))
 #define REDS_F32_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w) \
     REDS_S8_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w)
-/* The int8 kernels for Helium (MVE) want at least so much, instead or besides: the larger of the two serves every core. Of the rows of
- * a depthwise layer's output, they take REDS_S8_MVE_ROWS at a time. */
+/* The int8 kernels for Helium (MVE) need so much; the larger of the two serves every core. A convolution holds 4 columns of bytes,
+ * their places in the image, and a sum for each output channel; a depthwise layer the rows that REDS_S8_MVE_ROWS rows of outputs read. */
 #define REDS_S8_MVE_CONV_SCRATCH(patch, outputs) (4u * (((patch) + 15u) / 16u * 16u) + 2u * (outputs))
-#define REDS_S8_MVE_ROWS 16u
-#define REDS_S8_MVE_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                                  \
-    (16u * (kernel_h) + REDS_ROUND4((((out_h) < REDS_S8_MVE_ROWS ? (out_h) : REDS_S8_MVE_ROWS) - 1u) * (stride_h) + (kernel_h)) * \
-                            (((out_w) - 1u) * (stride_w) + (kernel_w)) / 2u + (kernel_w) + 16u)
+#define REDS_S8_MVE_ROWS 32u
+#define REDS_S8_MVE_HEIGHT(kernel_h, stride_h, out_h) \
+    (((out_h) < REDS_S8_MVE_ROWS ? (out_h) - 1u : REDS_S8_MVE_ROWS - 1u) * (stride_h) + (kernel_h))
+#define REDS_S8_MVE_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                              \
+    REDS_ROUND4((REDS_S8_MVE_HEIGHT(kernel_h, stride_h, out_h) * (((out_w) - 1u) * (stride_w) + (kernel_w)) + 1u) / 2u + \
+                16u * (kernel_h) + (kernel_w) + 16u)
 
 typedef enum { REDS_LINEAR = 0, REDS_RELU = 1, REDS_RELU6 = 2, REDS_LEAKY_RELU = 3 } reds_activation;
 

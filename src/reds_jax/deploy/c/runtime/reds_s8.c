@@ -4,6 +4,7 @@
 #include "reds_s8_columns.h"
 #include "reds_s8_math.h"
 #include "reds_s8_mve.h"
+#include "reds_s8_mve_conv.h"
 #include "reds_s8_mve_depthwise.h"
 #include "reds_s8_products.h"
 

@@ -2,8 +2,8 @@
  *
  * Some rows of one channel lie in the scratch with the zero point around them. Three ways lead from there to the outputs:
  *
- *   narrow   16 neighbouring bytes hold the whole window, because the image is narrow or the window flat: one product of 16 bytes is
- *            an output. The weights lie as the window does, with zeros between.
+ *   narrow   16 neighbouring bytes hold the whole window, because the image is narrow or the window flat: one product of 16
+ *            bytes is an output. The weights lie as the window does, with zeros between.
  *   strip    a window of 3x3: 4 outputs of a row at once, 9 products with one weight each.
  *   pieces   any other window: some of its rows in 16 bytes, the next rows in the next product. */
 #ifndef REDS_S8_MVE_DEPTHWISE_H
@@ -33,14 +33,14 @@ typedef struct {
 } reds_mve_channel;
 
 /* From 4 sums to outputs, in bits 0 to 7 of each lane, without a leaky ReLU. */
-REDS_INLINE int32x4_t reds_mve_finish(int32x4_t sum, int32x4_t multiplier, int32_t offset, int32_t right) {
+REDS_MVE_INLINE int32x4_t reds_mve_finish(int32x4_t sum, int32x4_t multiplier, int32_t offset, int32_t right) {
     return reds_mve_saturate(vshlq_r_s32(vaddq_n_s32(vrmulhq_s32(sum, multiplier), offset), right));
 }
 
-/* ---- The image ----------------------------------------------------------------------------------------------------------------- */
+/* ---- The image ----------------------------------------------------------------------------------------------------------- */
 
 static REDS_APART void reds_mve_prepare(reds_mve_slide *s, const reds_window *w, int16_t *scratch) {
-    const uint32_t reach = (w->out_w - 1u) * w->stride_w + w->kernel_w - w->pad_left; /* columns from the first of the image on */
+    const uint32_t reach = (w->out_w - 1u) * w->stride_w + w->kernel_w - w->pad_left; /* columns of the image */
     s->window = w;
     s->used = REDS_MVE_SMALLER(reach, w->in_w);
     s->pitch = s->used + REDS_MVE_LARGER(w->pad_left, reach - s->used); /* what lies between two rows serves both, ... */
@@ -76,14 +76,14 @@ static REDS_APART void reds_mve_rows(const reds_mve_slide *s, const int8_t *in, 
 }
 
 /* The weights of a channel as the bytes of the image meet them. */
-REDS_INLINE void reds_mve_spread(const reds_mve_slide *s, const int8_t *weights) {
+REDS_MVE_INLINE void reds_mve_spread(const reds_mve_slide *s, const int8_t *weights) {
     for (uint32_t k = 0; k < 16 * s->pieces; k += 16) {
         const uint8x16_t which = vldrbq_u8(s->which + k);
         vstrbq_s8(s->weights + k, vldrbq_gather_offset_z_s8(weights, which, vcmpgeq_n_s8(vreinterpretq_s8_u8(which), 0)));
     }
 }
 
-/* ---- Four outputs at once: of 4 rows, or what is left of the rows as 4 parts of each, which may overlap ------------------------- */
+/* ---- Four outputs at once: of 4 rows, or what is left of the rows as 4 parts of each, which may overlap ------------------ */
 
 typedef struct {
     const int8_t *p0, *p1, *p2, *p3; /* where their windows start */
@@ -91,7 +91,7 @@ typedef struct {
     uint32_t rows, count;            /* rows that this is; how often, one column further each time */
 } reds_mve_lanes;
 
-REDS_INLINE reds_mve_lanes reds_mve_four(const reds_mve_slide *s, uint32_t rows, const int8_t *from) {
+REDS_MVE_INLINE reds_mve_lanes reds_mve_four(const reds_mve_slide *s, uint32_t rows, const int8_t *from) {
     const uint32_t out_w = s->window->out_w, part = (out_w + 3u) / 4u;
     reds_mve_lanes l;
     l.rows = rows < 4 ? 1 : 4, l.count = rows < 4 ? part : out_w;
@@ -108,6 +108,7 @@ static REDS_APART void reds_mve_narrow(const reds_mve_slide *s, uint32_t rows, c
     const uint32_t jump = s->window->stride_h * s->pitch, out_w = s->window->out_w;
     const int8x16_t w = vldrbq_s8(s->weights);
     const int32x4_t multiplier = vdupq_n_s32(c->multiplier);
+    const int32_t less = c->less, offset = c->offset, right = c->right;
     const int8_t *from = s->image;
     while (rows != 0) {
         reds_mve_lanes l = reds_mve_four(s, rows, from);
@@ -130,7 +131,7 @@ static REDS_APART void reds_mve_narrow(const reds_mve_slide *s, uint32_t rows, c
                     [x] "=&w"(x), [sum] "=&w"(sum)
                   : [w] "w"(w)
                   : "memory");
-            vstrbq_scatter_offset_s32(to++, l.to, reds_mve_finish(vaddq_n_s32(sum, c->less), multiplier, c->offset, c->right));
+            vstrbq_scatter_offset_s32(to++, l.to, reds_mve_finish(vaddq_n_s32(sum, less), multiplier, offset, right));
         }
         rows -= l.rows, from += l.rows * jump, out += l.rows * out_w;
     }
@@ -164,7 +165,7 @@ static REDS_APART void reds_mve_pieces(const reds_mve_slide *s, uint32_t rows, c
     }
 }
 
-/* ---- Strips -------------------------------------------------------------------------------------------------------------------- *
+/* ---- Strips --------------------------------------------------------------------------------------------------------------- *
  *
  * The assembler below knows the places of the members. It keeps the 9 weights in registers, r4 to r12. */
 typedef struct {
@@ -180,80 +181,86 @@ void reds_mve_strips_1(reds_mve_strip *strip); /* stride 1 */
 void reds_mve_strips_2(reds_mve_strip *strip); /* stride 2 */
 
 /* sum += 4 inputs times a weight */
-#define REDS_TAKE(load, weight) load "vmla.s32 q0, q1, " weight "\n\t"
-#define REDS_NEXT(row, on) "vldrb.s32 q1, [" row "], #" on "\n\t"
-#define REDS_EVERY(row, at) "vldrb.s32 q1, [" row ", " at "]\n\t"
-#define REDS_ROW_1(row, a, b, c) \
-    REDS_TAKE(REDS_NEXT(row, "1"), a) REDS_TAKE(REDS_NEXT(row, "1"), b) REDS_TAKE(REDS_NEXT(row, "2"), c)
-#define REDS_ROW_2(row, a, b, c)                                                                                      \
-    REDS_TAKE(REDS_EVERY(row, "q5"), a) REDS_TAKE(REDS_EVERY(row, "q6"), b) REDS_TAKE(REDS_EVERY(row, "q7"), c) \
+#define REDS_MVE_TAKE(load, weight) load "vmla.s32 q0, q1, " weight "\n\t"
+#define REDS_MVE_NEXT(row, on) "vldrb.s32 q1, [" row "], #" on "\n\t"
+#define REDS_MVE_EVERY(row, at) "vldrb.s32 q1, [" row ", " at "]\n\t"
+#define REDS_MVE_ROW_1(row, a, b, c)                                                                \
+    REDS_MVE_TAKE(REDS_MVE_NEXT(row, "1"), a)                                                       \
+    REDS_MVE_TAKE(REDS_MVE_NEXT(row, "1"), b)                                                       \
+    REDS_MVE_TAKE(REDS_MVE_NEXT(row, "2"), c)
+#define REDS_MVE_ROW_2(row, a, b, c)                                                                \
+    REDS_MVE_TAKE(REDS_MVE_EVERY(row, "q5"), a)                                                     \
+    REDS_MVE_TAKE(REDS_MVE_EVERY(row, "q6"), b)                                                     \
+    REDS_MVE_TAKE(REDS_MVE_EVERY(row, "q7"), c)                                                     \
     "adds " row ", #8\n\t"
-#define REDS_STRIPS(name, row)                                                          \
-    ".section .text." name ", \"ax\", %progbits\n\t"                                   \
-    ".balign 8\n\t.thumb_func\n\t.global " name "\n\t.type " name ", %function\n"       \
-    name ":\n\t"                                                                        \
-    "push {r0, r4-r11, lr}\n\t"                                                         \
-    "vpush {d8-d15}\n\t"                                                                \
-    "sub sp, #32\n\t"                                                                   \
-    "add r1, r0, #28\n\t"                                                               \
-    "ldm r1, {r1-r4}\n\t" /* multiplier, offset, less, right */                         \
-    "vdup.32 q2, r1\n\t"                                                                \
-    "vdup.32 q3, r2\n\t"                                                                \
-    "vdup.32 q0, r3\n\t"                                                                \
-    "vdup.32 q4, r4\n\t"                                                                \
-    "vstrw.32 q0, [sp]\n\t"                                                             \
-    "movs r2, #0\n\t"                                                                   \
-    "vidup.u32 q5, r2, #2\n\t" /* of every second column: this, the next, the one after */ \
-    "movs r1, #1\n\t"                                                                   \
-    "vadd.i32 q6, q5, r1\n\t"                                                           \
-    "vadd.i32 q7, q6, r1\n\t"                                                           \
-    "ldr r3, [r0, #24]\n\t" /* weights */                                               \
-    "ldrsb r4, [r3]\n\tldrsb r5, [r3, #1]\n\tldrsb r6, [r3, #2]\n\t"                    \
-    "ldrsb r7, [r3, #3]\n\tldrsb r8, [r3, #4]\n\tldrsb r9, [r3, #5]\n\t"                \
-    "ldrsb r10, [r3, #6]\n\tldrsb r11, [r3, #7]\n\tldrsb r12, [r3, #8]\n\t"             \
-    "mov lr, r0\n"                                                                      \
-    "1:\tldm lr, {r0-r3}\n\t" /* out, from, pitch, step */                              \
-    "add r3, r1, r3\n\t"                                                                \
-    "str r3, [lr, #4]\n\t"                                                              \
-    "add r3, r1, r2, lsl #1\n\t"                                                        \
-    "add r2, r1, r2\n\t"                                                                \
-    "ldr lr, [lr, #16]\n\t" /* out_w */                                                 \
-    "dlstp.32 lr, lr\n"                                                                 \
-    "2:\tvldrw.32 q0, [sp]\n\t" row("r1", "r4", "r5", "r6") row("r2", "r7", "r8", "r9")  \
-    row("r3", "r10", "r11", "r12")                                                      \
-    "vrmulh.s32 q0, q0, q2\n\t"                                                         \
-    "vadd.i32 q0, q0, q3\n\t"                                                           \
-    "vshl.s32 q0, q0, q4\n\t"                                                           \
-    "vqmovnb.s32 q0, q0\n\t"                                                            \
-    "vqmovnb.s16 q0, q0\n\t"                                                            \
-    "vstrb.32 q0, [r0], #4\n\t"                                                         \
-    "letp lr, 2b\n\t"                                                                   \
-    "ldr lr, [sp, #96]\n\t" /* behind 32 bytes and q4 to q7 */                          \
-    "ldrd r1, r2, [lr, #16]\n\t" /* out_w, rows */                                      \
-    "ldr r0, [lr]\n\t"                                                                  \
-    "add r0, r1\n\t"                                                                    \
-    "str r0, [lr]\n\t"                                                                  \
-    "subs r2, #1\n\t"                                                                   \
-    "str r2, [lr, #20]\n\t"                                                             \
-    "bne 1b\n\t"                                                                        \
-    "add sp, #32\n\t"                                                                   \
-    "vpop {d8-d15}\n\t"                                                                 \
-    "pop {r0, r4-r11, pc}\n\t"                                                          \
+#define REDS_MVE_STRIPS(name, row)                                                                  \
+    ".section .text." name ", \"ax\", %progbits\n\t"                                                \
+    ".balign 8\n\t.thumb_func\n\t.global " name "\n\t.type " name ", %function\n"                   \
+    name ":\n\t"                                                                                    \
+    "push {r0, r4-r11, lr}\n\t"                                                                     \
+    "vpush {d8-d15}\n\t"                                                                            \
+    "sub sp, #16\n\t"                                                                               \
+    "add r1, r0, #28\n\t"                                                                           \
+    "ldm r1, {r1-r4}\n\t" /* multiplier, offset, less, right */                                     \
+    "vdup.32 q2, r1\n\t"                                                                            \
+    "vdup.32 q3, r2\n\t"                                                                            \
+    "vdup.32 q0, r3\n\t"                                                                            \
+    "vdup.32 q4, r4\n\t"                                                                            \
+    "vstrw.32 q0, [sp]\n\t"                                                                         \
+    "movs r2, #0\n\t"                                                                               \
+    "vidup.u32 q5, r2, #2\n\t" /* of every second column: this, the next, the one after */          \
+    "movs r1, #1\n\t"                                                                               \
+    "vadd.i32 q6, q5, r1\n\t"                                                                       \
+    "vadd.i32 q7, q6, r1\n\t"                                                                       \
+    "ldr r3, [r0, #24]\n\t" /* weights */                                                           \
+    "ldrsb r4, [r3]\n\tldrsb r5, [r3, #1]\n\tldrsb r6, [r3, #2]\n\t"                                \
+    "ldrsb r7, [r3, #3]\n\tldrsb r8, [r3, #4]\n\tldrsb r9, [r3, #5]\n\t"                            \
+    "ldrsb r10, [r3, #6]\n\tldrsb r11, [r3, #7]\n\tldrsb r12, [r3, #8]\n\t"                         \
+    "mov lr, r0\n"                                                                                  \
+    "1:\tldm lr, {r0-r3}\n\t" /* out, from, pitch, step */                                          \
+    "add r3, r1, r3\n\t"                                                                            \
+    "str r3, [lr, #4]\n\t"                                                                          \
+    "add r3, r1, r2, lsl #1\n\t"                                                                    \
+    "add r2, r1, r2\n\t"                                                                            \
+    "ldr lr, [lr, #16]\n\t" /* out_w */                                                             \
+    "dlstp.32 lr, lr\n"                                                                             \
+    "2:\tvldrw.32 q0, [sp]\n\t" row("r1", "r4", "r5", "r6") row("r2", "r7", "r8", "r9")             \
+    row("r3", "r10", "r11", "r12")                                                                  \
+    "vrmulh.s32 q0, q0, q2\n\t"                                                                     \
+    "vadd.i32 q0, q0, q3\n\t"                                                                       \
+    "vshl.s32 q0, q0, q4\n\t"                                                                       \
+    "vqmovnb.s32 q0, q0\n\t"                                                                        \
+    "vqmovnb.s16 q0, q0\n\t"                                                                        \
+    "vstrb.32 q0, [r0], #4\n\t"                                                                     \
+    "letp lr, 2b\n\t"                                                                               \
+    "ldr lr, [sp, #80]\n\t" /* behind 16 bytes and q4 to q7 */                                      \
+    "ldrd r1, r2, [lr, #16]\n\t" /* out_w, rows */                                                  \
+    "ldr r0, [lr]\n\t"                                                                              \
+    "add r0, r1\n\t"                                                                                \
+    "str r0, [lr]\n\t"                                                                              \
+    "subs r2, #1\n\t"                                                                               \
+    "str r2, [lr, #20]\n\t"                                                                         \
+    "bne 1b\n\t"                                                                                    \
+    "add sp, #16\n\t"                                                                               \
+    "vpop {d8-d15}\n\t"                                                                             \
+    "pop {r0, r4-r11, pc}\n\t"                                                                      \
     ".size " name ", . - " name "\n\t"
-__asm(".syntax unified\n\t" REDS_STRIPS("reds_mve_strips_1", REDS_ROW_1) REDS_STRIPS("reds_mve_strips_2", REDS_ROW_2) ".text");
-#undef REDS_TAKE
-#undef REDS_NEXT
-#undef REDS_EVERY
-#undef REDS_ROW_1
-#undef REDS_ROW_2
-#undef REDS_STRIPS
+__asm(".syntax unified\n\t" REDS_MVE_STRIPS("reds_mve_strips_1", REDS_MVE_ROW_1)
+      REDS_MVE_STRIPS("reds_mve_strips_2", REDS_MVE_ROW_2) ".text");
+#undef REDS_MVE_TAKE
+#undef REDS_MVE_NEXT
+#undef REDS_MVE_EVERY
+#undef REDS_MVE_ROW_1
+#undef REDS_MVE_ROW_2
+#undef REDS_MVE_STRIPS
 
-/* ---- The layer ----------------------------------------------------------------------------------------------------------------- */
+/* ---- The layer ----------------------------------------------------------------------------------------------------------- */
 
 /* Whether a row of the window fits 16 bytes, and its weights the numbers of ``which``. */
-REDS_INLINE int reds_mve_slides(const reds_window *w) { return w->kernel_w <= 16 && w->kernel_h * w->kernel_w <= 128; }
+REDS_MVE_INLINE int reds_mve_slides(const reds_window *w) { return w->kernel_w <= 16 && w->kernel_h * w->kernel_w <= 128; }
 
-static void reds_mve_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+static void reds_mve_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out,
+                               int16_t *scratch) {
     const reds_window *const w = &layer->window;
     reds_mve_slide s;
     reds_mve_prepare(&s, w, scratch);
@@ -274,8 +281,8 @@ static void reds_mve_depthwise(const reds_s8_layer *layer, const reds_s8_width *
             if (narrow) reds_mve_narrow(&s, rows, &c, out);
             else if (!strips) reds_mve_pieces(&s, rows, &c, out);
             else {
-                reds_mve_strip strip = {out, s.image, s.pitch, w->stride_h * s.pitch, w->out_w, rows, weights, c.multiplier, c.offset,
-                                        less, c.right};
+                reds_mve_strip strip = {out, s.image, s.pitch, w->stride_h * s.pitch, w->out_w, rows, weights, c.multiplier,
+                                        c.offset, less, c.right};
                 if (w->stride_w == 1) reds_mve_strips_1(&strip);
                 else reds_mve_strips_2(&strip);
             }
