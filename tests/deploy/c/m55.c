@@ -78,16 +78,20 @@ static void protect(void) {
 }
 #endif
 
-void Reset_Handler(void) {
+__attribute__((noinline)) static void start(void) {
     const uint32_t *from = &_sidata;
     for (uint32_t *to = &_sdata; to < &_edata;) *to++ = *from++;
     for (uint32_t *to = &_sbss; to < &_ebss;) *to++ = 0;
-    *at(0xE000ED88u) |= 0xFu << 20; /* CPACR: Helium is off after a reset */
-    __asm volatile("dsb\n\tisb");
 #ifdef CHECK_EDGES
     protect();
 #endif
     reds_exit(main());
+}
+
+void Reset_Handler(void) {
+    *at(0xE000ED88u) |= 0xFu << 20; /* CPACR: Helium is off after a reset, and a compiler may use it for the loops above */
+    __asm volatile("dsb\n\tisb" ::: "memory");
+    start();
 }
 
 static void Fault_Handler(void) {

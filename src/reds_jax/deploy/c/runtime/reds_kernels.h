@@ -45,7 +45,9 @@ typedef struct {
 /* The int8 kernels for Helium (MVE) need so much; the larger of the two serves every core. A convolution holds 4 columns of bytes,
  * their places in the image, and a sum for each output channel; a depthwise layer the rows that REDS_S8_MVE_ROWS rows of outputs read. */
 #define REDS_S8_MVE_CONV_SCRATCH(patch, outputs) (4u * (((patch) + 15u) / 16u * 16u) + 2u * (outputs))
+#ifndef REDS_S8_MVE_ROWS
 #define REDS_S8_MVE_ROWS 32u
+#endif
 #define REDS_S8_MVE_HEIGHT(kernel_h, stride_h, out_h) \
     (((out_h) < REDS_S8_MVE_ROWS ? (out_h) - 1u : REDS_S8_MVE_ROWS - 1u) * (stride_h) + (kernel_h))
 #define REDS_S8_MVE_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                              \
