@@ -111,7 +111,8 @@ static shape draw_shape(int what) {
         const int longer = between(0, 15); /* a window that is high, wide or both */
         w->kernel_h = (uint16_t)(pointwise ? 1 : three ? 3 : between(1, longer % 2 == 0 && longer < 4 ? 20 : 5));
         w->kernel_w = (uint16_t)(pointwise ? 1 : three ? 3 : between(1, longer == 1 || longer == 2 ? 20 : 5));
-        w->stride_h = (uint16_t)(pointwise ? 1 : between(1, 3)), w->stride_w = (uint16_t)(pointwise ? 1 : between(1, 3));
+        const int whole = pointwise && between(0, 3); /* every position */
+        w->stride_h = (uint16_t)(whole ? 1 : between(1, 3)), w->stride_w = (uint16_t)(whole ? 1 : between(1, 3));
         if (three && between(0, 1)) w->stride_h = w->stride_w = (uint16_t)between(1, 2);
         w->pad_top = (uint16_t)between(0, w->kernel_h - 1), w->pad_left = (uint16_t)between(0, w->kernel_w - 1);
         w->out_h = out_size(w->in_h, w->kernel_h, w->stride_h, w->pad_top, (uint16_t)between(0, w->kernel_h - 1));

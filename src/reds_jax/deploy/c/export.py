@@ -149,9 +149,9 @@ def _mve_conv(program: Program, op: Operation, k: int) -> int:
 def _mve_depthwise(program: Program, op: Operation, width: int) -> int:
     """REDS_S8_MVE_DEPTHWISE_SCRATCH"""
     assert op.window is not None
-    (height, columns), stride = op.window.kernel, op.window.strides[0]
-    rows = (min(program.tensors[op.output].height, _MVE_ROWS) - 1) * stride + height
-    return _round4((rows * width + 1) // 2 + 16 * height + columns + 16)
+    height = op.window.kernel[0]
+    rows = (min(program.tensors[op.output].height, _MVE_ROWS) - 1) * op.window.strides[0] + height
+    return _round4((rows * width + 17) // 2 + 16 * height)
 
 
 def _round4(n: int) -> int:

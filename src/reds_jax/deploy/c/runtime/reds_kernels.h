@@ -51,8 +51,8 @@ typedef struct {
 #define REDS_S8_MVE_HEIGHT(kernel_h, stride_h, out_h) \
     (((out_h) < REDS_S8_MVE_ROWS ? (out_h) - 1u : REDS_S8_MVE_ROWS - 1u) * (stride_h) + (kernel_h))
 #define REDS_S8_MVE_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                              \
-    REDS_ROUND4((REDS_S8_MVE_HEIGHT(kernel_h, stride_h, out_h) * (((out_w) - 1u) * (stride_w) + (kernel_w)) + 1u) / 2u + \
-                16u * (kernel_h) + (kernel_w) + 16u)
+    REDS_ROUND4((REDS_S8_MVE_HEIGHT(kernel_h, stride_h, out_h) * (((out_w) - 1u) * (stride_w) + (kernel_w)) + 17u) / 2u + \
+                16u * (kernel_h))
 
 typedef enum { REDS_LINEAR = 0, REDS_RELU = 1, REDS_RELU6 = 2, REDS_LEAKY_RELU = 3 } reds_activation;
 
