@@ -35,9 +35,6 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
-_MVE_ROWS = 32  # REDS_S8_MVE_ROWS
-
-
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
@@ -127,31 +124,43 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
     def entries(op: Operation) -> int:
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
-        if op.kind == "conv":
-            if dtype == "float32":
-                return 4 * program.row(op, k)
-            return max(4 * _round4(program.row(op, k)), _mve_conv(program, op, k))
+        if op.kind not in ("conv", "depthwise"):
+            return 0
+        assert op.window is not None
+        (kernel_h, kernel_w), (stride_h, stride_w) = op.window.kernel, op.window.strides
+        y = program.tensors[op.output]
+        pitch = _round4((y.width - 1) * stride_w + kernel_w)
         if op.kind == "depthwise":
-            assert op.window is not None
-            width = (program.tensors[op.output].width - 1) * op.window.strides[1] + op.window.kernel[1]
-            plain = op.window.kernel[0] * _round4(width)
-            return plain if dtype == "float32" else max(plain, _mve_depthwise(program, op, width))
-        return 0
+            if dtype == "float32":
+                return kernel_h * pitch
+            rows = min((y.height - 1) * stride_h + kernel_h, max(kernel_h, _HELD // pitch))
+            return rows * pitch + kernel_h * (-(-kernel_w // 2) * 2)
+        row = program.row(op, k)
+        if dtype == "float32":
+            return 4 * row
+        depth = _round4(row)
+        return 4 * depth + (0 if kernel_h * kernel_w == 1 else (depth + 64 + 16 * kernel_h + row // kernel_w * pitch + 8) // 2)
 
-    return tuple(entries(op) * (2 if dtype == "int8" else 4) for op in program.operations)
+    if dtype == "float32":
+        return tuple(4 * entries(op) for op in program.operations)
+    return tuple(2 * max(entries(op), mve_entries(program, op, k)) for op in program.operations)
 
 
-def _mve_conv(program: Program, op: Operation, k: int) -> int:
-    """REDS_S8_MVE_CONV_SCRATCH"""
-    return 4 * (-(-program.row(op, k) // 16) * 16) + 2 * program.tensors[op.output].channels[k]
+def mve_entries(program: Program, op: Operation, k: int) -> int:
+    """What the int8 kernels for Helium need, by REDS_S8_MVE_..._SCRATCH."""
+    y = program.tensors[op.output]
+    if op.kind == "conv":
+        return 4 * (-(-program.row(op, k) // 16) * 16) + 2 * y.channels[k]
+    if op.kind == "depthwise":
+        assert op.window is not None
+        (kernel_h, kernel_w), (stride_h, stride_w) = op.window.kernel, op.window.strides
+        reach = (y.width - 1) * stride_w + kernel_w
+        rows = min((y.height - 1) * stride_h + kernel_h, max(kernel_h, _HELD // reach))
+        return _round4((rows * reach + 17) // 2 + 16 * kernel_h)
+    return 0
 
 
-def _mve_depthwise(program: Program, op: Operation, width: int) -> int:
-    """REDS_S8_MVE_DEPTHWISE_SCRATCH"""
-    assert op.window is not None
-    height = op.window.kernel[0]
-    rows = (min(program.tensors[op.output].height, _MVE_ROWS) - 1) * op.window.strides[0] + height
-    return _round4((rows * width + 17) // 2 + 16 * height)
+_HELD = 512  # REDS_S8_HELD
 
 
 def _round4(n: int) -> int:

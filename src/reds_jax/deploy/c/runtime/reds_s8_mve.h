@@ -83,19 +83,6 @@ REDS_MVE_INLINE int32x4_t reds_mve_saturate(int32x4_t t) {
     return t;
 }
 
-/* ---- Layers without weights ---------------------------------------------------------------------------------------------- */
-
-/* The sum over the rows [top, bottom) and columns [left, right) of a channel, which are not empty; whole rows are one run. */
-static int32_t reds_mve_sum_of_window(const reds_window *w, const int8_t *in, int32_t top, int32_t bottom, int32_t left,
-                                      int32_t right) {
-    uint32_t rows = (uint32_t)(bottom - top), run = (uint32_t)(right - left);
-    in += (uint32_t)top * w->row_step + (uint32_t)left;
-    if (run == w->row_step) run *= rows, rows = 1;
-    int32_t sum = 0;
-    for (; rows != 0; rows--, in += w->row_step) sum += reds_mve_sum(in, run);
-    return sum;
-}
-
 static void reds_mve_add(const reds_s8_sum *s, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length) {
     /* a * a_multiplier + b * b_multiplier + rest: the lanes may wrap around on the way, what comes out does not */
     const int32_t rest = (int32_t)((s->slope == 0 ? (uint32_t)s->round : 0u) - (uint32_t)s->a_zero * (uint32_t)s->a_multiplier -

@@ -265,8 +265,10 @@ static void reds_mve_depthwise(const reds_s8_layer *layer, const reds_s8_width *
     reds_mve_slide s;
     reds_mve_prepare(&s, w, scratch);
     s.zero = width->in_zero;
-    const uint32_t at_once = REDS_MVE_SMALLER(w->out_h, REDS_S8_MVE_ROWS);
-    reds_mve_fill(s.image, s.zero, w->pad_left + ((at_once - 1) * w->stride_h + w->kernel_h) * s.pitch);
+    const uint32_t reach = REDS_S8_MVE_REACH(w->kernel_w, w->stride_w, w->out_w);
+    const uint32_t held = REDS_S8_DEPTHWISE_ROWS(w->kernel_h, w->stride_h, w->out_h, reach);
+    const uint32_t at_once = (held - w->kernel_h) / w->stride_h + 1; /* rows of outputs */
+    reds_mve_fill(s.image, s.zero, w->pad_left + held * s.pitch);
     const int narrow = layer->slope == 0 && s.pieces == 1 && w->stride_w == 1;
     const int strips = layer->slope == 0 && !narrow && w->kernel_h == 3 && w->kernel_w == 3 && w->stride_w <= 2;
     for (uint32_t o = 0; o < width->outputs; o++, in += w->channel_step) {
