@@ -132,7 +132,7 @@ static shape draw_shape(int what) {
         reds_window *const w = &s.w;
         const int pointwise = what == CONV && between(0, 2) == 0, three = between(0, 2) == 0;
         const int large = between(0, 7) == 0; /* more rows than a depthwise layer holds at a time */
-        const int longer = between(0, 15);    /* a window that is high, wide or both */
+        const int longer = between(0, 31);    /* a window that is high, wide or both */
         const int high = longer == 0 || longer == 2 ? 20 : 7, wide = longer == 1 || longer == 2 ? 20 : 9;
         w->in_h = (uint16_t)between(1, large ? 40 : 11), w->in_w = (uint16_t)between(1, large ? 50 : 13);
         w->kernel_h = (uint16_t)(pointwise || between(0, 7) == 0 ? 1 : three ? 3 : between(1, high));

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bodies import Body, Conv, residual_around_the_image
 
-from deploy.bodies import Body, Conv, residual_around_the_image
 from reds_jax import models
 from reds_jax.deploy import export
 from reds_jax.deploy import folder as exported_folder

@@ -35,6 +35,7 @@ from reds_jax.graph.channels import WidthLike
 from reds_jax.network import NestedNetwork
 from reds_jax.widths import Widths
 
+
 def export(
     model: Any, variables: Any, graph: ChannelGraph, nested: NestedNetwork | Sequence[WidthLike], folder: str | Path,
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
@@ -143,10 +144,10 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
 
     if dtype == "float32":
         return tuple(4 * entries(op) for op in program.operations)
-    return tuple(2 * max(entries(op), mve_entries(program, op, k)) for op in program.operations)
+    return tuple(2 * max(entries(op), _mve_entries(program, op, k)) for op in program.operations)
 
 
-def mve_entries(program: Program, op: Operation, k: int) -> int:
+def _mve_entries(program: Program, op: Operation, k: int) -> int:
     """What the int8 kernels for Helium need, by REDS_S8_MVE_..._SCRATCH."""
     y = program.tensors[op.output]
     if op.kind == "conv":
