@@ -45,6 +45,12 @@ static inline uint32_t reds_usada8(uint32_t a, uint32_t b, uint32_t sum) {
     return sum;
 }
 
+static inline uint32_t reds_max_bytes(uint32_t a, uint32_t b) {
+    uint32_t word = 0;
+    for (int k = 0; k < 4; k++) word |= (model_byte(a, k) > model_byte(b, k) ? a : b) & 0xffu << 8 * k;
+    return word;
+}
+
 #define REDS_LOAD_TWO(first, second, address, step)    \
     do {                                               \
         assert((uintptr_t)(address) % 4 == 0);         \

@@ -140,7 +140,7 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
         if dtype == "float32":
             return 4 * row
         depth = _round4(row)
-        return 4 * depth + (0 if kernel_h * kernel_w == 1 else (depth + 64 + 16 * kernel_h + row // kernel_w * pitch + 8) // 2)
+        return 4 * depth + (0 if kernel_h * kernel_w == 1 else (depth + 96 + 16 * kernel_h + row // kernel_w * pitch + 12) // 2)
 
     if dtype == "float32":
         return tuple(4 * entries(op) for op in program.operations)

@@ -35,20 +35,21 @@ typedef struct {
  * How many entries (float, or int16_t) a layer's scratch needs; it must be aligned to 4 bytes. The largest width needs the most.
  * patch = inputs * kernel_h * kernel_w.
  *
- * An int8 convolution holds 4 columns of 16-bit numbers; with a window of more than one position also one column as bytes, and the
- * kernel_h rows of all channels that a row of outputs reads, with their padding, as bytes.
+ * An int8 convolution holds 4 columns of 16-bit numbers. With a window of more than one position it also holds, as bytes, the
+ * kernel_h rows of all channels that a row of outputs reads, with their padding; one column; and where 4 channels begin (for cores
+ * with the DSP extension). A layer needs the same on every core.
  * An int8 depthwise layer holds rows of one channel with their padding: all of them where that takes at most REDS_S8_HELD entries
  * (1 kB), else as many as that, and never fewer than kernel_h; and the weights of one channel. */
 #define REDS_ROUND4(n) (((n) + 3u) / 4u * 4u)
 #define REDS_PITCH(kernel_w, stride_w, out_w) REDS_ROUND4(((out_w) - 1u) * (stride_w) + (kernel_w))
 #define REDS_S8_DENSE_SCRATCH(inputs) REDS_ROUND4(inputs)
-#define REDS_S8_LINE(depth) ((depth) + 64u)
+#define REDS_S8_LINE(depth) ((depth) + 96u)
 #define REDS_S8_CONV_SCRATCH(inputs, kernel_h, kernel_w, stride_w, out_w)                                                   \
     (4u * REDS_ROUND4((inputs) * (kernel_h) * (kernel_w)) +                                                                 \
      ((kernel_h) * (kernel_w) == 1u                                                                                         \
           ? 0u                                                                                                              \
           : (REDS_S8_LINE(REDS_ROUND4((inputs) * (kernel_h) * (kernel_w))) + 16u * (kernel_h) +                             \
-             (inputs) * (kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w) + 8u) / 2u))
+             (inputs) * (kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w) + 12u) / 2u))
 #define REDS_S8_HELD 512u
 #define REDS_S8_DEPTHWISE_ALL(kernel_h, stride_h, out_h) (((out_h) - 1u) * (stride_h) + (kernel_h))
 #define REDS_S8_DEPTHWISE_MOST(kernel_h, pitch) (REDS_S8_HELD / (pitch) > (kernel_h) ? REDS_S8_HELD / (pitch) : (kernel_h))

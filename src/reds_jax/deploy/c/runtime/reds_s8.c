@@ -91,7 +91,7 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
     int8_t *const line = (int8_t *)(scratch + 4 * depth);
 #if REDS_SIMD32
     int16_t *const offsets = scratch + 4 * depth + REDS_S8_LINE(depth) / 2;
-    const int four = w->stride_w == 1 && (w->kernel_w == 1 || w->kernel_w == 3);
+    const int four = gathers_four(w);
 #endif
     uint32_t p = 0;
     reds_rows rows;
@@ -112,7 +112,7 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
 #if REDS_SIMD32
             if (four && ox == 0) find_rows(&rows, offsets);
             if (four && c == 0 && p < tiled && ox + 4 <= w->out_w) {
-                gather_four(&rows, offsets, ox, scratch);
+                gather_four(&rows, offsets, ox * w->stride_w, scratch);
                 multiply_four(layer, width, scratch, depth, out + p, positions);
                 p += 3;
                 if ((ox += 4) == w->out_w) ox = 0, oy++;
@@ -168,20 +168,38 @@ static inline void clip(int32_t start, int32_t kernel, int32_t length, int32_t *
     if (*last < *first) *last = *first;
 }
 
+#if REDS_SIMD32
+/* The largest byte of a window up to 4 wide, in the lowest byte; whole words are read. */
+static inline uint32_t max_of(const int8_t *row, uint32_t step, int32_t rows, uint32_t width) {
+    const uint32_t beyond = width == 4 ? 0 : ~0u << 8 * width, least = reds_four_times(-128);
+    uint32_t best = least;
+    for (; rows > 0; rows--, row += step) best = reds_max_bytes(best, reds_word(row));
+    best = (best & ~beyond) | (least & beyond);
+    best = reds_max_bytes(best, best >> 16);
+    return reds_max_bytes(best, best >> 8);
+}
+#endif
+
 void reds_s8_max_pool(const reds_window *window, uint32_t channels, const int8_t *in, int8_t *out) {
-    const reds_window *const w = window;
-    for (uint32_t c = 0; c < channels; c++, in += w->channel_step)
-        for (uint32_t oy = 0; oy < w->out_h; oy++) {
-            int32_t top, bottom, left, right;
-            clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
-            const int8_t *const rows = in + (uint32_t)top * w->row_step;
-            for (uint32_t ox = 0; ox < w->out_w; ox++) {
+    const reds_window w = *window; /* a copy: the compiler need not read it again after each output */
+    for (uint32_t c = 0; c < channels; c++, in += w.channel_step)
+        for (uint32_t oy = 0; oy < w.out_h; oy++) {
+            int32_t top, bottom, left, right, x = -(int32_t)w.pad_left;
+            clip((int32_t)(oy * w.stride_h) - w.pad_top, w.kernel_h, w.in_h, &top, &bottom);
+            const int8_t *const rows = in + (uint32_t)top * w.row_step;
+            for (uint32_t ox = 0; ox < w.out_w; ox++, x += w.stride_w) {
+#if REDS_SIMD32
+                if (w.kernel_w <= 4 && w.column_step == 1 && x >= 0 && x + 4 <= w.in_w) {
+                    *out++ = (int8_t)max_of(rows + x, w.row_step, bottom - top, w.kernel_w);
+                    continue;
+                }
+#endif
+                clip(x, w.kernel_w, w.in_w, &left, &right);
+                const int8_t *row = rows + (uint32_t)left * w.column_step;
                 int8_t best = -128;
-                clip((int32_t)(ox * w->stride_w) - w->pad_left, w->kernel_w, w->in_w, &left, &right);
-                const int8_t *row = rows + (uint32_t)left * w->column_step;
-                for (int32_t y = top; y < bottom; y++, row += w->row_step) {
+                for (int32_t y = top; y < bottom; y++, row += w.row_step) {
                     const int8_t *at = row;
-                    for (int32_t x = left; x < right; x++, at += w->column_step)
+                    for (int32_t k = left; k < right; k++, at += w.column_step)
                         if (*at > best) best = *at;
                 }
                 *out++ = best;
@@ -208,27 +226,31 @@ static inline int32_t sum_of(const int8_t *from, uint32_t count, uint32_t step) 
 }
 
 void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint32_t channels, const int8_t *in, int8_t *out) {
-    const reds_window *const w = window;
-    const int32_t full = (int32_t)w->kernel_h * w->kernel_w;
-    for (uint32_t c = 0; c < channels; c++, in += w->channel_step)
-        for (uint32_t oy = 0; oy < w->out_h; oy++) {
+    const reds_s8_mean m = *mean;
+    const reds_window w = *window; /* a copy: the compiler need not read it again after each output */
+    const int32_t full = (int32_t)w.kernel_h * w.kernel_w;
+    for (uint32_t c = 0; c < channels; c++, in += w.channel_step)
+        for (uint32_t oy = 0; oy < w.out_h; oy++) {
             int32_t top, bottom, left, right;
-            clip((int32_t)(oy * w->stride_h) - w->pad_top, w->kernel_h, w->in_h, &top, &bottom);
-            const int8_t *const rows = in + (uint32_t)top * w->row_step;
-            for (uint32_t ox = 0; ox < w->out_w; ox++) {
-                clip((int32_t)(ox * w->stride_w) - w->pad_left, w->kernel_w, w->in_w, &left, &right);
+            clip((int32_t)(oy * w.stride_h) - w.pad_top, w.kernel_h, w.in_h, &top, &bottom);
+            const int8_t *const rows = in + (uint32_t)top * w.row_step;
+            for (uint32_t ox = 0; ox < w.out_w; ox++) {
+                clip((int32_t)(ox * w.stride_w) - w.pad_left, w.kernel_w, w.in_w, &left, &right);
                 const uint32_t height = (uint32_t)(bottom - top), across = (uint32_t)(right - left);
-                const int8_t *row = rows + (uint32_t)left * w->column_step;
+                const int8_t *row = rows + (uint32_t)left * w.column_step;
                 const int32_t count = (int32_t)(height * across);
-                int32_t total = -count * mean->in_zero;
-                if (across * w->column_step == w->row_step) total += sum_of(row, height * across, w->column_step); /* one piece */
+                int32_t total = -count * m.in_zero;
+                if (across * w.column_step == w.row_step) total += sum_of(row, height * across, w.column_step); /* one piece */
+                else if (across >= 4)
+                    for (uint32_t y = height; y != 0; y--, row += w.row_step) total += sum_of(row, across, w.column_step);
                 else
-                    for (uint32_t y = height; y != 0; y--, row += w->row_step) total += sum_of(row, across, w->column_step);
+                    for (uint32_t y = height; y != 0; y--, row += w.row_step)
+                        for (uint32_t x = 0, at = 0; x < across; x++, at += w.column_step) total += row[at];
                 if (count < full && count > 0) { /* cut by the border: as if the window were filled up with its own mean */
                     const int64_t whole = (int64_t)total * full;
                     total = (int32_t)((whole + (whole < 0 ? -count : count) / 2) / count);
                 }
-                *out++ = (int8_t)reds_saturate(reds_mulhi_add(total, mean->multiplier, mean->offset) >> mean->shift);
+                *out++ = (int8_t)reds_saturate(reds_mulhi_add(total, m.multiplier, m.offset) >> m.shift);
             }
         }
 }

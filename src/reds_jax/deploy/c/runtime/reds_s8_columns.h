@@ -44,13 +44,36 @@ static REDS_APART void gather_point(const int8_t *in, uint32_t inputs, uint32_t 
 }
 
 #if REDS_SIMD32
-/* One group of 4 positions: a word of neighbouring inputs for each of its 4 rows. */
-static inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t minus, int16_t *tile) {
-    const uint32_t ac = reds_lows(a, c), bd = reds_lows(b, d), ca = reds_highs(a, c), db = reds_highs(b, d);
-    reds_store(tile, reds_add_bytes_0_2(minus, ac)), reds_store(tile + 2, reds_add_bytes_0_2(minus, bd));
-    reds_store(tile + 4, reds_add_bytes_1_3(minus, ac)), reds_store(tile + 6, reds_add_bytes_1_3(minus, bd));
-    reds_store(tile + 8, reds_add_bytes_0_2(minus, ca)), reds_store(tile + 10, reds_add_bytes_0_2(minus, db));
-    reds_store(tile + 12, reds_add_bytes_1_3(minus, ca)), reds_store(tile + 14, reds_add_bytes_1_3(minus, db));
+/* One pair of entries of each of 4 columns, which begin ``stride`` bytes apart, 1 or 2: from one row the bytes 0 and 2 of a column
+ * (``one``), or from two rows byte 0 of each. */
+REDS_INSIDE void put_pair(int16_t *to, const int8_t *a, const int8_t *b, const int one, const uint32_t stride, uint32_t minus) {
+    if (stride == 1) { /* the bytes 0 and 2 of a word are for one column, 1 and 3 for the next */
+        const uint32_t x = reds_word(a), y = reds_word(one ? a + 2 : b);
+        const uint32_t first = one ? x : reds_lows(x, y), second = one ? y : reds_highs(x, y);
+        reds_store(to, reds_add_bytes_0_2(minus, first)), reds_store(to + 4, reds_add_bytes_1_3(minus, first));
+        reds_store(to + 8, reds_add_bytes_0_2(minus, second)), reds_store(to + 12, reds_add_bytes_1_3(minus, second));
+    } else {
+        const uint32_t x = reds_word(a), y = reds_word(one ? a + 2 : b);
+        const uint32_t z = reds_word(a + 4), t = reds_word(one ? a + 6 : b + 4);
+        reds_store(to, reds_add_bytes_0_2(minus, one ? x : reds_lows(x, y)));
+        reds_store(to + 4, reds_add_bytes_0_2(minus, one ? y : reds_highs(x, y)));
+        reds_store(to + 8, reds_add_bytes_0_2(minus, one ? z : reds_lows(z, t)));
+        reds_store(to + 12, reds_add_bytes_0_2(minus, one ? t : reds_highs(z, t)));
+    }
+}
+
+/* Four rows of a window, of 4 columns: ``width`` groups of 4 entries, of which a column takes those with the numbers 0 and 2 as a
+ * pair, and 1 and 3. Number e is byte e % width of row e / width. */
+REDS_INSIDE void put_rows(int16_t *tile, const int8_t *const *row, const uint32_t width, const uint32_t stride, uint32_t minus) {
+#define PAIR(e, to)                                                                                                        \
+    put_pair(to, row[(e) / width] + (e) % width, row[((e) + 2) / width] + ((e) + 2) % width, (e) / width == ((e) + 2) / width, \
+             stride, minus)
+#define GROUP(g) PAIR(4u * (g), tile + 16 * (g)), PAIR(4u * (g) + 1u, tile + 16 * (g) + 2)
+    GROUP(0);
+    if (width > 1) GROUP(1), GROUP(2);
+    if (width > 3) GROUP(3), GROUP(4);
+#undef GROUP
+#undef PAIR
 }
 #endif
 
@@ -58,12 +81,17 @@ static inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t
 static REDS_APART void gather_pointwise(const int8_t *in, uint32_t inputs, uint32_t channel_step, int32_t zero, int16_t *tile) {
 #if REDS_SIMD32
     const uint32_t minus = reds_twice(-zero), nothing = reds_four_times(zero);
-    for (; inputs >= 4; inputs -= 4, tile += 16, in += 4 * channel_step)
-        turn(reds_word(in), reds_word(in + channel_step), reds_word(in + 2 * channel_step), reds_word(in + 3 * channel_step), minus,
-             tile);
-    if (inputs != 0)
-        turn(reds_word(in), inputs > 1 ? reds_word(in + channel_step) : nothing,
-             inputs > 2 ? reds_word(in + 2 * channel_step) : nothing, nothing, minus, tile);
+    int8_t padding[4];
+    reds_store_word(padding, nothing);
+    for (; inputs >= 4; inputs -= 4, tile += 16, in += 4 * channel_step) {
+        const int8_t *const rows[4] = {in, in + channel_step, in + 2 * channel_step, in + 3 * channel_step};
+        put_rows(tile, rows, 1, 1, minus);
+    }
+    if (inputs != 0) {
+        const int8_t *const rows[4] = {in, inputs > 1 ? in + channel_step : padding, inputs > 2 ? in + 2 * channel_step : padding,
+                                       padding};
+        put_rows(tile, rows, 1, 1, minus);
+    }
 #else
     const uint32_t depth = REDS_ROUND4(inputs);
     for (uint32_t k = 0; k < depth; k++)
@@ -116,39 +144,33 @@ static inline void find_rows(const reds_rows *r, int16_t *offset) {
         for (uint32_t i = 0; i < 4; i++) reds_store(offset + 2 * i * r->window->kernel_h, (uint32_t)(at - r->start) + i * r->pitch);
 }
 
-/* One pair of entries of each of 4 columns: the bytes 0 and 2 of a word belong to one column, 1 and 3 to the next. */
-static inline void put_pairs(int16_t *to, uint32_t first, uint32_t second, uint32_t minus) {
-    reds_store(to, reds_add_bytes_0_2(minus, first)), reds_store(to + 4, reds_add_bytes_1_3(minus, first));
-    reds_store(to + 8, reds_add_bytes_0_2(minus, second)), reds_store(to + 12, reds_add_bytes_1_3(minus, second));
-}
-
-/* 4 columns beside each other, of windows that are 1 or 3 wide with stride 1; they begin ``x`` bytes into the rows. Four rows of a
- * window are 1 or 3 groups of entries; what is missing in the last four is padding, and may be more than a group. */
-static REDS_APART void gather_four(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile) {
-    const uint32_t minus = reds_twice(-r->zero), kernel_h = r->window->kernel_h, kernel_w = r->window->kernel_w;
+/* 4 columns beside each other, of windows ``width`` wide with stride 1 or 2; they begin ``x`` bytes into the rows. What is missing in
+ * the last four rows is padding, which may be more than what fills up the last group. */
+REDS_INSIDE void gather_rows(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile, const uint32_t width,
+                             const uint32_t stride) {
+    const uint32_t minus = reds_twice(-r->zero), kernel_h = r->window->kernel_h;
     const int16_t *const start = offset, *const end = offset + 8 * kernel_h;
     const int8_t *base = r->start + x;
-    for (uint32_t left = r->inputs * kernel_h;; left -= 4) {
-        const int8_t *const a = base + reds_pair(offset);
-        const int8_t *const b = left > 1 ? base + reds_pair(offset + 2) : r->end;
-        const int8_t *const c = left > 2 ? base + reds_pair(offset + 4) : r->end;
-        const int8_t *const d = left > 3 ? base + reds_pair(offset + 6) : r->end;
-        if (kernel_w == 1) {
-            turn(reds_word(a), reds_word(b), reds_word(c), reds_word(d), minus, tile), tile += 16;
-        } else { /* the groups a0 a1 a2 b0, b1 b2 c0 c1, c2 d0 d1 d2, each moved on by one from column to column */
-            const uint32_t a1 = reds_word(a + 1), b0 = reds_word(b), b1 = reds_word(b + 1), b2 = reds_word(b + 2);
-            const uint32_t c0 = reds_word(c), c1 = reds_word(c + 1), c2 = reds_word(c + 2), d1 = reds_word(d + 1);
-            put_pairs(tile, reds_word(a), reds_word(a + 2), minus);
-            put_pairs(tile + 2, reds_lows(a1, b0), reds_highs(a1, b0), minus);
-            put_pairs(tile + 16, reds_lows(b1, c0), reds_highs(b1, c0), minus);
-            put_pairs(tile + 18, reds_lows(b2, c1), reds_highs(b2, c1), minus);
-            put_pairs(tile + 32, reds_lows(c2, d1), reds_highs(c2, d1), minus);
-            put_pairs(tile + 34, reds_word(d), reds_word(d + 2), minus);
-            tile += 48;
-        }
+    for (uint32_t left = r->inputs * kernel_h;; left -= 4, tile += 16 * width) {
+        const int8_t *const row[4] = {base + reds_pair(offset), left > 1 ? base + reds_pair(offset + 2) : r->end,
+                                      left > 2 ? base + reds_pair(offset + 4) : r->end,
+                                      left > 3 ? base + reds_pair(offset + 6) : r->end};
+        put_rows(tile, row, width, stride, minus);
         if (left <= 4) return;
         if ((offset += 8) == end) offset = start, base += 4 * r->pitch;
     }
+}
+
+static inline int gathers_four(const reds_window *w) {
+    return (w->stride_w == 1 && (w->kernel_w == 1 || w->kernel_w == 5)) || (w->stride_w <= 2 && w->kernel_w == 3);
+}
+
+static REDS_APART void gather_four(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile) {
+    const uint32_t width = r->window->kernel_w;
+    if (width == 1) gather_rows(r, offset, x, tile, 1, 1);
+    else if (width == 5) gather_rows(r, offset, x, tile, 5, 1);
+    else if (r->window->stride_w == 1) gather_rows(r, offset, x, tile, 3, 1);
+    else gather_rows(r, offset, x, tile, 3, 2);
 }
 #endif
 

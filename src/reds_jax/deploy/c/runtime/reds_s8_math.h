@@ -33,8 +33,10 @@
 /* A function of its own has all registers for its loop. */
 #ifdef __GNUC__
 #define REDS_APART __attribute__((noinline))
+#define REDS_INSIDE static inline __attribute__((always_inline)) /* one body for each constant that it is called with */
 #else
 #define REDS_APART
+#define REDS_INSIDE static inline
 #endif
 
 /* A shift to the right of a negative number must repeat the sign: C99 leaves it to the compiler, all that matter do it. */
@@ -89,6 +91,13 @@ static inline int32_t reds_smultb(uint32_t a, uint32_t b) { return __smlatb((int
 
 /* sum + the differences of the four bytes of a and of b, which have no sign */
 static inline uint32_t reds_usada8(uint32_t a, uint32_t b, uint32_t sum) { return __usada8(a, b, sum); }
+
+/* of each byte the larger one */
+static inline uint32_t reds_max_bytes(uint32_t a, uint32_t b) {
+    uint32_t word;
+    __asm("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(word) : "r"(a), "r"(b)); /* the bits GE of the status are free to change */
+    return word;
+}
 
 /* The next two words of an array, which starts at a multiple of 4; the address moves on by ``step`` bytes. */
 #define REDS_LOAD_TWO(first, second, address, step) \

@@ -21,7 +21,7 @@ typedef struct {
     int32_t zero;
 } reds_rows;
 
-#define REDS_SPARE 8u
+#define REDS_SPARE 12u
 
 /* ``count`` times a byte, a multiple of 4 */
 static inline void fill(int8_t *to, uint32_t count, int32_t byte) {
