@@ -1,5 +1,5 @@
 /* int8 layers: dense and convolution as products of rows of weights with columns of inputs, depthwise as a sliding window.
- * See reds_kernels.h for what they compute, reds_s8_products.h for the inner loops. */
+ * See reds_kernels.h for what they compute, reds_s8_products.h for the inner loops, reds_s8_mve.h for cores with Helium. */
 #include "reds_kernels.h"
 #include "reds_s8_columns.h"
 #include "reds_s8_math.h"
