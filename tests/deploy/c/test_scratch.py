@@ -34,9 +34,11 @@ def macros(kind: str, dtype: str, inputs: int, kernel: tuple[int, int], strides:
     if dtype == "float32":
         return (f"REDS_F32_CONV_SCRATCH({inputs * kernel_h * kernel_w}u)" if kind == "conv" else
                 f"REDS_F32_DEPTHWISE_SCRATCH({kernel_h}u, {kernel_w}u, {stride_w}u, {out_w}u)")
-    if kind == "conv":
-        return f"REDS_S8_CONV_SCRATCH({inputs}u, {kernel_h}u, {kernel_w}u, {stride_w}u, {out_w}u)"
-    return f"REDS_S8_DEPTHWISE_SCRATCH({kernel_h}u, {kernel_w}u, {stride_h}u, {stride_w}u, {out_h}u, {out_w}u)"
+    window = f"{kernel_h}u, {kernel_w}u, {stride_h}u, {stride_w}u, {out_h}u, {out_w}u"
+    plain, helium = ((f"REDS_S8_CONV_SCRATCH({inputs}u, {kernel_h}u, {kernel_w}u, {stride_w}u, {out_w}u)",
+                      f"REDS_S8_MVE_CONV_SCRATCH({inputs * kernel_h * kernel_w}u, {inputs}u)") if kind == "conv" else
+                     (f"REDS_S8_DEPTHWISE_SCRATCH({window})", f"REDS_S8_MVE_DEPTHWISE_SCRATCH({window})"))
+    return f"({plain} > {helium} ? {plain} : {helium})"
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise"])

@@ -153,7 +153,23 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
         depth = _round4(row)
         return 4 * depth + (0 if kernel_h * kernel_w == 1 else (depth + 96 + 16 * kernel_h + row // kernel_w * pitch + 12) // 2)
 
-    return tuple(entries(op) * (2 if dtype == "int8" else 4) for op in program.operations)
+    if dtype == "float32":
+        return tuple(4 * entries(op) for op in program.operations)
+    return tuple(2 * max(entries(op), _mve_entries(program, op, k)) for op in program.operations)
+
+
+def _mve_entries(program: Program, op: Operation, k: int) -> int:
+    """What the int8 kernels for Helium need, by REDS_S8_MVE_..._SCRATCH."""
+    y = program.tensors[op.output]
+    if op.kind == "conv":
+        return 4 * (-(-program.row(op, k) // 16) * 16) + 2 * y.channels[k]
+    if op.kind == "depthwise":
+        assert op.window is not None
+        (kernel_h, kernel_w), (stride_h, stride_w) = op.window.kernel, op.window.strides
+        reach = (y.width - 1) * stride_w + kernel_w
+        rows = min((y.height - 1) * stride_h + kernel_h, max(kernel_h, _HELD // reach))
+        return _round4((rows * reach + 17) // 2 + 16 * kernel_h)
+    return 0
 
 
 _HELD = 512  # REDS_S8_HELD

@@ -1,8 +1,11 @@
 /* int8 layers: dense and convolution as products of rows of weights with columns of inputs, depthwise as a sliding window.
- * See reds_kernels.h for what they compute, reds_s8_products.h for the inner loops. */
+ * See reds_kernels.h for what they compute, reds_s8_products.h for the inner loops, reds_s8_mve.h for cores with Helium. */
 #include "reds_kernels.h"
 #include "reds_s8_columns.h"
 #include "reds_s8_math.h"
+#include "reds_s8_mve.h"
+#include "reds_s8_mve_conv.h"
+#include "reds_s8_mve_depthwise.h"
 #include "reds_s8_products.h"
 #include "reds_s8_slide.h"
 
@@ -61,11 +64,25 @@ static REDS_APART void multiply_four(const reds_s8_layer *layer, const reds_s8_w
 /* ---- Layers ----------------------------------------------------------------------------------------------------------------- */
 
 void reds_s8_dense(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+#if REDS_MVE
+    (void)scratch;
+    for (uint32_t o = 0; o < width->outputs; o++) {
+        const int32_t sum = reds_mve_product(layer->weights + o * layer->row, in, width->in_zero, width->inputs);
+        out[o] = (int8_t)finish(sum, width->channels + o, layer, width);
+    }
+#else
     gather_point(in, width->inputs, 1, width->in_zero, scratch, 4);
     multiply_one(layer, width, scratch, REDS_ROUND4(width->inputs), out, 1);
+#endif
 }
 
 void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+#if REDS_MVE
+    if (reds_mve_fits(&layer->window, width->inputs)) {
+        reds_mve_conv(layer, width, in, out, scratch);
+        return;
+    }
+#endif
     const reds_window *const w = &layer->window;
     const uint32_t positions = (uint32_t)w->out_h * w->out_w, inputs = width->inputs;
     const uint32_t depth = REDS_ROUND4(inputs * w->kernel_h * w->kernel_w);
@@ -111,6 +128,12 @@ void reds_s8_conv(const reds_s8_layer *layer, const reds_s8_width *width, const 
 }
 
 void reds_s8_depthwise(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int8_t *out, int16_t *scratch) {
+#if REDS_MVE
+    if (reds_mve_slides(&layer->window)) {
+        reds_mve_depthwise(layer, width, in, out, scratch);
+        return;
+    }
+#endif
     const reds_window *const w = &layer->window;
     const uint32_t pitch = REDS_PITCH(w->kernel_w, w->stride_w, w->out_w);
     const uint32_t held = REDS_S8_DEPTHWISE_ROWS(w->kernel_h, w->stride_h, w->out_h, pitch);
@@ -187,7 +210,9 @@ void reds_s8_max_pool(const reds_window *window, uint32_t channels, const int8_t
 /* The sum of ``count`` bytes that lie ``step`` bytes apart. */
 static inline int32_t sum_of(const int8_t *from, uint32_t count, uint32_t step) {
     int32_t total = 0;
-#if REDS_SIMD32
+#if REDS_MVE
+    if (step == 1 && count != 0) return reds_mve_sum(from, count);
+#elif REDS_SIMD32
     if (step == 1) {
         const int8_t *const words = from + count / 4 * 4;
         uint32_t sum = 0; /* of the bytes with 128 added, which have no sign */
@@ -231,6 +256,9 @@ void reds_s8_avg_pool(const reds_window *window, const reds_s8_mean *mean, uint3
 }
 
 void reds_s8_add(const reds_s8_sum *sum, const int8_t *a, const int8_t *b, int8_t *out, uint32_t length) {
+#if REDS_MVE
+    reds_mve_add(sum, a, b, out, length);
+#else
     const reds_s8_sum s = *sum;
     const int32_t zeros = -(s.a_zero * s.a_multiplier + s.b_zero * s.b_multiplier), base = zeros + s.round;
     if (s.slope == 0)
@@ -242,6 +270,7 @@ void reds_s8_add(const reds_s8_sum *sum, const int8_t *a, const int8_t *b, int8_
             if (t < 0) t = reds_mulhi_add(2 * t, s.slope, 0);
             out[k] = (int8_t)reds_saturate((t + s.round) >> s.shift);
         }
+#endif
 }
 
 void reds_s8_channel_first(const int8_t *in, int8_t *out, uint32_t positions, uint32_t channels) {
