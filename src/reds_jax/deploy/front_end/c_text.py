@@ -74,13 +74,13 @@ def _bands(tables: Tables) -> str:
 def _grid(name: str, short: str, grid: Scale | None) -> dict[str, str]:
     if grid is None:
         return {"grid_header": "", "grid_source": ""}
+    upper, meaning = f"{name.upper()}_MFCC", f"/* of a stored coefficient: real = {real(grid.scale)} * (stored - ({grid.zero})) */\n"
     if short == "f32":
-        return {"grid_header": f"#define {name.upper()}_MFCC_SCALE {real(grid.scale)} /* of the stored coefficients: real = */\n"
-                               f"#define {name.upper()}_MFCC_ZERO ({grid.zero})    /* scale * (stored - zero) */\n",
+        return {"grid_header": f"#define {upper}_SCALE {real(grid.scale)} {meaning}#define {upper}_ZERO ({grid.zero})\n",
                 "grid_source": ""}
     fixed = FixedGrid.of(grid)
     kind = f"const reds_mfcc_grid {name}_mfcc_grid"
-    return {"grid_header": f"extern {kind}; /* real = {real(grid.scale)} * (stored - ({grid.zero})) */\n",
+    return {"grid_header": f"extern {kind}; {meaning}",
             "grid_source": f"{kind} = {{{fixed.multiplier}, {fixed.round}, {fixed.shift}}};\n"}
 
 

@@ -117,7 +117,10 @@ class FixedTables:
 
 @dataclass(frozen=True)
 class FixedGrid:
-    """From coefficients in 1/65536 to an 8-bit grid: ``clip((((c * multiplier + 2^31) >> 32) + round) >> shift, -128, 127)``."""
+    """From coefficients c in 1/65536 to an 8-bit grid, by a product of 32 bits.
+
+    ``clip((((c * multiplier + 2^31) >> 32) + round) >> shift, -128, 127)``, the multiplier being ``2^(16 + shift) / scale``.
+    """
 
     multiplier: int
     round: int
@@ -128,7 +131,7 @@ class FixedGrid:
         """For the grid of a network's input.
 
         Raises:
-            InvalidArgumentError: its scale is no power of two times 1/2 to 1 that 32 bits take.
+            InvalidArgumentError: its scale is so small that the multiplier leaves 31 bits even with a shift of 1.
         """
         shift = min(20, math.floor(15 + math.log2(grid.scale) - 1e-9))
         if shift < 1:

@@ -10,11 +10,24 @@
 #define HAS_ROOT 0
 #endif
 
-typedef float entry;
+typedef float number, entry, window_entry;
 typedef struct {
     float re, im;
 } value;
 typedef value factor;
+typedef int scaling; /* none: the table of the window has it */
+
+static inline factor factor_of(float re, float im) {
+    const factor w = {re, im};
+    return w;
+}
+
+/* a * b + c, in one instruction where the core has it, also under -std=c99 */
+#ifdef __FP_FAST_FMAF
+#define MULTIPLY_ADD(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#endif
 
 static float of_bits(uint32_t bits) {
     float x;
@@ -52,35 +65,22 @@ static float logarithm(float x) {
 }
 
 static inline value times(value a, factor w) {
-    const value y = {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
+    const value y = {MULTIPLY_ADD(-a.im, w.im, a.re * w.re), MULTIPLY_ADD(a.re, w.im, a.im * w.re)};
     return y;
 }
 
-static inline float magnitude(value a) { return root(a.re * a.re + a.im * a.im); }
+static inline float magnitude(value a) { return root(MULTIPLY_ADD(a.re, a.re, a.im * a.im)); }
+
+static inline float windowed(int16_t sample, float weight, scaling none) {
+    (void)none;
+    return weight * (float)sample;
+}
 
 #include "reds_mfcc_fft.h"
 
-/* The windowed samples as N / 2 complex ones, in bit-reversed order, padded with zeros. */
-static APART void load(const reds_mfcc_f32 *tables, const reds_mfcc_stream *stream, value *z) {
-    const uint32_t length = 2 * tables->quarter, half = tables->window / 2;
-    const int16_t *sample = stream->samples + stream->at, *const end = stream->samples + tables->window;
-    const float *weight = tables->half;
-    memset(z, 0, length * sizeof *z); /* a float of zero bytes is 0 */
-    for (uint32_t pair = 0, reversed = 0; pair < half; pair++, reversed = reversed_next(reversed, length)) {
-        float x[2];
-        for (uint32_t i = 0; i < 2; i++) {
-            if (sample == end) sample = stream->samples;
-            x[i] = *weight * (float)*sample++;
-            weight += 2 * pair + i < half ? 1 : -1;
-        }
-        z[reversed].re = x[0];
-        z[reversed].im = x[1];
-    }
-}
-
 void reds_mfcc_f32_frame(const reds_mfcc_f32 *tables, const reds_mfcc_stream *stream, float *scratch, float *out) {
     value *const z = (value *)(void *)scratch;
-    load(tables, stream, z);
+    load(stream, tables->half, 0, z, tables->quarter);
     transform(z, tables->sine, tables->quarter);
     magnitudes(z, tables->sine, tables->quarter, tables->bins);
     for (uint32_t k = 0; k < tables->coefficients; k++) out[k] = 0.0f;
@@ -88,8 +88,8 @@ void reds_mfcc_f32_frame(const reds_mfcc_f32 *tables, const reds_mfcc_stream *st
     for (uint32_t b = 0; b < tables->bands; b++) {
         float energy = 0.0f;
         const value *bin = z + tables->band[b].first;
-        for (uint32_t i = 0; i < tables->band[b].count; i++) energy += *weight++ * bin++->re;
+        for (uint32_t i = 0; i < tables->band[b].count; i++) energy = MULTIPLY_ADD(*weight++, bin++->re, energy);
         const float m = logarithm(energy > 1e-12f ? energy : 1e-12f);
-        for (uint32_t k = 0; k < tables->coefficients; k++) out[k] += *basis++ * m;
+        for (uint32_t k = 0; k < tables->coefficients; k++) out[k] = MULTIPLY_ADD(*basis++, m, out[k]);
     }
 }

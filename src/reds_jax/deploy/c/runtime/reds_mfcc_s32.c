@@ -6,35 +6,64 @@
  * cores make the same. */
 #include "reds_mfcc.h"
 
-#include <string.h>
-
 /* A shift to the right of a negative number must repeat the sign: C99 leaves it to the compiler, all that matter do it. */
 typedef char reds_mfcc_shift_is_arithmetic[(-5 >> 1) == -3 ? 1 : -1];
 
 #define SMALLEST (-2612471) /* 65536 log2(1e-12) */
 
-typedef int16_t entry;
+typedef int32_t number;
 typedef struct {
     int32_t re, im;
 } value;
-typedef value factor; /* entries of 16 bits */
+typedef int16_t entry;
+typedef uint16_t window_entry;
+
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && !defined(__ARM_BIG_ENDIAN) && !defined(REDS_PLAIN)
+typedef uint32_t factor; /* re in the low half, im in the high one: a word for two numbers saves registers */
+
+static inline factor factor_of(entry re, entry im) { return (uint32_t)(uint16_t)re | (uint32_t)im << 16; }
+
+/* (a * the one half) >> 16; no compiler finds these instructions in the expressions below */
+static inline int32_t by_re(int32_t a, factor w) {
+    int32_t product;
+    __asm("smulwb %0, %1, %2" : "=r"(product) : "r"(a), "r"(w));
+    return product;
+}
+
+static inline int32_t by_im(int32_t a, factor w) {
+    int32_t product;
+    __asm("smulwt %0, %1, %2" : "=r"(product) : "r"(a), "r"(w));
+    return product;
+}
+
+static inline int32_t multiply(int32_t a, int32_t w) { return by_re(a, (factor)w); }
+
+#else
+typedef struct {
+    int32_t re, im;
+} factor;
+
+static inline factor factor_of(entry re, entry im) {
+    const factor w = {re, im};
+    return w;
+}
 
 /* (a * w) >> 16, w of 16 bits */
 static inline int32_t multiply(int32_t a, int32_t w) {
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && !defined(REDS_PLAIN)
-    int32_t product; /* no compiler finds this instruction in the expression below */
-    __asm("smulwb %0, %1, %2" : "=r"(product) : "r"(a), "r"(w));
-    return product;
-#elif defined(__ARM_ARCH_6M__) || defined(REDS_HALVES) /* two products of 32 bits: cheaper than a call for 64 bits */
+#if defined(__ARM_ARCH_6M__) || defined(REDS_HALVES) /* two products of 32 bits: cheaper than a call for 64 bits */
     return (a >> 16) * w + (((a & 0xffff) * w) >> 16);
 #else
     return (int32_t)(((int64_t)a * w) >> 16);
 #endif
 }
 
+static inline int32_t by_re(int32_t a, factor w) { return multiply(a, w.re); }
+static inline int32_t by_im(int32_t a, factor w) { return multiply(a, w.im); }
+#endif
+
 /* A factor is half as large as it stands for, because the table has 15 bits behind the point. */
 static inline value times(value a, factor w) {
-    const value y = {(multiply(a.re, w.re) - multiply(a.im, w.im)) * 2, (multiply(a.re, w.im) + multiply(a.im, w.re)) * 2};
+    const value y = {(by_re(a.re, w) - by_im(a.im, w)) * 2, (by_im(a.re, w) + by_re(a.im, w)) * 2};
     return y;
 }
 
@@ -114,6 +143,14 @@ static int32_t logarithm(uint64_t x) {
     return (bits - 1) * 65536 + (int32_t)between(logarithms + ((first >> 24) & 127u), (first >> 8) & 0xffffu);
 }
 
+typedef struct {
+    int32_t headroom, shift; /* a sample is multiplied by 2^headroom, and a product shifted to the right */
+} scaling;
+
+static inline int32_t windowed(int16_t sample, uint16_t weight, scaling scale) {
+    return (sample * (1 << scale.headroom) * weight + (1 << (scale.shift - 1))) >> scale.shift;
+}
+
 #include "reds_mfcc_fft.h"
 
 /* How many bits the largest sample leaves of 16. */
@@ -121,25 +158,6 @@ static APART int32_t headroom_of(const int16_t *samples, uint32_t window) {
     int32_t used = 0;
     for (uint32_t i = 0; i < window; i++) used |= samples[i] < 0 ? ~samples[i] : samples[i];
     return used ? 15 - bits_of((uint32_t)used) : 15;
-}
-
-/* The windowed samples as N / 2 complex ones, in bit-reversed order, padded with zeros. */
-static APART void load(const reds_mfcc_s32 *tables, const reds_mfcc_stream *stream, int32_t headroom, value *z) {
-    const uint32_t length = 2 * tables->quarter, half = tables->window / 2;
-    const int16_t *sample = stream->samples + stream->at, *const end = stream->samples + tables->window;
-    const uint16_t *weight = tables->half;
-    const int32_t scale = 1 << headroom, shift = 16 - tables->fraction, rounding = 1 << (shift - 1);
-    memset(z, 0, length * sizeof *z);
-    for (uint32_t pair = 0, reversed = 0; pair < half; pair++, reversed = reversed_next(reversed, length)) {
-        int32_t x[2];
-        for (uint32_t i = 0; i < 2; i++) {
-            if (sample == end) sample = stream->samples;
-            x[i] = (*sample++ * scale * *weight + rounding) >> shift;
-            weight += 2 * pair + i < half ? 1 : -1;
-        }
-        z[reversed].re = x[0];
-        z[reversed].im = x[1];
-    }
 }
 
 /* sum of weight * magnitude */
@@ -158,12 +176,12 @@ static APART uint64_t energy_of(const uint16_t *weight, const value *bin, uint32
 
 void reds_mfcc_s32_frame(const reds_mfcc_s32 *tables, const reds_mfcc_stream *stream, int32_t *scratch, int32_t *out) {
     value *const z = (value *)(void *)scratch;
-    const int32_t headroom = headroom_of(stream->samples, tables->window);
-    load(tables, stream, headroom, z);
+    const scaling scale = {headroom_of(stream->samples, tables->window), 16 - tables->fraction};
+    load(stream, tables->half, scale, z, tables->quarter);
     transform(z, tables->sine, tables->quarter);
     magnitudes(z, tables->sine, tables->quarter, tables->bins);
     /* an energy has 15 bits of the samples, 16 of the weights and 1 of 2 X behind the point, and these two */
-    const int32_t point = (32 + tables->fraction + headroom) * 65536;
+    const int32_t point = (32 + tables->fraction + scale.headroom) * 65536;
     for (uint32_t k = 0; k < tables->coefficients; k++) out[k] = 0;
     const uint16_t *weight = tables->weights;
     const int16_t *basis = tables->basis;
