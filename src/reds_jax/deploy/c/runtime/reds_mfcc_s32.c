@@ -73,13 +73,11 @@ static inline int32_t bits_of(uint32_t x) {
     return 32 - __builtin_clz(x);
 #else
     int32_t bits = 1;
-    for (int32_t step = 16; step != 0; step >>= 1) {
-        if (x >> step) {
-            x >>= step;
-            bits += step;
-        }
-    }
-    return bits;
+    if (x >> 16) x >>= 16, bits += 16;
+    if (x >> 8) x >>= 8, bits += 8;
+    if (x >> 4) x >>= 4, bits += 4;
+    if (x >> 2) x >>= 2, bits += 2;
+    return bits + (x >> 1 ? 1 : 0);
 #endif
 }
 
