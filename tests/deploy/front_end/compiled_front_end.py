@@ -26,15 +26,15 @@ def write(mfcc: MFCC, folder: Path) -> list[str]:
 
 
 class Stream(ctypes.Structure):
-    _fields_ = [("samples", ctypes.c_void_p), *((name, ctypes.c_uint32) for name in ("window", "stride", "at", "missing"))]  # noqa: RUF012
+    _fields_ = [("samples", ctypes.c_void_p), *((name, ctypes.c_uint32) for name in ("window", "stride", "at", "missing"))]
 
 
 class Features(ctypes.Structure):
-    _fields_ = [("entries", ctypes.c_void_p), *((name, ctypes.c_uint32) for name in ("frames", "bytes", "at", "count"))]  # noqa: RUF012
+    _fields_ = [("entries", ctypes.c_void_p), *((name, ctypes.c_uint32) for name in ("frames", "bytes", "at", "count"))]
 
 
 class Grid(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int32) for name in ("multiplier", "round", "shift")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_int32) for name in ("multiplier", "round", "shift")]
 
 
 class CompiledFrontEnd:
@@ -109,7 +109,7 @@ def _address(a: np.ndarray) -> ctypes.c_void_p:
 
 
 def reference(mfcc: MFCC, clip: np.ndarray) -> np.ndarray:
-    """[frames, coefficients] in float64, from the definitions: every band from the middle of the one before to that of the next."""
+    """[frames, coefficients] in float64, from the definitions: a band goes from the middle of the last to that of the next."""
     length, mel = 1 << (mfcc.window - 1).bit_length(), lambda f: 1127 * np.log(1 + f / 700)
     frames = np.stack([clip[start : start + mfcc.window] for start in range(0, len(clip) - mfcc.window + 1, mfcc.stride)])
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(mfcc.window) / mfcc.window)
@@ -117,7 +117,8 @@ def reference(mfcc: MFCC, clip: np.ndarray) -> np.ndarray:
     hz = mfcc.sample_rate / length
     bins = np.arange(int(1.5 + mfcc.low_hz / hz), int(mfcc.high_hz / hz) + 1)
     middles = np.linspace(mel(mfcc.low_hz), mel(mfcc.high_hz), mfcc.bands + 2)
-    energy = np.stack([magnitude[:, bins] @ np.interp(mel(bins * hz), middles[b : b + 3], [0, 1, 0]) for b in range(mfcc.bands)])
+    energy = np.stack([magnitude[:, bins] @ np.interp(mel(bins * hz), middles[b : b + 3], [0, 1, 0])
+                       for b in range(mfcc.bands)])
     k = np.arange(mfcc.coefficients)[:, None]
     basis = np.sqrt(2 / mfcc.bands) * np.cos(np.pi * k * (np.arange(mfcc.bands) + 0.5) / mfcc.bands)
     return (basis @ np.log(np.maximum(energy, 1e-12))).T
