@@ -37,8 +37,8 @@ COLUMNS = ("arithmetic", "processor", "a frame", "a second, 20 ms", "a second, 4
 ERRORS = ("stride", "numbers", "against", "largest error", "mean error")
 STORED = ("stride", "numbers", "input grid", "scale", "other by 1", "other by more")
 
-COUNTS = ("Instructions in QEMU (not cycles) of a frame and of a second of audio; bytes of the runtime's code, of the tables, of "
-          "the samples of a window, and of the scratch, which may lie in the arena of the network.")
+COUNTS = ("Instructions in QEMU (not cycles) of a frame and of a second of audio; bytes of the runtime's code, of the tables, "
+          "of the samples of a window, and of the scratch, which may lie in the arena of the network.")
 CLIPS = "Errors of the coefficients on 24 recorded clips, those in C from the Cortex-M4F; TensorFlow is its operation."
 INPUTS = ("What an int8 network reads instead of the number of the training front end: the share of the entries that is "
           "another, by 1 or by more, on a grid that covers all coefficients of the clips, and on one that clips them.")

@@ -115,7 +115,8 @@ def test_the_tables_in_the_source_are_the_functions():
     assert np.abs(np.array(found["logarithms"]) - 65536 * np.log2(1 + np.arange(129) / 128)).max() <= 1
 
 
-@pytest.mark.parametrize("mfcc", [SETTINGS[4], SETTINGS[2]], ids=lambda m: f"{m.window}_{m.bands}")
+@pytest.mark.slow
+@pytest.mark.parametrize("mfcc", [SETTINGS[4], SETTINGS[2], SETTINGS[7], SETTINGS[9]], ids=lambda m: f"{m.window}_{m.bands}")
 def test_nothing_outside_of_the_memory_is_read(mfcc, tmp_path):
     program = tmp_path / "program"
     sources = write(mfcc, tmp_path)[:-1]
