@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 CLIP = np.concatenate([np.random.default_rng(0).integers(-size, size + 1, 900) for size in (32767, 9)]).astype(np.int16)
 
 
-@pytest.mark.parametrize(("board", "frame", "push"), [("m4", 97_000, 2_700), ("m0", 185_000, 3_400)])
+@pytest.mark.parametrize(("board", "frame", "push"), [("m4", 98_000, 2_700), ("m0", 185_000, 3_400)])
 def test_integers_are_those_of_the_model(board, frame, push):
     found, mfcc = measure(MFCC(), "fixed", board, CLIP), MFCC()
     np.testing.assert_array_equal(found.coefficients, FixedTables.of(mfcc)(CLIP[None])[0])
@@ -31,7 +31,7 @@ def test_integers_are_those_of_the_model(board, frame, push):
 def test_the_fpu_has_the_numbers_of_the_training_front_end():
     found = measure(MFCC(), "float32", "m4", CLIP)
     np.testing.assert_allclose(found.coefficients, reference(MFCC(), CLIP), atol=1e-4, rtol=0)
-    assert found.frame.max() <= 71_000
+    assert found.frame.max() <= 70_000
 
 
 @pytest.mark.parametrize("clip", [np.zeros(639, np.int16), np.zeros(700, np.int32), np.zeros((2, 700), np.int16)],
