@@ -50,6 +50,17 @@ def c_identifier(name: str) -> str:
     return name
 
 
+def c_string(text: str) -> str:
+    r"""Text as a string constant of C: printable ASCII as it is, all else as the octal bytes of its UTF-8.
+
+    >>> print(c_string('say "ü"'))
+    "say \"\303\274\""
+    """
+    plain = {byte for byte in range(0x20, 0x7F) if chr(byte) not in '"\\?'}
+    return '"' + "".join(chr(b) if b in plain else f"\\{chr(b)}" if chr(b) in '"\\?' else f"\\{b:03o}"
+                         for b in text.encode()) + '"'
+
+
 def markdown_cell(text: str) -> str:
     """Text inside a cell of a Markdown table: one line, without markup."""
     line = re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text)

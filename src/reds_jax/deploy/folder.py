@@ -25,6 +25,7 @@ from reds_jax.errors import CheckpointError, InvalidArgumentError
 
 MANIFEST = "manifest.json"
 FORMAT = "reds_jax export 1"
+_PROGRAMS = {"main.c", "listen.c", "wav.c", "microphone.c"}
 _STAGING = ".reds_jax_export"
 _NAME = re.compile(r"\w[\w.]*", re.ASCII)
 _EXPORT = "Write one with reds deploy export."
@@ -118,10 +119,10 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def sources(folder: Path) -> list[Path]:
-    """The C files of the network and its kernels: those that the export wrote (without a manifest all), but its example."""
+    """The C files of the network and its kernels: those that the export wrote (without a manifest all), but its programs."""
     manifest = _manifest(folder)
     names = [p.name for p in folder.glob("*.c")] if manifest is None else manifest
-    if found := [folder / name for name in sorted(names) if name.endswith(".c") and name != "main.c"]:
+    if found := [folder / name for name in sorted(names) if name.endswith(".c") and name not in _PROGRAMS]:
         return found
     raise InvalidArgumentError("there is no exported network in the folder", got=str(folder), hint=_EXPORT)
 

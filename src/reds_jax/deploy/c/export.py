@@ -22,6 +22,7 @@ from reds_jax.deploy.c import any_widths_text, arena, constants, source
 from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.escape import c_identifier
+from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
 from reds_jax.deploy.int8.quantize import quantize
@@ -41,6 +42,7 @@ def export(
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
     rule: Rule = "mse", percentage: float = PERCENTAGE, normalise: Normalise | None = None, name: str = "reds",
     any_widths: bool = False, order: np.ndarray | Sequence[Sequence[int]] | None = None,
+    front_end: KeywordSpotter | None = None,
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
@@ -63,6 +65,7 @@ def export(
             subnetwork that contains it.
         order: rows of widths, integers [rows, groups], that never shrink, from the smallest subnetwork on. The C code then also
             has ``widths_for(macs)``, the last of them that costs at most so much. Needs ``any_widths``.
+        front_end: for a network that reads MFCC: the C code then also goes from audio to the word.
 
     Raises:
         TraceError: the model has an operation that the device does not run, or not at every row of widths.
@@ -92,6 +95,8 @@ def export(
         raise InvalidArgumentError("an order of rows is for a device that takes any row of widths", hint="any_widths=True")
     rows = any_rows(name, graph, widths, order) if any_widths else None
     program = lower(pure, trees, widths, examples, every_row=any_widths)
+    if front_end is not None:
+        front_end.check(program.input_shape, program.tensors[program.output].items(0), _ending(program))
     quantized = quality = None
     if dtype == "int8":
         quantized = quantize(program, calibrate(program, batches, rule=rule, percentage=percentage))
@@ -104,6 +109,8 @@ def export(
     if quality is not None:
         exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
         exported.facts["quality"] = quality.record()
+    if front_end is not None:
+        exported.facts["front_end"] = front_end.facts()
     pixels = ""
     if normalise is not None:
         if len(normalise.mean) != program.tensors[0].channels[0]:
@@ -114,7 +121,7 @@ def export(
         pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real)
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
     given = quantized.input_scale.quantize(examples) if quantized else examples
-    exported_folder.write(exported.folder, _files(emitter, program, exported.facts, given, answers, pixels))
+    exported_folder.write(exported.folder, _files(emitter, program, exported.facts, given, answers, pixels, front_end))
     for text in quality.warnings() if quality else ():
         warnings.warn(text, QuantizationWarning, stacklevel=2)
     return exported
@@ -151,7 +158,7 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
         "largest_table_bytes": emitter.largest_table_bytes,
         "input_shape": list(program.input_shape), "input_items": program.tensors[0].items(0),
         "output_items": program.tensors[program.output].items(0),
-        "ends_in": "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input",
+        "ends_in": _ending(program),
     }
     if emitter.rows is not None:
         facts["any_widths"] = emitter.rows.facts()
@@ -164,17 +171,22 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
     return facts
 
 
+def _ending(program: Program) -> str:
+    return "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input"
+
+
 def _bytes_read(program: Program, k: int, itemsize: int) -> int:
     return sum(program.row(op, k) * program.tensors[op.output].channels[k] * itemsize
                for op in program.operations if op.kind in WEIGHTED)
 
 
 def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inputs: np.ndarray,
-           answers: Sequence[np.ndarray], pixels: str) -> dict[str, str]:
+           answers: Sequence[np.ndarray], pixels: str, front_end: KeywordSpotter | None = None) -> dict[str, str]:
     """The text of every file of the folder."""
     name, dtype = emitter.name, facts["dtype"]
+    listening, programs = ({}, {}) if front_end is None else front_end.files(emitter, facts)
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
-    kernels = _kernels(dtype, with_softmax=softmax)
+    kernels = _kernels(dtype, with_softmax=softmax) | listening
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {
@@ -190,6 +202,9 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
     }
     parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * bool(pixels)
     values |= {"pixel_table": pixels, "channels": str(program.tensors[0].channels[0]), "pixels_note": "", "rows_note": ""}
+    values |= {"listen": _template("listen.mk", values) if front_end else "", "listen_note": ""}
+    if front_end is not None:
+        values["listen_note"] = _template("listen.md", values)
     values |= {"more_statuses": "", "adapt": f"{name}_adapt(k)"}
     if emitter.rows is not None:
         parts.append("any_widths")
@@ -205,7 +220,7 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         f"{name}_model.h": _template("model.h", values), f"{name}_model.c": _template("model.c", values).rstrip() + "\n",
         "main.c": _template("main.c", values), "README.md": _template("README.md", values),
         "model.json": json.dumps(facts, indent=1) + "\n", f"{name}_examples.h": constants.examples(inputs, answers, name),
-        **kernels, "Makefile": _template("Makefile", values),
+        **kernels, **programs, "Makefile": _template("Makefile", values),
     }
 
 

@@ -1,0 +1,98 @@
+"""`KeywordSpotter`: what an exported network listens to, and the C files that go from audio to the word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from reds_jax.checks import integer
+from reds_jax.data.mfcc import MFCC
+from reds_jax.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from reds_jax.deploy.c.source import Emitter
+
+Example = Literal["microphone"]
+NO_WORDS = ("_silence_", "_unknown_")
+
+
+@dataclass(frozen=True)
+class KeywordSpotter:
+    """The front end of an exported keyword spotter, for ``export(front_end=...)``.
+
+    The C code then has ``NAME_listen``, which takes any number of samples and says which word was heard, and a program that
+    reads WAV files (``make listen``).
+
+    Args:
+        mfcc: what the network was trained to read.
+        class_names: of the network's outputs, in their order.
+        no_words: classes that are never reported: silence, and words that are none of these.
+        window: the most inferences that can be averaged (``NAME_LISTEN_WINDOW``, two bytes each and class).
+        example: ``"microphone"`` adds microphone.c, the main loop of a firmware.
+
+    Raises:
+        InvalidArgumentError: an argument of another type or out of range; a class in ``no_words`` that there is not; no word.
+    """
+
+    mfcc: MFCC
+    class_names: tuple[str, ...]
+    no_words: tuple[str, ...] = NO_WORDS
+    window: int = 32
+    example: Example | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mfcc, MFCC):
+            raise InvalidArgumentError("the front end of a keyword spotter is an MFCC", got=type(self.mfcc).__name__,
+                                       allowed="reds_jax.data.MFCC(...), as in training")
+        integer("window", self.window, 1, 65535)
+        if self.example is not None and self.example not in get_args(Example):
+            raise InvalidArgumentError("there is no such example", got=self.example, allowed=", ".join(get_args(Example)))
+        names = self.class_names
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+            raise InvalidArgumentError("every class of a keyword spotter needs a name of its own", got=names)
+        if missing := set(self.no_words) - set(names) - set(NO_WORDS):
+            raise InvalidArgumentError("there is no such class", got=sorted(missing), allowed=", ".join(names))
+        if not any(self.words):
+            raise InvalidArgumentError("there is no word to hear", got=names, allowed="at least one class that is not in no_words")
+
+    @property
+    def words(self) -> tuple[bool, ...]:
+        """For every class whether it is a word that is reported."""
+        return tuple(name not in self.no_words for name in self.class_names)
+
+    def check(self, input_shape: tuple[int, ...], outputs: int, ends_in: str) -> None:
+        """An `InvalidArgumentError` unless a network of such inputs and outputs can be its spotter."""
+        if len(input_shape) not in (2, 3) or input_shape[1:] not in ((self.mfcc.coefficients,), (self.mfcc.coefficients, 1)):
+            raise InvalidArgumentError("the network does not read the frames of this front end", got=list(input_shape),
+                                       allowed=f"[frames, {self.mfcc.coefficients}] or [frames, {self.mfcc.coefficients}, 1]",
+                                       hint="Give the MFCC that the network was trained with.")
+        if ends_in == "argmax":
+            raise InvalidArgumentError("a network that ends in argmax has no posteriors to average",
+                                       hint="Export the network that ends in its logits or in softmax.")
+        if outputs != len(self.class_names):
+            raise InvalidArgumentError("the network has another number of outputs than there are names of classes", got=outputs,
+                                       allowed=str(len(self.class_names)))
+
+    def facts(self) -> dict[str, Any]:
+        """What model.json records."""
+        mfcc = {name: getattr(self.mfcc, name) for name in self.mfcc.__dataclass_fields__}
+        return {"mfcc": mfcc, "class_names": list(self.class_names), "words": list(self.words), "window": self.window}
+
+    def files(self, emitter: Emitter, facts: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+        """The text of the C files by name: those for a firmware, and the programs of the folder."""
+        from reds_jax.deploy.front_end.listen_text import values
+
+        name, given = emitter.name, values(self, emitter, facts)
+        own = c_files(self.mfcc, name) | _spotter() | {f"{name}_listen.h": _template("listen.h", given), f"{name}_listen.c": _template("listen.c", given)}
+        programs = {"listen.c": _template("listen_files.c", given), "wav.h": _template("wav.h", given),
+                    "wav.c": _template("wav.c", given)}
+        if self.example is not None:
+            programs["microphone.c"] = _template("microphone.c", given)
+        return own, programs
+
+
+def _template(name: str, values: dict[str, str]) -> str:
+    text = (resources.files("reds_jax.deploy.c") / "templates" / name).read_text(encoding="utf-8")
+    return Template(text).substitute(values)
