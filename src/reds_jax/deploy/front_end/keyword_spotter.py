@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from reds_jax.checks import integer
 from reds_jax.data.mfcc import MFCC
+from reds_jax.deploy.front_end.c_text import c_files
+from reds_jax.deploy.front_end.listen_text import values
 from reds_jax.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -82,17 +84,18 @@ class KeywordSpotter:
 
     def files(self, emitter: Emitter, facts: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
         """The text of the C files by name: those for a firmware, and the programs of the folder."""
-        from reds_jax.deploy.front_end.listen_text import values
-
         name, given = emitter.name, values(self, emitter, facts)
-        own = c_files(self.mfcc, name) | _spotter() | {f"{name}_listen.h": _template("listen.h", given), f"{name}_listen.c": _template("listen.c", given)}
-        programs = {"listen.c": _template("listen_files.c", given), "wav.h": _template("wav.h", given),
-                    "wav.c": _template("wav.c", given)}
+        own = {f"reds_spotter{ending}": _text("runtime", f"reds_spotter{ending}") for ending in (".h", ".c")}
+        own |= {f"{name}_listen{ending}": _template(f"listen{ending}", given) for ending in (".h", ".c")}
+        programs = {"listen.c": "listen_files.c", "wav.h": "wav.h", "wav.c": "wav.c"}
         if self.example is not None:
-            programs["microphone.c"] = _template("microphone.c", given)
-        return own, programs
+            programs["microphone.c"] = "microphone.c"
+        return c_files(self.mfcc, name) | own, {file: _template(template, given) for file, template in programs.items()}
 
 
 def _template(name: str, values: dict[str, str]) -> str:
-    text = (resources.files("reds_jax.deploy.c") / "templates" / name).read_text(encoding="utf-8")
-    return Template(text).substitute(values)
+    return Template(_text("templates", name)).substitute(values)
+
+
+def _text(folder: str, name: str) -> str:
+    return (resources.files("reds_jax.deploy.c") / folder / name).read_text(encoding="utf-8")

@@ -32,7 +32,7 @@ def values(spotter: KeywordSpotter, emitter: Emitter, facts: dict[str, Any]) -> 
         frame = ["float frame[{C}];", "reds_mfcc_f32_frame({call}, listener->scratch, frame);"]
         more = {"entry": "frame", "zero": "0", "tables": "",
                 "posteriors": f"reds_posteriors_{ending}({outputs}, listener->posteriors);"}
-    given = {"C": f"{emitter.upper}_MFCC_COEFFICIENTS", "call": f"&{name}_mfcc_f32, &listener->stream"}
+    given = {"C": f"{emitter.upper}_MFCC_COEFFICIENTS", "call": f"&{name}_front_end_f32, &listener->stream"}
     return {
         "name": name, "NAME": emitter.upper, "rate": str(mfcc.sample_rate), "stride": str(mfcc.stride),
         "window_ms": str(mfcc.window_ms), "stride_ms": str(mfcc.stride_ms), "frames": str(frames),

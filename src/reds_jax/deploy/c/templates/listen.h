@@ -22,7 +22,7 @@
 #define ${NAME}_LISTEN_H
 
 #include "${name}_model.h"
-#include "${name}_mfcc.h"
+#include "${name}_front_end.h"
 #include "reds_spotter.h"
 
 #ifdef __cplusplus
