@@ -21,6 +21,7 @@ from reds_jax.deploy.c.export import export
 from reds_jax.deploy.escape import markdown_cell, markdown_code
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule
 from reds_jax.deploy.int8.quality import Quality, QuantizationWarning
+from reds_jax.deploy.front_end.keyword_spotter import Example, of_run
 from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy
@@ -52,6 +53,10 @@ class Export:
     """How many of the values the ranges of --rule percentile cover."""
     any_widths: bool = False
     """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
+    front_end: Literal["mfcc"] | None = None
+    """Of a keyword spotter, a run that reads MFCC: the C code also goes from audio to the word, and says what is in WAV files."""
+    example: Example | None = None
+    """With a front end, also an example for a board: the main loop of a firmware with a microphone."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     accuracy: int | None = None
@@ -61,18 +66,26 @@ class Export:
         if self.accuracy is not None and self.accuracy < 1:
             raise InvalidArgumentError("accuracy is measured on examples", got=self.accuracy, allowed="1 or more")
         folder.check(self.folder, ["accuracy.json"] * (self.accuracy is not None))
+        if self.example is not None and self.front_end is None:
+            raise InvalidArgumentError("the example listens to a microphone, and the export has no front end", got=self.example,
+                                       hint="Add --front-end mfcc.")
         saved = saved_run.read(self.run, data=self.data, other_data=self.other_data)
+        front_end = None if self.front_end is None else of_run(saved.data, self.example)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
             exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule, percentage=self.percentage,
-                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths)
+                              normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths,
+                              front_end=front_end)
         facts = exported.facts
         if exported.quality is not None:
             show(console, exported.quality)
         console.print(f"{escape(self.folder)}: {facts['weight_bytes']:,} bytes of weights, once; "
                       f"{facts['table_bytes']:,} bytes of scales and offsets for {len(facts['subnetworks'])} subnetworks; "
                       f"try: make -C {escape(shlex.quote(str(self.folder)))}", highlight=False, soft_wrap=True)
+        if front_end is not None:
+            console.print(f"make -C {escape(shlex.quote(str(self.folder)))} listen: a program that says which words are in WAV files",
+                          highlight=False, soft_wrap=True)
         if self.accuracy is None:
             return
         rows = accuracy.measure(saved, exported, compiled_examples=self.accuracy, name=self.name)

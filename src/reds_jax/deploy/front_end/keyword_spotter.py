@@ -14,6 +14,7 @@ from reds_jax.deploy.front_end.listen_text import values
 from reds_jax.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from reds_jax.data import DataSet
     from reds_jax.deploy.c.source import Emitter
 
 Example = Literal["microphone"]
@@ -91,6 +92,23 @@ class KeywordSpotter:
         if self.example is not None:
             programs["microphone.c"] = "microphone.c"
         return c_files(self.mfcc, name) | own, {file: _template(template, given) for file, template in programs.items()}
+
+
+def of_run(data: DataSet, example: Example | None = None) -> KeywordSpotter:
+    """The front end of a run: the MFCC and the classes that it was trained on.
+
+    Raises:
+        InvalidArgumentError: the run reads something else, or has no names of classes.
+    """
+    if not isinstance(data.normalise, MFCC):
+        read = "features as they are" if data.normalise is None else type(data.normalise).__name__
+        raise InvalidArgumentError("the run does not read the MFCC of audio, so it has no such front end", got=f"{data.name}: {read}",
+                                   allowed="a run on waveforms, such as reds speech_commands",
+                                   hint="Export it without --front-end. Features that were computed before training do not say "
+                                        "how: train on the waveforms.")
+    if data.class_names is None:
+        raise InvalidArgumentError("the classes of the run have no names", got=data.name, hint="Give the data set class_names.")
+    return KeywordSpotter(data.normalise, data.class_names, example=example)
 
 
 def _template(name: str, values: dict[str, str]) -> str:
