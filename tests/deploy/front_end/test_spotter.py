@@ -116,11 +116,11 @@ def heard_in_c(c: ctypes.CDLL, p: np.ndarray, words: list[bool], settings: Setti
 def test_decisions_are_those_of_the_definition(c, settings: Settings) -> None:
     """C = Python; both = means, argmax, threshold and refractory time written down once more, in exact fractions."""
     p, words = stream(3), [False, False, True, True, True]
-    heard = spot(p, words, settings, first=49)
+    expected_means, detections = spot(p, words, settings, first=49)
     decided, means = heard_in_c(c, p, words, settings)
-    np.testing.assert_array_equal(means, heard.means)
+    np.testing.assert_array_equal(means, expected_means)
     found = [(49 + settings.hop * i, int(word)) for i, word in enumerate(decided) if word != 2**32 - 1]
-    assert found == [(d.frame, d.word) for d in heard.detections]
+    assert found == [(d.frame, d.word) for d in detections]
     expected: list[tuple[int, int]] = []
     for i in range(len(p)):
         past = p[max(0, i - settings.window + 1) : i + 1].astype(int)

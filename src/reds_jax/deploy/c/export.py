@@ -105,7 +105,8 @@ def export(
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
     emitter = source.Emitter(quantized or program, plans, name, rows)
-    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph)
+    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph,
+                        front_end)
     if quality is not None:
         exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
         exported.facts["quality"] = quality.record()

@@ -7,6 +7,9 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
+from reds_jax.array_types import Float32, Int
 from reds_jax.checks import integer
 from reds_jax.data.mfcc import MFCC
 from reds_jax.deploy.front_end.c_text import c_files
@@ -65,11 +68,15 @@ class KeywordSpotter:
         """For every class whether it is a word that is reported."""
         return tuple(name not in self.no_words for name in self.class_names)
 
+    def features(self, waveform: Int[np.ndarray, " samples"]) -> Float32[np.ndarray, "frames coefficients"]:
+        """The frames of a recording, int16 [S], as the `MFCC` in NumPy has them."""
+        return self.mfcc(np.asarray(waveform)[None])[0, ..., 0]
+
     def check(self, input_shape: tuple[int, ...], outputs: int, ends_in: str) -> None:
         """An `InvalidArgumentError` unless a network of such inputs and outputs can be its spotter."""
-        if len(input_shape) not in (2, 3) or input_shape[1:] not in ((self.mfcc.coefficients,), (self.mfcc.coefficients, 1)):
+        if len(input_shape) != 3 or input_shape[1:] != (self.mfcc.coefficients, 1):
             raise InvalidArgumentError("the network does not read the frames of this front end", got=list(input_shape),
-                                       allowed=f"[frames, {self.mfcc.coefficients}] or [frames, {self.mfcc.coefficients}, 1]",
+                                       allowed=f"[frames, {self.mfcc.coefficients}, 1]",
                                        hint="Give the MFCC that the network was trained with.")
         if ends_in == "argmax":
             raise InvalidArgumentError("a network that ends in argmax has no posteriors to average",

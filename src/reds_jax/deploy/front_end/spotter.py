@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reds_jax.array_types import Shaped, UInt
+from reds_jax.array_types import Int, Shaped, UInt
 from reds_jax.checks import integer, number
-from reds_jax.deploy.c.exported import Exported
 from reds_jax.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from reds_jax.deploy.c.exported import Exported
 
 ONE = 32768
 """The posterior 1 (``REDS_ONE``)."""
@@ -75,15 +78,21 @@ class Heard:
 
     Args:
         frames: how many frames there were at every inference, int [I].
+        subnetworks: which one made it, int [I].
         posteriors: of every inference, in 1/32768, uint16 [I, classes].
         means: the same, smoothed, uint16 [I, classes].
         detections: the words, in the order of time.
+        inputs: what the network read, [I, frames, ...], as it is stored (int8 or float32).
+        outputs: what it answered, [I, classes].
     """
 
     frames: np.ndarray
+    subnetworks: np.ndarray
     posteriors: UInt[np.ndarray, "inferences classes"]
     means: UInt[np.ndarray, "inferences classes"]
     detections: tuple[Detection, ...]
+    inputs: np.ndarray
+    outputs: np.ndarray
 
 
 def posteriors(exported: Exported, k: int, outputs: Shaped[np.ndarray, "batch classes"]) -> UInt[np.ndarray, "batch classes"]:
@@ -141,36 +150,78 @@ def _shares(weights: np.ndarray) -> np.ndarray:
 
 def spot(
     posteriors: UInt[np.ndarray, "inferences classes"], words: Sequence[bool], settings: Settings, *, first: int
-) -> Heard:
-    """The words in a stream of posteriors.
+) -> tuple[UInt[np.ndarray, "inferences classes"], tuple[Detection, ...]]:
+    """The means and the words in a stream of posteriors.
 
-    With p the posteriors of inference i, the mean m_i[c] is that of p over the last ``window`` inferences (over all there are,
-    while there are fewer). The word c is heard in inference i if it is the class with the largest mean, a word,
-    ``m_i[c] >= threshold``, and it was not heard in the ``refractory`` frames before.
+    With p_i those of inference i, the mean m_i is that of p over the last ``window`` inferences (over all there are, while there
+    are fewer). The word c is heard in inference i if it is the class with the largest mean, a word, ``m_i[c] >= threshold``, and
+    it was not heard in the ``refractory`` frames before.
 
     Args:
         posteriors: in 1/32768, of one inference after the other.
         words: for every class whether it is a word that is reported (silence is none).
         settings: see `Settings`.
         first: how many frames there were at the first inference.
+
+    Returns:
+        The means, rounded down, in 1/32768, and the words.
     """
     p = np.asarray(posteriors, np.int64)
     if p.ndim != 2 or p.shape[1] != len(words):
         raise InvalidArgumentError("these are no posteriors of these classes", got=list(p.shape), allowed=f"[N, {len(words)}]")
-    frames = first + settings.hop * np.arange(len(p))
     sums = np.cumsum(p, axis=0)
     sums[settings.window :] -= sums[: -settings.window].copy()
     filled = np.minimum(np.arange(len(p)) + 1, settings.window)
     detections: list[Detection] = []
     last: dict[int, int] = {}
-    for frame, total, n in zip(frames.tolist(), sums, filled.tolist(), strict=True):
-        best = int(total.argmax())
+    for i, (total, n) in enumerate(zip(sums, filled.tolist(), strict=True)):
+        best, frame = int(total.argmax()), first + i * settings.hop
         if not words[best] or total[best] < settings.stored_threshold * n:
             continue
         if best not in last or frame - last[best] >= settings.refractory:
             last[best] = frame
             detections.append(Detection(frame, best, int(total[best]) // n / ONE))
-    return Heard(frames, p.astype(np.uint16), (sums // filled[:, None]).astype(np.uint16), tuple(detections))
+    return (sums // filled[:, None]).astype(np.uint16), tuple(detections)
+
+
+def listen(
+    exported: Exported, waveform: Int[np.ndarray, " samples"], settings: Settings | None = None, k: int | Sequence[int] = 0, *,
+    features: Shaped[np.ndarray, "frames ..."] | None = None,
+) -> Heard:
+    """What the compiled keyword spotter hears in a recording, from its first sample on.
+
+    Args:
+        exported: what `reds_jax.deploy.export` returned, with a ``front_end``.
+        waveform: int16 [S], at the sample rate of the front end.
+        settings: hop, window, threshold and refractory time.
+        k: the subnetwork, or that of every inference.
+        features: the frames of the recording, float32 [F, coefficients], where others than those of the `MFCC` in NumPy are
+            wanted; the float32 front end of C differs from it in the last bits, which can move an int8 input by one.
+
+    Raises:
+        InvalidArgumentError: the export has no front end; a waveform of another form; a hop longer than the network's input.
+    """
+    settings, front_end = settings or Settings(), exported.front_end
+    if front_end is None:
+        raise InvalidArgumentError("the export has no front end", hint="export(front_end=KeywordSpotter(...))")
+    shape = exported.program.input_shape
+    integer("hop", settings.hop, 1, shape[0])
+    integer("window", settings.window, 1, front_end.window)
+    if features is None:
+        features = front_end.features(waveform)
+    x = windows(features.reshape(-1, *shape[1:]), shape[0], settings.hop)
+    chosen = np.full(len(x), k) if isinstance(k, int) else np.asarray(k)
+    if chosen.shape != (len(x),):
+        raise InvalidArgumentError("there is no subnetwork for every inference", got=len(chosen), allowed=str(len(x)))
+    y = np.zeros((len(x), len(front_end.class_names)), np.int8 if exported.quantized is not None else np.float32)
+    p = np.zeros(y.shape, np.uint16)
+    for one in np.unique(chosen).tolist():
+        rows = chosen == one
+        y[rows] = exported.expected(one, x[rows])
+        p[rows] = posteriors(exported, one, y[rows])
+    means, detections = spot(p, front_end.words, settings, first=shape[0])
+    stored = exported.quantized.input_scale.quantize(x) if exported.quantized is not None else np.asarray(x, np.float32)
+    return Heard(shape[0] + settings.hop * np.arange(len(x)), chosen, p, means, detections, stored, y)
 
 
 def windows(features: Shaped[np.ndarray, "frames ..."], frames: int, hop: int) -> Shaped[np.ndarray, "inferences frames ..."]:
