@@ -53,8 +53,9 @@ class Export:
     """How many of the values the ranges of --rule percentile cover."""
     any_widths: bool = False
     """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
-    front_end: Literal["mfcc"] | None = None
-    """Of a keyword spotter, a run that reads MFCC: the C code also goes from audio to the word, and says what is in WAV files."""
+    front_end: Literal["mfcc", "mfcc_fixed"] | None = None
+    """Of a run that reads MFCC: the C code also goes from audio to the word, and says which words are in WAV files. The MFCC are
+    computed in float32, or in integers, for a core without an FPU (mfcc_fixed)."""
     example: Example | None = None
     """With a front end, also an example for a board: the main loop of a firmware with a microphone."""
     name: str = "reds"
@@ -70,7 +71,8 @@ class Export:
             raise InvalidArgumentError("the example listens to a microphone, and the export has no front end", got=self.example,
                                        hint="Add --front-end mfcc.")
         saved = saved_run.read(self.run, data=self.data, other_data=self.other_data)
-        front_end = None if self.front_end is None else of_run(saved.data, self.example)
+        front_end = None if self.front_end is None else of_run(
+            saved.data, self.example, "float32" if self.front_end == "mfcc" else "fixed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
             exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,

@@ -12,6 +12,7 @@ import numpy as np
 from reds_jax.data import MFCC
 from reds_jax.deploy.board import host
 from reds_jax.deploy.front_end import c_files
+from reds_jax.deploy.int8.calibrate import Scale
 
 DRIVER = Path(__file__).parent / "front_end_driver.c"
 
@@ -19,12 +20,15 @@ DRIVER = Path(__file__).parent / "front_end_driver.c"
 class CompiledFrontEnd:
     """Runs the C code over whole clips: ``push`` holds the sizes of the pieces that the clip is cut into, again and again."""
 
-    def __init__(self, mfcc: MFCC, *flags: str, cc: str | None = None) -> None:
+    def __init__(self, mfcc: MFCC, *flags: str, cc: str | None = None, grid: Scale | None = None) -> None:
         self.mfcc = mfcc
+        self.grid = grid
         with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
             here = Path(temporary)
-            for name, text in c_files(mfcc, "t").items():
-                (here / name).write_text(text, encoding="utf-8")
+            for arithmetic in ("float32", "fixed"):
+                prefix = {"float32": "t", "fixed": "u"}[arithmetic]
+                for name, text in c_files(mfcc, prefix, arithmetic, grid).items():
+                    (here / name).write_text(text, encoding="utf-8")
             command = [host.compiler(cc), *host.WARNINGS, *(flags or ("-O2",)), f"-I{here}", "-shared", "-fPIC", "-o",
                        str(here / "front_end.so"), *map(str, sorted(here.glob("*.c"))), str(DRIVER)]
             done = host.run(command)
@@ -34,6 +38,10 @@ class CompiledFrontEnd:
     def float32(self, clip: np.ndarray, push: Iterable[int] = (1 << 20,)) -> np.ndarray:
         """[frames, coefficients]."""
         return self._frames("run_f32", np.float32, clip, push)
+
+    def fixed(self, clip: np.ndarray, push: Iterable[int] = (1 << 20,)) -> np.ndarray:
+        """[frames, coefficients], in 1/65536."""
+        return self._frames("run_s32", np.int32, clip, push)
 
     def _frames(self, function: str, dtype: type, clip: np.ndarray, push: Iterable[int]) -> np.ndarray:
         clip, pieces = np.ascontiguousarray(clip, np.int16), np.array(list(push), np.uint32)

@@ -1,5 +1,6 @@
-/* Runs the front end "t" over a clip that is pushed in pieces; every frame is written behind the one before. */
+/* Runs the front end "t" (float32) or "u" (integers) over a clip that is pushed in pieces; every frame is written behind the one before. */
 #include "t_front_end.h"
+#include "u_front_end.h"
 
 static int16_t samples[T_MFCC_WINDOW];
 static reds_mfcc_stream stream;
@@ -8,7 +9,7 @@ static union {
     int32_t s32[T_MFCC_SCRATCH];
 } scratch;
 
-#define RUN(type, element)                                                                                                    \
+#define RUN(name, type, element)                                                                                                    \
     uint32_t run_##type(const int16_t *clip, uint32_t length, const uint32_t *pieces, uint32_t count, element *out);          \
     uint32_t run_##type(const int16_t *clip, uint32_t length, const uint32_t *pieces, uint32_t count, element *out) {         \
         uint32_t frames = 0, taken, left;                                                                                     \
@@ -19,11 +20,12 @@ static union {
             for (; left != 0; clip += taken, left -= taken) {                                                                 \
                 taken = reds_mfcc_push(&stream, clip, left);                                                                  \
                 if (reds_mfcc_complete(&stream)) {                                                                            \
-                    reds_mfcc_##type##_frame(&t_front_end_##type, &stream, scratch.type, out + frames++ * T_MFCC_COEFFICIENTS);    \
+                    reds_mfcc_##type##_frame(&name##_front_end_##type, &stream, scratch.type, out + frames++ * T_MFCC_COEFFICIENTS);    \
                 }                                                                                                             \
             }                                                                                                                 \
         }                                                                                                                     \
         return frames;                                                                                                        \
     }
 
-RUN(f32, float)
+RUN(t, f32, float)
+RUN(u, s32, int32_t)

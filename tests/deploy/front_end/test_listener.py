@@ -16,7 +16,8 @@ from reds_jax.deploy.front_end.spotter import Heard, Settings, listen, posterior
 from reds_jax.errors import InvalidArgumentError
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed")
-KINDS = ("int8", "float32", "softmax")
+KINDS = ("int8", "fixed", "float32", "softmax")
+INT8 = ("int8", "fixed")
 FEW = trials(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -28,7 +29,8 @@ def spotters(tmp_path_factory):
     def get(kind: str):
         if kind not in made:
             folder = tmp_path_factory.mktemp("listeners") / kind
-            exported = make(folder, "int8" if kind == "int8" else "float32", softmax=kind == "softmax")
+            exported = make(folder, "int8" if kind in INT8 else "float32", softmax=kind == "softmax",
+                            arithmetic="fixed" if kind == "fixed" else "float32")
             made[kind] = exported, HostListener(folder, "-O1")
         return made[kind]
 
@@ -41,19 +43,11 @@ def same(a: Heard, b: Heard) -> None:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
-def real(exported, heard: Heard) -> np.ndarray:
-    """What the C code read at every inference, in real numbers."""
-    if exported.quantized is None:
-        return heard.inputs
-    grid = exported.quantized.input_scale
-    return ((heard.inputs.astype(np.int32) - grid.zero) * np.float32(grid.scale)).astype(np.float32)
-
-
 @FEW
 @given(pieces=st.lists(st.one_of(st.integers(1, 20), st.integers(300, 700), st.integers(1000, 9000)), min_size=1, max_size=5),
        settings=st.builds(Settings, st.integers(1, FRAMES), st.integers(1, 8), st.floats(0.2, 1.0), st.integers(0, 40)),
        seed=st.integers(0, 3))
-@pytest.mark.parametrize("kind", ["int8", "float32"])
+@pytest.mark.parametrize("kind", ["int8", "fixed", "float32"])
 def test_what_is_heard_does_not_depend_on_how_the_samples_were_cut(spotters, kind, pieces, settings, seed) -> None:
     """One sample at a time or all at once; and the first inference is made as soon as its last frame is complete."""
     exported, listener = spotters(kind)
@@ -75,8 +69,8 @@ def test_c_is_the_python_of_it(spotters, kind, settings) -> None:
         for k in range(3):
             assert listener.adapt(k)
             heard = listener.listen(waveform, settings)
-            expected = listen(exported, waveform, settings, k, features=frames_of(real(exported, heard), settings.hop))
-            if kind == "int8":
+            expected = listen(exported, waveform, settings, k, features=frames_of(heard.inputs, settings.hop))
+            if kind in INT8:
                 same(heard, expected)
             np.testing.assert_array_equal(heard.frames, expected.frames)
             np.testing.assert_allclose(heard.outputs, expected.outputs, rtol=0, atol=1e-4 * np.abs(expected.outputs).max())
@@ -85,7 +79,9 @@ def test_c_is_the_python_of_it(spotters, kind, settings) -> None:
             np.testing.assert_array_equal(heard.means, means)
             assert heard.detections == detections
             own = listen(exported, waveform, settings, k)
-            if kind == "int8":
+            if kind == "fixed":
+                same(heard, own)
+            elif kind == "int8":
                 moved = heard.inputs.astype(int) - own.inputs
                 assert np.abs(moved).max() <= 1
                 assert (moved != 0).mean() < 1e-3
@@ -112,7 +108,7 @@ def test_another_subnetwork_between_two_frames(spotters, kind) -> None:
     assert heard.subnetworks.tolist() == switched
     assert {0, 1, 2} == set(switched)
     assert listener.active == 1
-    expected = listen(exported, waveform, settings, switched, features=frames_of(real(exported, heard), 4))
+    expected = listen(exported, waveform, settings, switched, features=frames_of(heard.inputs, 4))
     if kind == "int8":
         same(heard, expected)
     np.testing.assert_allclose(heard.outputs, expected.outputs, rtol=0, atol=1e-4 * np.abs(expected.outputs).max())
@@ -145,14 +141,16 @@ def test_a_spotter_that_does_not_fit_the_network(tmp_path, spotters) -> None:
     exported, _ = spotters("int8")
     assert exported.facts["front_end"]["words"] == [False, False, True, True, True]
     for wrong in ({"mfcc": None}, {"class_names": ("a", "a")}, {"class_names": "yes"}, {"class_names": ("_silence_",)},
-                  {"no_words": ("three", "four")}, {"window": 0}, {"window": 65536}, {"example": "radio"}):
+                  {"no_words": ("three", "four")}, {"window": 0}, {"window": 65536}, {"example": "radio"}, {"arithmetic": "int16"}):
         with pytest.raises(InvalidArgumentError):
             KeywordSpotter(**{"mfcc": MFCC(), "class_names": NAMES, **wrong})
     with pytest.raises(InvalidArgumentError, match="argmax"):
-        KeywordSpotter(MFCC(), NAMES).check((9, 10, 1), 1, "argmax")
+        KeywordSpotter(MFCC(), NAMES).check((9, 10, 1), 5, "argmax", "int8")
+    with pytest.raises(InvalidArgumentError, match="integers"):
+        KeywordSpotter(MFCC(), NAMES, arithmetic="fixed").check((9, 10, 1), 5, "dense", "float32")
 
 
-def test_an_export_without_a_front_end_has_no_listener(networks, exports) -> None:
-    made = exports("dnn", "int8")
+def test_an_export_without_a_front_end_has_no_listener(exports) -> None:
+    made = exports("dnn_s", "int8")
     with pytest.raises(InvalidArgumentError, match="no front end"):
         HostListener(made.folder, "-O1")

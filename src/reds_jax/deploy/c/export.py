@@ -96,7 +96,7 @@ def export(
     rows = any_rows(name, graph, widths, order) if any_widths else None
     program = lower(pure, trees, widths, examples, every_row=any_widths)
     if front_end is not None:
-        front_end.check(program.input_shape, program.tensors[program.output].items(0), _ending(program))
+        front_end.check(program.input_shape, program.tensors[program.output].items(0), _ending(program), dtype)
     quantized = quality = None
     if dtype == "int8":
         quantized = quantize(program, calibrate(program, batches, rule=rule, percentage=percentage))

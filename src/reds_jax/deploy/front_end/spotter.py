@@ -195,8 +195,9 @@ def listen(
         waveform: int16 [S], at the sample rate of the front end.
         settings: hop, window, threshold and refractory time.
         k: the subnetwork, or that of every inference.
-        features: the frames of the recording, float32 [F, coefficients], where others than those of the `MFCC` in NumPy are
-            wanted; the float32 front end of C differs from it in the last bits, which can move an int8 input by one.
+        features: the frames as the network reads them, [F, coefficients], int8 or float32, where others are wanted than those
+            of `KeywordSpotter.features`; the float32 front end of C differs from it in the last bits, which can move an int8
+            input by one.
 
     Raises:
         InvalidArgumentError: the export has no front end; a waveform of another form; a hop longer than the network's input.
@@ -207,21 +208,23 @@ def listen(
     shape = exported.program.input_shape
     integer("hop", settings.hop, 1, shape[0])
     integer("window", settings.window, 1, front_end.window)
+    quantized = exported.quantized
+    grid = None if quantized is None else quantized.input_scale
     if features is None:
-        features = front_end.features(waveform)
-    x = windows(features.reshape(-1, *shape[1:]), shape[0], settings.hop)
+        features = front_end.features(waveform, grid)
+    x = windows(np.asarray(features).reshape(-1, *shape[1:]), shape[0], settings.hop)
+    real = x if grid is None else (x.astype(np.int32) - grid.zero) * np.float32(grid.scale)  # quantised again, the same
     chosen = np.full(len(x), k) if isinstance(k, int) else np.asarray(k)
     if chosen.shape != (len(x),):
         raise InvalidArgumentError("there is no subnetwork for every inference", got=len(chosen), allowed=str(len(x)))
-    y = np.zeros((len(x), len(front_end.class_names)), np.int8 if exported.quantized is not None else np.float32)
+    y = np.zeros((len(x), len(front_end.class_names)), np.float32 if quantized is None else np.int8)
     p = np.zeros(y.shape, np.uint16)
     for one in np.unique(chosen).tolist():
         rows = chosen == one
-        y[rows] = exported.expected(one, x[rows])
+        y[rows] = exported.expected(one, real[rows].astype(np.float32))
         p[rows] = posteriors(exported, one, y[rows])
     means, detections = spot(p, front_end.words, settings, first=shape[0])
-    stored = exported.quantized.input_scale.quantize(x) if exported.quantized is not None else np.asarray(x, np.float32)
-    return Heard(shape[0] + settings.hop * np.arange(len(x)), chosen, p, means, detections, stored, y)
+    return Heard(shape[0] + settings.hop * np.arange(len(x)), chosen, p, means, detections, x, y)
 
 
 def windows(features: Shaped[np.ndarray, "frames ..."], frames: int, hop: int) -> Shaped[np.ndarray, "inferences frames ..."]:

@@ -10,8 +10,9 @@ from reds_jax.array_types import Float, Int
 from reds_jax.data.mfcc import MFCC, basis, transform_bins, triangles
 from reds_jax.errors import InvalidArgumentError
 
-LONGEST = 65536
-"""Samples of a window: a bin has a number of 16 bits."""
+LONGEST = 64000
+"""Samples of a window: a sum over it has 32 bits."""
+MOST_BANDS = 4096
 _NOTHING = 2.0**-40  # a weight below is rounding: the last bin, at high_hz, has weight 0
 
 
@@ -41,13 +42,16 @@ class Tables:
         """The tables of a front end.
 
         Raises:
-            InvalidArgumentError: it is no `MFCC`, or its window is longer than `LONGEST`.
+            InvalidArgumentError: it is no `MFCC`, its window is longer than `LONGEST`, or it has more bands than `MOST_BANDS`.
         """
         if not isinstance(mfcc, MFCC):
             raise InvalidArgumentError("the front end on a device is an MFCC", got=type(mfcc).__name__)
         if mfcc.window > LONGEST:
             raise InvalidArgumentError("the window is too long for the front end on a device", got=mfcc.window,
                                        allowed=f"up to {LONGEST} samples")
+        if mfcc.bands > MOST_BANDS:
+            raise InvalidArgumentError("there are too many bands for the front end on a device", got=mfcc.bands,
+                                       allowed=f"up to {MOST_BANDS}")
         length = max(4, mfcc.transform_length)  # the two bins of a transform of 2 are in no band
         bands = np.where((triangle := triangles(mfcc)) > _NOTHING, triangle, 0.0).T
         used = [np.flatnonzero(band) for band in bands]

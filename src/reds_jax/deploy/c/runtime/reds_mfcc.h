@@ -69,14 +69,12 @@ void reds_mfcc_f32_frame(const reds_mfcc_f32 *tables, const reds_mfcc_stream *st
 typedef struct { /* N = 4 * quarter */
     uint32_t window, quarter, bins, bands, coefficients;
     int32_t fraction;           /* bits that a windowed sample has behind the point */
-    int32_t basis_fraction;     /* bits that a sum of the basis has behind the point, 16 or more */
+    int32_t basis_fraction;     /* bits that a sum of the basis has behind the point, 17 or more */
     const uint16_t *half;       /* [window / 2 + 1]: the rising half of the Hann window, in 1/65536 */
     const int16_t *sine;        /* [quarter + 1]: sin(2 pi i / N), in 1/32768 */
     const reds_mfcc_band *band; /* [bands] */
     const uint16_t *weights;    /* of all bands, one after the other, in 1/65536 */
     const int16_t *basis;       /* [bands][coefficients]: * ln 2, in 2^(4 - basis_fraction) */
-    const uint16_t *root;       /* [194]: 65536 sqrt(i / 256), i = 64 to 257 */
-    const uint16_t *logarithm;  /* [130]: 65536 log2(1 + i / 128), i = 0 to 129 */
 } reds_mfcc_s32;
 
 /* The coefficients of the complete frame in 1/65536, [coefficients]; scratch: [N]. */

@@ -48,7 +48,7 @@ typedef struct {
     uint32_t frames;  /* so far, modulo 2^32 */
     uint32_t missing; /* frames until the next inference */
     uint32_t sums[${NAME}_CLASSES], quiet[${NAME}_CLASSES];
-    float scratch[${NAME}_MFCC_SCRATCH]; /* while a frame is computed */
+    $number scratch[${NAME}_MFCC_SCRATCH]; /* while a frame is computed */
     ${name}_element entries[2 * ${NAME}_FRAMES * ${NAME}_MFCC_COEFFICIENTS];
     ${name}_element out[${NAME}_OUTPUT_ITEMS];
     int16_t samples[${NAME}_MFCC_WINDOW];

@@ -12,10 +12,10 @@ extern "C" {
 #define ${NAME}_MFCC_WINDOW ${window}u       /* samples of a frame */
 #define ${NAME}_MFCC_STRIDE ${stride}u       /* samples from frame to frame */
 #define ${NAME}_MFCC_COEFFICIENTS ${coefficients}u
-#define ${NAME}_MFCC_SCRATCH ${scratch}u     /* entries of 4 bytes */
+#define ${NAME}_MFCC_SCRATCH ${scratch}u     /* entries, $number */
 
-extern const reds_mfcc_f32 ${name}_front_end_f32;
-
+extern const reds_mfcc_${short} ${name}_front_end_${short};
+$grid_header
 #ifdef __cplusplus
 }
 #endif
