@@ -13,9 +13,8 @@ import int8_oracle as oracle
 import numpy as np
 from device_cases import Case, ranges_of, tensors
 
-from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.host import WARNINGS, HostNetwork
-from reds_jax.deploy.c import arena, source
+from reds_jax.deploy.c import arena, package, source
 from reds_jax.deploy.c import export as c99
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.int8.quantize import QuantizedProgram, quantize
@@ -68,7 +67,7 @@ def make(program: Program, x: np.ndarray, dtype: str, folder: Path, *, widths=No
     made = Made(folder, program, quantized, rows)
     facts = c99._facts(emitter, program, widths or [Widths(())] * program.subnetworks, dtype)
     answers = [made.expected(k, x[:2]) for k in range(program.subnetworks)]
-    exported_folder.write(folder, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
+    package.write(folder, name, facts, c99._files(emitter, program, facts, made.given(x[:2]), answers, ""))
     return made
 
 
@@ -81,7 +80,7 @@ class Compiled(HostNetwork):
 
     def __init__(self, library: Path, folder: Path, name: str = "reds") -> None:
         self._library, self._name = ctypes.CDLL(str(library)), name
-        self.facts = json.loads((folder / "model.json").read_text())
+        self.facts = json.loads((folder / f"{name}_model.json").read_text())
         self._dtype = np.dtype(np.int8 if self.facts["dtype"] == "int8" else np.float32)
         self._invoke = self._function("invoke", ctypes.c_void_p, ctypes.c_void_p)
         self._invoke.restype = ctypes.c_uint32
@@ -111,6 +110,6 @@ class Compiler:
     def load(self, folder: Path, *flags: str, cc: str = "gcc", name: str = "reds") -> Compiled:
         self._count += 1
         library = self._folder / f"{self._count}.so"
-        model = str(folder / f"{name}_model.c")
+        model = str(folder / "src" / f"{name}_model.c")
         self.run(cc, *WARNINGS, "-O1", "-shared", "-fPIC", *flags, "-o", str(library), model, *self._objects(cc))
         return Compiled(library, folder, name)

@@ -28,7 +28,7 @@ def test_an_export_answers_like_the_saved_network(finished, tmp_path, capsys):
         expected = np.asarray(network.apply(k, x))
         np.testing.assert_allclose(host.invoke(x), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     np.testing.assert_array_equal(host.from_pixels(images.test.images), x)
-    recorded = json.loads((tmp_path / "c" / "accuracy.json").read_text())
+    recorded = json.loads((tmp_path / "c" / "reds_accuracy.json").read_text())
     right = (np.asarray(network.apply(1, x)).argmax(-1) == images.test.labels).mean()
     assert recorded["subnetworks"][1]["flax"] == recorded["subnetworks"][1]["simulated"] == pytest.approx(right)
     assert recorded["subnetworks"][0]["compiled_examples"] == 10
@@ -136,7 +136,7 @@ def test_the_table_of_instructions_replaces_nothing_else(tmp_path, monkeypatch, 
     monkeypatch.setattr(device, "versions", dict)
     facts = {"dtype": "int8", "subnetworks": [{"arena_bytes": 4}], "input_shape": [1], "output_items": 1}
     out = tmp_path / "a|b `c` [red]d"
-    folder.write(out, {"model.json": json.dumps(facts)})
+    folder.write(out, "reds", {"reds_model.json": json.dumps(facts)})
     table, record = tmp_path / "table.md", tmp_path / "table.json"
     command = ["device", str(out), "--boards", "m4", "--output"]
     for taken in (table, record):

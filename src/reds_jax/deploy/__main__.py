@@ -66,7 +66,7 @@ class Export:
     def __call__(self, console: Console, command: str) -> None:
         if self.accuracy is not None and self.accuracy < 1:
             raise InvalidArgumentError("accuracy is measured on examples", got=self.accuracy, allowed="1 or more")
-        folder.check(self.folder, ["accuracy.json"] * (self.accuracy is not None))
+        folder.check(self.folder, [f"{self.name}_accuracy.json"] * (self.accuracy is not None), name=self.name)
         if self.example is not None and self.front_end is None:
             raise InvalidArgumentError("the example listens to a microphone, and the export has no front end", got=self.example,
                                        hint="Add --front-end mfcc.")
@@ -86,7 +86,8 @@ class Export:
                       f"{facts['table_bytes']:,} bytes of scales and offsets for {len(facts['subnetworks'])} subnetworks; "
                       f"try: make -C {escape(shlex.quote(str(self.folder)))}", highlight=False, soft_wrap=True)
         if front_end is not None:
-            console.print(f"make -C {escape(shlex.quote(str(self.folder)))} listen: a program that says which words are in WAV files",
+            console.print(f"which words are in a WAV file: make -C {escape(shlex.quote(str(self.folder)))} listen, then "
+                          f"{escape(shlex.quote(str(self.folder / 'build' / f'{self.name}_listen_wav')))} FILE.wav",
                           highlight=False, soft_wrap=True)
         if self.accuracy is None:
             return
@@ -98,9 +99,9 @@ class Export:
             table.add_row(f"{row.macs:,}", *(f"{100 * v:.2f} %" for v in (row.flax, row.simulated, row.compiled)),
                           f"{row.compiled_examples:,}", "yes" if row.same else "NO")
         console.print(table)
-        folder.add(self.folder, "accuracy.json", report.to_json({
+        folder.add(self.folder, f"{self.name}_accuracy.json", report.to_json({
             "command": command, "data": saved.data.source, "fingerprint": saved.data.fingerprint,
-            "environment": report.environment(), "subnetworks": [row.record() for row in rows]}))
+            "environment": report.environment(), "subnetworks": [row.record() for row in rows]}), name=self.name)
 
 
 def show(console: Console, quality: Quality) -> None:
@@ -138,7 +139,7 @@ class Device:
             for path in (self.output, self.output.with_suffix(".json")):
                 one_file.check(path, _MARK)
         for path in self.folders:
-            model, network = folder.facts(path), path.resolve().name
+            model, network = folder.facts(path, self.name), path.resolve().name
             for board in self.boards:
                 try:
                     found = device.run(path, board, name=self.name)

@@ -27,7 +27,7 @@ _KEYWORDS = frozenset("""
     operator or or_eq private protected public reinterpret_cast requires static_assert static_cast template this
     thread_local throw true try typeid typename typeof using virtual wchar_t xor xor_eq
 """.split())
-_LONGEST = 24  # C99 tells external names apart by 31 characters, and _adapt and _adapt_to_budget differ in the 7th behind
+_LONGEST = 20  # C99 tells external names apart by 31 characters; _net_adapt and _net_adapt_to_budget differ in the 11th
 
 
 def c_comment(text: str) -> str:

@@ -20,6 +20,7 @@ from test_arena import execute
 from test_export_folder import SANITIZE
 from test_export_interface import symbols
 
+from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.host import WARNINGS
 from reds_jax.deploy.c import arena
 from reds_jax.deploy.c.any_widths import AnyWidths, any_rows
@@ -249,9 +250,9 @@ def test_the_smallest_that_contains_a_row(data: st.DataObject) -> None:
 def test_any_input_and_any_row_is_survived(made, compiler, tmp_path, dtype: str) -> None:
     """With sanitizers: random inputs at random rows, some of them not allowed."""
     folder, program = made("resnet", dtype).folder, tmp_path / "fuzz"
-    sources = [str(p) for p in folder.glob("*.c") if p.name != "main.c"]
+    sources = map(str, exported_folder.sources(folder))
     flags = ["-DFUZZ_INT8"] if dtype == "int8" else []
-    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, f"-I{folder}", "-o", str(program),
+    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, *exported_folder.include_flags(folder), "-o", str(program),
                  str(Path(__file__).parent / "fuzz_export.c"), *sources)
     Compiler.run(str(program))
 
@@ -264,8 +265,8 @@ def test_an_interrupt_behind_every_instruction(every_row, compiler, tmp_path, op
     case = case_of(net, (5,), (0.3, 1.0))
     case = replace(case, program=lower(case.model, case.trees, case.widths, case.x, every_row=True))
     folder = make_case(case, "float32", tmp_path / "c", rows=any_rows("reds", case.graph, case.widths, None)).folder
-    sources = [str(p) for p in folder.glob("*.c") if p.name != "main.c"]
-    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", optimise, f"-I{folder}", "-o", str(tmp_path / "step"),
+    sources = map(str, exported_folder.sources(folder))
+    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", optimise, *exported_folder.include_flags(folder), "-o", str(tmp_path / "step"),
                  str(Path(__file__).parent / "step_export.c"), *sources)
     done = subprocess.run([str(tmp_path / "step")], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout
@@ -275,18 +276,17 @@ def test_an_interrupt_behind_every_instruction(every_row, compiler, tmp_path, op
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_only_state_is_the_arena_three_rows_and_what_points_to_them(made, compiler, tmp_path, dtype: str) -> None:
     exported = made("resnet", dtype)
-    compiler.run("gcc", *WARNINGS, "-Os", "-fno-pie", "-c", str(exported.folder / "reds_model.c"), "-o", str(tmp_path / "m.o"))
+    compiler.run("gcc", *WARNINGS, "-Os", "-fno-pie", "-c", str(exported.folder / "src" / "reds_model.c"), "-o", str(tmp_path / "m.o"))
     found = symbols(str(tmp_path / "m.o"), "--defined-only")
     writable = {name: size for name, (kind, size) in found.items() if kind in "bBdDcC"}
     pointer, groups = ctypes.sizeof(ctypes.c_void_p), len(exported.rows.groups)
     row = -(-(pointer + 2 * groups) // pointer) * pointer
-    assert {name: size for name, size in writable.items() if name != "arena"} == {
-        "active": pointer, "running": pointer, "writing": 1, "own": 3 * row}
+    assert writable == {"arena": writable["arena"], "the_network": 4 * pointer + 3 * row}
 
 
 def test_an_export_that_does_not_ask_for_it_has_nothing_of_it(exports, networks) -> None:
     for dtype in DTYPES:
-        text = "".join(p.read_text() for p in exports("resnet", dtype).folder.iterdir() if p.suffix in (".c", ".h", ".json"))
+        text = "".join(p.read_text() for p in exports("resnet", dtype).folder.rglob("*") if p.suffix in (".c", ".h", ".json"))
         assert not any(word in text for word in ("adapt_to(", "any_widths", "running", "uint16_t widths", "_GROUPS"))
         for call in (lambda n: n.adapt_to([1]), lambda n: n.widths_for(1), lambda n: n.in_order([1])):
             with pytest.raises(InvalidArgumentError, match="exported for its subnetworks only"):

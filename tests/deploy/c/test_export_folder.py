@@ -10,6 +10,7 @@ import pytest
 from c_exports import Compiler, make_case
 from device_cases import case_of
 
+from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.c.export import export
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.testing import LayerSpec, RandomNet
@@ -32,7 +33,7 @@ def test_it_compiles_alone(exports, tmp_path, dtype: str) -> None:
     assert "all answers agree" in done.stdout
     macs = exports("cnn", dtype).program.macs
     assert [f"subnetwork {k}: {n} MACs" in done.stdout for k, n in enumerate(macs)] == [True] * 3
-    examples = folder / "reds_examples.h"
+    examples = folder / "examples" / "reds_examples.h"
     head, tail = examples.read_text().rsplit("\n};", 1)
     values = head.rsplit("\n", 1)[1].split(", ")
     values[-1] = "99" if dtype == "int8" else f"{float(values[-1][:-1]) + 10.0}f"
@@ -57,9 +58,9 @@ def test_its_own_check_with_sanitizers(exports, tmp_path, dtype: str) -> None:
 def test_any_input_is_survived(compiler, exports, tmp_path, name: str, dtype: str) -> None:
     """Random bytes, extreme floats, infinities and NaN: no undefined behaviour, no access outside of an array."""
     folder, program = exports(name, dtype).folder, tmp_path / "fuzz"
-    sources = [str(p) for p in folder.glob("*.c") if p.name != "main.c"]
+    sources = map(str, exported_folder.sources(folder))
     flags = ["-DFUZZ_INT8"] if dtype == "int8" else []
-    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, f"-I{folder}", "-o", str(program),
+    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, *exported_folder.include_flags(folder), "-o", str(program),
                  str(Path(__file__).parent / "fuzz_export.c"), *sources)
     Compiler.run(str(program))
 
@@ -70,7 +71,7 @@ def case():
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_folder_of_something_else_is_refused_before_anything_is_computed(case, tmp_path, monkeypatch) -> None:
@@ -78,7 +79,7 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_computed(case,
     monkeypatch.setattr("reds_jax.deploy.c.export.lower", None)
     (tmp_path / "notes.txt").write_text("mine")
     edited = make_case(case, "float32", tmp_path / "out").folder
-    (edited / "main.c").write_text("mine")
+    (edited / "src" / "reds_f32.c").write_text("mine")
     for folder, message in ((tmp_path, "something else than an export"), (edited, "edited since they were written")):
         before = content(folder)
         with pytest.raises(InvalidArgumentError, match=message):
@@ -94,8 +95,8 @@ def test_what_make_built_before_is_built_again(case, tmp_path) -> None:
         done = subprocess.run(["make", "check"], cwd=made.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "all answers agree" in done.stdout
-    assert {"reds_model.o", "reds_f32.o", "reds_s8.o"} <= set(content(made.folder))
-    assert "reds_f32.c" not in content(made.folder)
+    assert {"build/reds_model.o", "build/reds_f32.o", "build/reds_s8.o"} <= set(content(made.folder))
+    assert "src/reds_f32.c" not in content(made.folder)
 
 
 def test_wrong_arguments(case, tmp_path) -> None:

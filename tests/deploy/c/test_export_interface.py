@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from reds_jax import data, models
+from reds_jax.deploy import folder as exported_folder
 from reds_jax.deploy.board.host import WARNINGS, HostNetwork, build, compiler
 from reds_jax.deploy.c import arena
 from reds_jax.deploy.c.export import export, scratch_bytes
@@ -79,7 +80,7 @@ def test_smaller_builds(exports, library, compiler, tmp_path, dtype: str) -> Non
         info.restype = ctypes.c_void_p
         assert info(k)
         assert not info(k + 1)
-        compiler.run("gcc", "-std=c99", "-O1", "-c", f"-DREDS_LARGEST={k}", str(made.folder / "reds_model.c"), "-o",
+        compiler.run("gcc", "-std=c99", "-O1", "-c", f"-DREDS_LARGEST={k}", str(made.folder / "src" / "reds_model.c"), "-o",
                      str(tmp_path / "model.o"))
         found = symbols(str(tmp_path / "model.o"))
         program = made.quantized.program if made.quantized else made.program
@@ -88,7 +89,7 @@ def test_smaller_builds(exports, library, compiler, tmp_path, dtype: str) -> Non
         assert found["arena"][1] == plan.size
         sizes.append(sum(size for kind, size in found.values() if kind in "rRdDbB"))
     assert sizes == sorted(set(sizes))
-    command = ["gcc", "-c", "-DREDS_LARGEST=3", str(made.folder / "reds_model.c"), "-o", str(tmp_path / "wrong.o")]
+    command = ["gcc", "-c", "-DREDS_LARGEST=3", str(made.folder / "src" / "reds_model.c"), "-o", str(tmp_path / "wrong.o")]
     wrong = subprocess.run(command, capture_output=True, text=True, check=False)
     assert wrong.returncode
     assert "REDS_LARGEST is one of 0 to 2" in wrong.stderr
@@ -98,14 +99,13 @@ def test_smaller_builds(exports, library, compiler, tmp_path, dtype: str) -> Non
 def test_the_only_state_is_the_arena_and_the_pointer_and_nothing_is_linked(exports, compiler, tmp_path, dtype: str) -> None:
     defined, undefined = {}, set()
     folder = exports("ds_cnn", dtype).folder
-    for path in folder.glob("*.c"):
-        if path.name != "main.c":
-            target = str(tmp_path / f"{path.stem}.o")
-            compiler.run("gcc", "-std=c99", "-Os", "-fno-pie", "-c", str(path), "-o", target)
-            defined |= symbols(target, "--defined-only")
-            undefined |= set(symbols(target, "-u"))
+    for path in exported_folder.sources(folder):
+        target = str(tmp_path / f"{path.stem}.o")
+        compiler.run("gcc", "-std=c99", "-Os", "-fno-pie", "-c", str(path), "-o", target)
+        defined |= symbols(target, "--defined-only")
+        undefined |= set(symbols(target, "-u"))
     writable = {name for name, (kind, _) in defined.items() if kind in "bBdDcCsS"}
-    assert writable == {"arena", "active"}
+    assert writable == {"arena", "the_network"}
     assert undefined - set(defined) <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}
     outside = {name for name, (kind, _) in defined.items() if kind.isupper()}
     assert all(name.startswith("reds_") for name in outside)
@@ -122,18 +122,17 @@ LOOP = """
     }"""
 
 
-def test_two_networks_in_one_program(library, compiler, tmp_path) -> None:
-    programs = {}
-    for name, dtype, of in (("first", "int8", "resnet"), ("second", "int8", "ds_cnn"), ("third", "float32", "ds_cnn")):
-        programs[name] = make_case(library(of), dtype, tmp_path / name, name)
+def test_networks_in_one_program_share_the_kernels(library, compiler, tmp_path) -> None:
+    folder, networks = tmp_path / "tree", {"first": ("int8", "resnet"), "second": ("int8", "ds_cnn"), "third": ("float32", "ds_cnn")}
+    for name, (dtype, of) in networks.items():
+        make_case(library(of), dtype, folder, name)
     main = tmp_path / "main.c"
-    includes = [f'#include "{name}/{name}_{part}.h"' for name in programs for part in ("model", "examples")]
-    loops = [LOOP.replace("NAME", name.upper()).replace("name", name) for name in programs]
+    includes = [f'#include "{name}_{part}.h"' for name in networks for part in ("model", "examples")]
+    loops = [LOOP.replace("NAME", name.upper()).replace("name", name) for name in networks]
     main.write_text("\n".join([*includes, "int main(void) {", *loops, "    return 0;", "}", ""]))
-    runtime = [tmp_path / "first" / "reds_s8.c", tmp_path / "third" / "reds_f32.c"]
-    models = [tmp_path / name / f"{name}_model.c" for name in programs]
-    sources = map(str, [main, *models, *runtime])
-    compiler.run("gcc", *WARNINGS, "-O1", f"-I{tmp_path}", "-o", str(tmp_path / "all"), *sources)
+    sources = {str(path) for name in networks for path in exported_folder.sources(folder, name)}
+    assert len(sources) == 5
+    compiler.run("gcc", *WARNINGS, "-O1", *exported_folder.include_flags(folder), "-o", str(tmp_path / "all"), str(main), *sources)
     compiler.run(str(tmp_path / "all"))
 
 

@@ -70,7 +70,7 @@ def test_leaving_out_the_outermost_values_mends_it(exports) -> None:
 
 def test_the_report_is_in_the_folder(exports) -> None:
     for rule, (exported, _) in exports.items():
-        facts = json.loads((exported.folder / "model.json").read_text(encoding="utf-8"))
+        facts = json.loads((exported.folder / "reds_model.json").read_text(encoding="utf-8"))
         quality = facts["quality"]
         assert quality["layers"] == list(exported.quality.layers) == ["input", *(op.name for op in exported.program.operations)]
         assert quality["sqnr_db"] == [list(row) for row in exported.quality.sqnr_db]

@@ -92,9 +92,7 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
     if board not in BOARDS:
         raise InvalidArgumentError("there is no such board", got=board, allowed=", ".join(BOARDS))
     target, folder = BOARDS[board], Path(folder)
-    facts = exported_folder.facts(folder)
-    if not (folder / f"{c_identifier(name)}_model.c").exists():
-        raise InvalidArgumentError("the export in the folder has another name", got=name, hint="Give it with --name.")
+    facts = exported_folder.facts(folder, c_identifier(name))
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
         tolerance = "0.0f" if facts["dtype"] == "int8" else "1e-4f"
@@ -103,7 +101,7 @@ def run(folder: str | Path, board: str = "m4", *, name: str = "reds", examples: 
         why = ""
         for largest in reversed(range(len(facts["subnetworks"]))):
             try:
-                image = _link(folder, here, target, f"-D{name.upper()}_LARGEST={largest}")
+                image = _link(folder, here, target, f"-D{name.upper()}_LARGEST={largest}", name=name)
             except DoesNotFitError as error:
                 if not largest:
                     raise
@@ -118,19 +116,19 @@ def part(name: str) -> str:
     return (resources.files("reds_jax.deploy.board") / "qemu" / name).read_text(encoding="utf-8")
 
 
-def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300) -> str:
-    """Link ``here``/main.c with an exported folder, run it on a board, and return what it printed."""
+def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float = 300, name: str = "reds") -> str:
+    """Link ``here``/main.c with an exported network, run it on a board, and return what it printed."""
     target = BOARDS[board]
-    return _qemu(_link(folder, here, target, *defines), target, timeout)
+    return _qemu(_link(folder, here, target, *defines, name=name), target, timeout)
 
 
-def _link(folder: Path, here: Path, board: Board, *defines: str) -> Path:
-    for name in ("startup.c", "count.c", "count.h", board.script):
-        (here / name).write_text(part(name), encoding="utf-8")
+def _link(folder: Path, here: Path, board: Board, *defines: str, name: str) -> Path:
+    for file in ("startup.c", "count.c", "count.h", board.script):
+        (here / file).write_text(part(file), encoding="utf-8")
     image, folder = here / "image.elf", folder.absolute()
-    sources = [str(p) for p in exported_folder.sources(folder)]
-    command = [_tool("arm-none-eabi-gcc"), *FLAGS, *board.flags, *defines, f"-I{folder}", f"-I{here}", "-o", str(image),
-               *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib", "-Wl,--gc-sections",
+    sources = [str(p) for p in exported_folder.sources(folder, name)]
+    command = [_tool("arm-none-eabi-gcc"), *FLAGS, *board.flags, *defines, *exported_folder.include_flags(folder), f"-I{here}",
+               "-o", str(image), *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib", "-Wl,--gc-sections",
                f"-Wl,-T,{here / board.script}", "-lgcc"]
     done = host.run(command)
     if done.returncode and ("overflowed" in done.stderr or "will not fit" in done.stderr):

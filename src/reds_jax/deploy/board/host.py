@@ -31,12 +31,12 @@ def compiler(name: str | None = None) -> str:
                                  hint="Debian: apt-get install gcc")
 
 
-def build(folder: Path, output: Path, *flags: str, cc: str | None = None, main: Path | None = None) -> Path:
-    """Compile the sources that an export wrote, but its example; ``main`` is a program to link, or none for a library."""
+def build(folder: Path, output: Path, *flags: str, cc: str | None = None, main: Path | None = None, name: str = "reds") -> Path:
+    """Compile an exported network with its kernels; ``main`` is a program to link, or none for a library."""
     folder = Path(folder).absolute()
     extra = [str(main)] if main else ["-shared", "-fPIC"]
-    command = [compiler(cc), *WARNINGS, *(flags or ("-O2",)), f"-I{folder}", "-o", str(output),
-               *map(str, exported_folder.sources(folder)), *extra]
+    command = [compiler(cc), *WARNINGS, *(flags or ("-O2",)), *exported_folder.include_flags(folder), "-o", str(output),
+               *map(str, exported_folder.sources(folder, name)), *extra]
     done = run(command)
     if done.returncode:
         raise RedsError(f"the exported network does not compile ({shlex.join(command)}):\n{done.stderr}")
@@ -63,12 +63,9 @@ class HostNetwork:
     def __init__(self, folder: str | Path, *flags: str, cc: str | None = None, name: str = "reds") -> None:
         folder = Path(folder)
         self._name = c_identifier(name)
-        self.facts = exported_folder.facts(folder)
-        if not (folder / f"{name}_model.c").exists():
-            raise InvalidArgumentError("the export in the folder has another name", got=name,
-                                       hint="Give the name that it was exported with.")
+        self.facts = exported_folder.facts(folder, name)
         with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:  # a loaded library needs its file no more
-            self._library = ctypes.CDLL(str(build(folder, Path(temporary) / "network.so", *flags, cc=cc)))
+            self._library = ctypes.CDLL(str(build(folder, Path(temporary) / "network.so", *flags, cc=cc, name=name)))
         self._dtype = np.dtype(np.int8 if self.facts["dtype"] == "int8" else np.float32)
         self._invoke = self._function("invoke", ctypes.c_void_p, ctypes.c_void_p)
         self._invoke.restype = ctypes.c_uint32

@@ -18,8 +18,8 @@ from reds_jax.errors import InvalidArgumentError, WidthError
 from reds_jax.graph import ChannelGraph
 from reds_jax.widths import Widths
 
-NAME_LENGTH = 21
-"""Of 31 characters by which C99 tells external names apart, ``_adapt_to`` and ``_adapt_to_budget`` differ in the 10th."""
+NAME_LENGTH = 17
+"""Of 31 characters by which C99 tells external names apart, ``_net_adapt_to`` and ``_net_adapt_to_budget`` differ in the 14th."""
 _LARGEST_WIDTH = 2**16 - 1
 
 

@@ -13,28 +13,37 @@ from reds_jax.deploy.lowering.program import Tensor
 Guard = Callable[[int, str], str]
 """``guard(k, text)``: text that is left out where no subnetwork as large as k is wanted."""
 
-_STATE = """/* A row of widths, and the subnetwork that has the tables for it. */
+_NETWORK = """
+struct {name}_subnetwork;
 typedef struct {{
-    const subnetwork *tables;
-    uint16_t widths[{upper}_GROUPS];
-}} row;
+    const struct {name}_subnetwork *volatile active; /* the one thing that an adaptation changes */
+    void *arena;
+}} {name}_network_t;
+"""
+_NETWORK_OF_ROWS = """
+#define {NAME}_GROUPS {groups}u
 
-static const row rows[{upper}_LARGEST + 1] = {{
+struct {name}_subnetwork;
+typedef struct {{ /* a row of widths, and the subnetwork that has the tables for it */
+    const struct {name}_subnetwork *tables;
+    uint16_t widths[{NAME}_GROUPS];
+}} {name}_row_t;
+typedef struct {{
+    const {name}_row_t *volatile active;  /* the row of the next inference, which is what an adaptation changes */
+    const {name}_row_t *volatile running; /* that of the latest one */
+    volatile uint8_t writing;             /* 1 while a row is copied */
+    {name}_row_t own[3];                  /* what {name}_net_adapt_to was given */
+    void *arena;
+}} {name}_network_t;
+"""
+_TABLE = """
+{place}static const {name}_row_t rows[{NAME}_LARGEST + 1] = {{
 {table}}};
-
-/* What {lower}_adapt_to was given. */
-static row own[3];
-
-/* What an adaptation changes: the row of the next inference. ``running`` is that of the latest one; ``writing`` is 1 while a
- * row is copied. */
-static const row *volatile active = &rows[{upper}_LARGEST];
-static const row *volatile running = &rows[{upper}_LARGEST];
-static volatile uint8_t writing;
 """
 _BEGIN = """do {{ /* the inference keeps its row to its end: nothing is written where ``running`` points */
-        running = active;
-    }} while (running != active);
-    const row *const r = running;
+        network->running = network->active;
+    }} while (network->running != network->active);
+    const {name}_row_t *const r = network->running;
     const subnetwork *const s = r->tables;"""
 
 
@@ -45,33 +54,39 @@ def of_row(tensor: Tensor, factor: int) -> str:
     return " + ".join(([f"{tensor.size.constant * factor}u"] if tensor.size.constant or not terms else []) + terms)
 
 
-def state(upper: str, rows: AnyWidths | None, guard: Guard) -> dict[str, str]:
+def state(name: str, rows: AnyWidths | None, guard: Guard) -> dict[str, str]:
     """What an adaptation changes: a pointer to a subnetwork, or to a row of widths that names one."""
+    upper = name.upper()
     if rows is None:
+        first = f"&subnetworks[{upper}_LARGEST]"
         return {
-            "state": "/* The one thing that an adaptation changes. */\n"
-                     f"static const subnetwork *volatile active = &subnetworks[{upper}_LARGEST];\n",
-            "to_k": "&subnetworks[k]", "to_s": "s", "index": "active - subnetworks",
-            "begin": "const subnetwork *const s = active; /* once: the inference keeps it to its end */",
+            "network": _NETWORK.format(name=name), "row_table": "", "to_k": "&subnetworks[k]", "to_s": "s",
+            "index": "network->active - subnetworks", "initial": f".active = {first}", "initialise": f"network->active = {first};",
+            "begin": "const subnetwork *const s = network->active; /* once: the inference keeps it to its end */",
         }
+    first = f"&rows[{upper}_LARGEST]"
     table = "".join(guard(k, f"    {{&subnetworks[{k}], {{{', '.join(f'{n}u' for n in row)}}}}},\n")
                     for k, row in enumerate(rows.rows))
-    return {"state": _STATE.format(upper=upper, lower=upper.lower(), table=table), "to_k": "&rows[k]",
-            "to_s": "&rows[s - subnetworks]", "index": "active->tables - subnetworks", "begin": _BEGIN.format()}
+    return {
+        "network": _NETWORK_OF_ROWS.format(name=name, NAME=upper, groups=len(rows.groups)),
+        "row_table": _TABLE.format(name=name, NAME=upper, place=f"{upper}_TABLES_ATTRIBUTE ", table=table),
+        "to_k": "&rows[k]", "to_s": "&rows[s - subnetworks]", "index": "network->active->tables - subnetworks",
+        "initial": f".active = {first}, .running = {first}",
+        "initialise": f"network->active = {first};\n    network->running = {first};\n    network->writing = 0;",
+        "begin": _BEGIN.format(name=name),
+    }
 
 
 def values(name: str, rows: AnyWidths, guard: Guard) -> dict[str, str]:
     """What the templates of ``any_widths`` and ``order`` are filled with, and what else differs where they are."""
     upper = name.upper()
     found = {
-        "groups": str(len(rows.groups)), "groups_comment": _comment(rows),
-        "more_statuses": f",\n    {upper}_WIDTHS_NOT_ALLOWED = 3,\n    {upper}_BUSY = 4",
+        "groups_comment": _comment(rows),
+        "more_statuses": f"\n    {upper}_WIDTHS_NOT_ALLOWED = 3,\n    {upper}_BUSY = 4,",
         "adapt": f"(run % 2u ? {name}_adapt_to({name}_widths(k)) : {name}_adapt(k))",
-        "rows_note": f"- `{name}_adapt_to(widths)` takes any row of widths between the smallest and the largest subnetwork; "
-                     f"`{name}_model.h` says when it may be called.\n",
     }
     if rows.order:
-        found |= {"order_rows": str(len(rows.order)), "order_table": _order(rows, guard)}
+        found |= {"order_rows": str(len(rows.order)), "order_table": _order(rows, guard, f"{upper}_TABLES_ATTRIBUTE ")}
     return found
 
 
@@ -93,9 +108,9 @@ def changes(rows: AnyWidths) -> list[list[tuple[int, int, int]]]:
     return found
 
 
-def _order(rows: AnyWidths, guard: Guard) -> str:
+def _order(rows: AnyWidths, guard: Guard, place: str) -> str:
     """The order as a constant array."""
-    text = [f"static const order_change changes[] = {{\n    {{{rows.macs[0]}u, 0u, {rows.rows[0][0]}u}}, /* the first row */\n"]
+    text = [f"{place}static const order_change changes[] = {{\n    {{{rows.macs[0]}u, 0u, {rows.rows[0][0]}u}}, /* the first row */\n"]
     for k, found in enumerate(changes(rows)):
         if found:
             text.append(guard(k, lines([f"{{{macs}u, {g}u, {n}u}}" for macs, g, n in found], per_line=6) + ",\n"))

@@ -14,9 +14,9 @@ def lines(entries: Sequence[str], *, per_line: int) -> str:
     return ",\n".join("    " + ", ".join(entries[i : i + per_line]) for i in range(0, len(entries), per_line))
 
 
-def array(kind: str, name: str, entries: Sequence[str], *, per_line: int) -> str:
-    """A constant array of C."""
-    return f"static const {kind} {name}[{len(entries)}] = {{\n{lines(entries, per_line=per_line)}\n}};\n"
+def array(kind: str, name: str, entries: Sequence[str], *, per_line: int, place: str = "") -> str:
+    """A constant array of C; ``place`` is the attribute that says where it lies."""
+    return f"{place}static const {kind} {name}[{len(entries)}] = {{\n{lines(entries, per_line=per_line)}\n}};\n"
 
 
 def real(x: float | np.floating) -> str:
@@ -41,9 +41,9 @@ def examples(inputs: np.ndarray, answers: Sequence[np.ndarray], name: str) -> st
             f"/* [subnetwork][example][output] */\n{array(kind, f'{name}_example_outputs', y, per_line=per_line)}\n#endif\n")
 
 
-def pixel_table(values: np.ndarray) -> str:
+def pixel_table(values: np.ndarray, place: str) -> str:
     """What every 8-bit pixel becomes, [channels, 256]."""
     write, per_line = (str, 32) if values.dtype == np.int8 else (real, 8)
     rows = ",\n".join(f"    {{\n{lines([write(v) for v in row], per_line=per_line)}\n    }}" for row in values)
     kind = "int8_t" if values.dtype == np.int8 else "float"
-    return f"static const {kind} of_pixel[{len(values)}][256] = {{\n{rows}\n}};\n"
+    return f"{place}static const {kind} of_pixel[{len(values)}][256] = {{\n{rows}\n}};\n"

@@ -1,24 +1,20 @@
 """Write a nested network as C99: one copy of the weights, a table of widths, a static arena, no library.
 
-The exported folder compiles alone: the kernels (copied from ``runtime/``), the model, an example that checks itself against
-recorded answers, a Makefile and a README.
+The exported folder compiles alone: the kernels (copied from ``runtime/``), the model, a program that checks it against
+recorded answers, and what build systems read (`reds_jax.deploy.c.package`).
 """
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any, get_args
 
 import numpy as np
 
 from reds_jax.data import Normalise
-from reds_jax.deploy import folder as exported_folder
-from reds_jax.deploy.c import any_widths_text, arena, constants, source
+from reds_jax.deploy.c import any_widths_text, arena, constants, package, source, stack
 from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.escape import c_identifier
@@ -52,14 +48,16 @@ def export(
             where each has its own statistics or norms. With a `NestedNetwork` as ``nested`` they may be None: it has them.
         graph: from `reds_jax.trace`.
         nested: a `NestedNetwork`, or the widths of the subnetworks, ascending.
-        folder: written whole or not at all. The files of an older export in it are replaced, other files beside them stay.
+        folder: written whole or not at all. What an older export of the same name left in it is replaced; other networks, and
+            other files beside them, stay.
         dtype: ``"float32"``, or ``"int8"`` by post-training quantisation.
         examples: a few inputs [n, ...] that the exported folder checks itself with; by default the first of the calibration,
             or random ones.
         calibration: batches of training inputs, as the network gets them in use (normalised); needed for int8.
         rule, percentage: how ranges are chosen from the calibration, see `reds_jax.deploy.int8.calibrate.calibrate`.
         normalise: what training did to 8-bit pixels; the C code then has a function that does the same.
-        name: prefix of the C identifiers and files, so that several networks fit one program.
+        name: prefix of the C identifiers and files, so that several networks fit one folder and one program. They share the
+            kernels.
         any_widths: whether the C code also has ``adapt_to(widths)``, which takes any row of widths between the smallest and
             the largest subnetwork, group by group. A row runs with the statistics, and the ranges of int8, of the smallest
             subnetwork that contains it.
@@ -70,7 +68,8 @@ def export(
     Raises:
         TraceError: the model has an operation that the device does not run, or not at every row of widths.
         InvalidArgumentError: an argument that is not allowed; examples of another shape than traced; a folder that holds
-            something else than an export, or one that was edited; a network that does not fit 8 bits.
+            something else than an export, or one that was edited, or networks with other kernels; a network that does not fit
+            8 bits.
 
     Warns:
         QuantizationWarning: an int8 subnetwork that is far from its float form, see `reds_jax.deploy.int8.quality`.
@@ -78,7 +77,7 @@ def export(
     if dtype not in get_args(Dtype):
         raise InvalidArgumentError("there is no such number format", got=dtype, allowed="'float32' or 'int8'")
     c_identifier(name)
-    exported_folder.check(Path(folder))
+    package.check(Path(folder), name)
     pure, trees, widths = resolve(model, variables, graph, nested)
     batches = [floats(b, graph.input_shape, "the calibration examples") for b in calibration or ()]
     if dtype == "int8" and not any(map(len, batches)):
@@ -119,10 +118,11 @@ def export(
                                        allowed=str(program.tensors[0].channels[0]))
         exported.facts["normalise"] = {"mean": normalise.mean, "std": normalise.std}
         real = normalise(np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, len(normalise.mean)))).T
-        pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real)
+        pixels = constants.pixel_table(quantized.input_scale.quantize(real) if quantized else real, emitter.in_tables)
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
     given = quantized.input_scale.quantize(examples) if quantized else examples
-    exported_folder.write(exported.folder, _files(emitter, program, exported.facts, given, answers, pixels, front_end))
+    files = _files(emitter, program, exported.facts, given, answers, pixels)
+    package.write(exported.folder, name, exported.facts, files | (front_end.files(emitter, exported.facts) if front_end else {}))
     for text in quality.warnings() if quality else ():
         warnings.warn(text, QuantizationWarning, stacklevel=2)
     return exported
@@ -149,14 +149,15 @@ def _round4(n: int) -> int:
 
 
 def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], dtype: Dtype) -> dict[str, Any]:
-    """What model.json records."""
+    """What NAME_model.json records."""
     quantized = emitter.quantized
     facts: dict[str, Any] = {
-        "dtype": dtype, "subnetworks": [
+        "name": emitter.name, "kernels": package.kernels_version(), "dtype": dtype, "subnetworks": [
             {"widths": dict(w.groups), "macs": program.macs[k], "arena_bytes": emitter.plans[k].size,
              "weight_bytes_read": _bytes_read(program, k, emitter.itemsize)} for k, w in enumerate(widths)],
         "weight_bytes": emitter.weight_bytes, "table_bytes": emitter.table_bytes,
         "largest_table_bytes": emitter.largest_table_bytes,
+        "stack_bytes": stack.bound(dtype, any_widths=emitter.rows is not None),
         "input_shape": list(program.input_shape), "input_items": program.tensors[0].items(0),
         "output_items": program.tensors[program.output].items(0),
         "ends_in": _ending(program),
@@ -182,58 +183,32 @@ def _bytes_read(program: Program, k: int, itemsize: int) -> int:
 
 
 def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inputs: np.ndarray,
-           answers: Sequence[np.ndarray], pixels: str, front_end: KeywordSpotter | None = None) -> dict[str, str]:
-    """The text of every file of the folder."""
+           answers: Sequence[np.ndarray], pixels: str) -> dict[str, str]:
+    """The text of the C files of the network and its kernels, by name."""
     name, dtype = emitter.name, facts["dtype"]
-    listening, programs = ({}, {}) if front_end is None else front_end.files(emitter, facts)
     softmax = emitter.quantized is not None and facts["ends_in"] == "softmax"
-    kernels = _kernels(dtype, with_softmax=softmax) | listening
+    numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * softmax
     values = source.model(emitter)
     subs = facts["subnetworks"]
     values |= {
         "arena_bytes": "\n".join(f"#define {emitter.upper}_ARENA_BYTES_{k} {s['arena_bytes']}u" for k, s in enumerate(subs)),
-        "sources": " ".join(f for f in kernels if f.endswith(".c")),
-        "headers": " ".join(f for f in kernels if f.endswith(".h")),
-        "dtype": dtype, "tolerance": "0.0f" if emitter.quantized else "1e-4f",
-        "exactness": "bit for bit" if emitter.quantized else "to 1e-4 of the largest output",
-        "table": "\n".join(f"| {k} | {s['macs']:,} | {s['weight_bytes_read']:,} | {s['arena_bytes']:,} |"
-                           for k, s in enumerate(subs)),
-        **{key: f"{facts[key]:,}" for key in ("weight_bytes", "table_bytes", "largest_table_bytes")},
-        "arena_max": f"{max(s['arena_bytes'] for s in subs):,}",
+        "stack": str(facts["stack_bytes"]), "kernels_version": package.kernels_version(),
+        "tolerance": "0.0f" if emitter.quantized else "1e-4f",
+        "pixel_table": pixels, "channels": str(program.tensors[0].channels[0]),
+        "more_statuses": "", "adapt": f"{name}_adapt(k)",
     }
     parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * bool(pixels)
-    values |= {"pixel_table": pixels, "channels": str(program.tensors[0].channels[0]), "pixels_note": "", "rows_note": ""}
-    values |= {"listen": _template("listen.mk", values) if front_end else "", "listen_note": ""}
-    if front_end is not None:
-        values["listen_note"] = _template("listen.md", values)
-    values |= {"more_statuses": "", "adapt": f"{name}_adapt(k)"}
     if emitter.rows is not None:
         parts.append("any_widths")
         values |= {"order_header": "", "order_source": "", **any_widths_text.values(name, emitter.rows, emitter.guarded)}
         if emitter.rows.order:
-            values |= {"order_header": _template("order.h", values), "order_source": _template("order.c", values)}
-    if pixels:
-        values["pixels_note"] = (f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what "
-                                 "training did.\n")
+            values |= {"order_header": package.template("order.h", values), "order_source": package.template("order.c", values)}
     for ending, key in ((".h", "more_header"), (".c", "more_source")):
-        values[key] = "".join(_template(part + ending, values) for part in parts)
+        values[key] = "".join(package.template(part + ending, values) for part in parts)
     return {
-        f"{name}_model.h": _template("model.h", values), f"{name}_model.c": _template("model.c", values).rstrip() + "\n",
-        "main.c": _template("main.c", values), "README.md": _template("README.md", values),
-        "model.json": json.dumps(facts, indent=1) + "\n", f"{name}_examples.h": constants.examples(inputs, answers, name),
-        **kernels, **programs, "Makefile": _template("Makefile", values),
+        f"{name}_model.h": package.template("model.h", values),
+        f"{name}_model.c": package.template("model.c", values).rstrip() + "\n",
+        f"{name}_check.c": package.template("check.c", values),
+        f"{name}_examples.h": constants.examples(inputs, answers, name),
+        **package.kernels(("reds_kernels", "reds_policy", *numbers)),
     }
-
-
-def _kernels(dtype: Dtype, *, with_softmax: bool) -> dict[str, str]:
-    """The files of the runtime that a model of this type needs."""
-    numbers = ["reds_s8" if dtype == "int8" else "reds_f32"] + ["reds_f32"] * with_softmax
-    prefixes = ("reds_kernels", "reds_policy", *numbers)
-    folder = resources.files("reds_jax.deploy.c") / "runtime"
-    return {f.name: f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name)
-            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
-
-
-def _template(name: str, values: dict[str, str]) -> str:
-    text = (resources.files("reds_jax.deploy.c") / "templates" / name).read_text(encoding="utf-8")
-    return Template(text).substitute(values)

@@ -9,7 +9,7 @@ import numpy as np
 
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
-from reds_jax.deploy.c.arena import Plan
+from reds_jax.deploy.c.arena import ALIGNMENT, Plan
 from reds_jax.deploy.c.constants import array, lines, real
 from reds_jax.deploy.escape import c_comment, c_identifier
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
@@ -36,6 +36,7 @@ class Emitter:
         self.plans, self.name, self.upper, self.rows = plans, c_identifier(name), name.upper(), rows
         self.short, self.element, self.itemsize = ("s8", "int8_t", 1) if self.quantized else ("f32", "float", 4)
         self.count = self.program.subnetworks
+        self.in_weights, self.in_tables = f"{self.upper}_WEIGHTS_ATTRIBUTE ", f"{self.upper}_TABLES_ATTRIBUTE "
         self.constants: list[str] = []
         self.fields: list[list[str]] = [[] for _ in range(self.count)]  # lines of every subnetwork's row of the table
         self.members: list[str] = []
@@ -107,7 +108,7 @@ class Emitter:
 
     def _scratch(self, i: int) -> str:
         unit = 2 if self.quantized else 4
-        return "arena.entries + " + self._member("uint32_t", f"scratch_{i}",
+        return "scratch + " + self._member("uint32_t", f"scratch_{i}",
                                                  lambda k: f"{(self.plans[k].scratch[i] or 0) // unit}u")
 
     def _window_fields(self, op: Operation) -> str:
@@ -120,14 +121,15 @@ class Emitter:
         return "{" + ", ".join(f"{v}u" for v in values) + "}"
 
     def _window(self, i: int, op: Operation) -> str:
-        self.constants.append(f"static const reds_window window_{i} = {self._window_fields(op)}; "
+        self.constants.append(f"{self.in_tables}static const reds_window window_{i} = {self._window_fields(op)}; "
                               f"/* {c_comment(op.name)}: {op.kind} */\n")
         return f"window_{i}"
 
     def _layer(self, i: int, op: Operation) -> str:
         weights, row = self._store(i, op)
         rest = f"{self.quantized.slopes[i]}" if self.quantized else f"{_ACTIVATIONS[op.activation]}, {real(op.slope)}"
-        self.constants.append(f"static const reds_{self.short}_layer layer_{i} = {{ /* {c_comment(op.name)}: {op.kind} */\n"
+        self.constants.append(f"{self.in_tables}static const reds_{self.short}_layer layer_{i} = {{ "
+                              f"/* {c_comment(op.name)}: {op.kind} */\n"
                               f"    {self._window_fields(op)}, {weights}, {row}u, {rest}\n}};\n")
         return f"layer_{i}"
 
@@ -143,11 +145,11 @@ class Emitter:
             self.weight_bytes += padded.nbytes
             entries = [str(v) for v in padded.ravel()] if self.quantized else [real(v) for v in padded.ravel()]
             if self.quantized:  # words of four, so that a compiler aligns them
-                self.constants.append(f"static const union {{\n    int32_t word; /* aligns the rows */\n"
+                self.constants.append(f"{self.in_weights}static const union {{\n    int32_t word; /* aligns the rows */\n"
                                       f"    int8_t entries[{len(entries)}];\n}} {name} = {{.entries = {{\n"
                                       f"{lines(entries, per_line=32)}\n}}}};\n")
             else:
-                self.constants.append(array("float", name, entries, per_line=8))
+                self.constants.append(array("float", name, entries, per_line=8, place=self.in_weights))
         return self._weights[key] + (".entries" if self.quantized else ""), row
 
     # -- what differs between subnetworks -----------------------------------------------------------------------------
@@ -182,11 +184,12 @@ class Emitter:
         kind = f"reds_{self.short}_channel"
         if all(row == longest[: len(row)] for row in rows):
             self.table_bytes += 8 * len(longest)
-            self.constants.append(array(kind, f"channels_{i}", longest, per_line=4))
+            self.constants.append(array(kind, f"channels_{i}", longest, per_line=4, place=self.in_tables))
             return [f"channels_{i}"] * self.count
         for k, row in enumerate(rows):
             self.table_bytes += 8 * len(row)
-            self.constants.append(self.guarded(k, array(kind, f"channels_{i}_of_{k}", row, per_line=4)))
+            table = array(kind, f"channels_{i}_of_{k}", row, per_line=4, place=self.in_tables)
+            self.constants.append(self.guarded(k, table))
         return [f"channels_{i}_of_{k}" for k in range(self.count)]
 
     def guarded(self, k: int, text: str) -> str:
@@ -208,13 +211,12 @@ class Emitter:
         return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
 
 
-def arena_entries(emitter: Emitter) -> str:
-    """The size of the arena, for the largest subnetwork that is wanted (in entries)."""
-    unit = 2 if emitter.quantized else 4
+def arena_bytes(emitter: Emitter) -> str:
+    """The size of the arena, for the largest subnetwork that is wanted."""
     text = []
     sizes = [max(plan.size for plan in emitter.plans[: k + 1]) for k in range(emitter.count)]
     for k, size in enumerate(sizes):
-        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define ARENA_ENTRIES {max(1, size // unit)}u"]
+        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define {emitter.upper}_ARENA_BYTES {max(ALIGNMENT, size)}u"]
     return "\n".join([*text, "#else", f'#error "{emitter.upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
 
 
@@ -231,14 +233,16 @@ def model(emitter: Emitter) -> dict[str, str]:
         "count": str(count), "largest": str(count - 1), "inputs": str(x.items(0)), "outputs": str(y.items(0)),
         "shape": f"[{x.height}][{x.width}][{x.channels[0]}]" if x.positions > 1 else f"[{x.channels[0]}]",
         "input_scale": real(grid.scale if grid else 1.0), "input_zero": str(grid.zero if grid else 0),
-        "unit": "int16_t" if quantized else "float", "arena": arena_entries(emitter),
-        "memory": "(int8_t *)arena.entries" if quantized else "arena.entries",
+        "unit": "int16_t" if quantized else "float", "arena_size": arena_bytes(emitter), "alignment": str(ALIGNMENT),
         "constants": "\n".join(emitter.constants),
         "members": "\n    ".join(emitter.members),
+        "attributes": "".join(
+            f"#ifndef {emitter.upper}_{what}_ATTRIBUTE\n#define {emitter.upper}_{what}_ATTRIBUTE REDS_{what}_ATTRIBUTE\n#endif\n"
+            for what in ("ARENA", "WEIGHTS", "TABLES") if emitter.upper != "REDS"),
         "rows": "".join(emitter.guarded(k, row) for k, row in enumerate(rows)),
         "calls": "\n    ".join(emitter.calls),
-        **state(emitter.upper, emitter.rows, emitter.guarded),
-        "uses_memory": "" if any("memory" in c for c in emitter.calls) else "    (void)memory;\n",
+        **state(emitter.name, emitter.rows, emitter.guarded),
+        "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch") if not any(name in c for c in emitter.calls)),
     }
 
 

@@ -13,13 +13,15 @@ from string import Template
 import numpy as np
 
 from reds_jax.array_types import Int
-from reds_jax.deploy.board.host import HostNetwork, build
+from reds_jax.deploy import folder as exported_folder
+from reds_jax.deploy.board.host import build
+from reds_jax.deploy.escape import c_identifier
 from reds_jax.deploy.front_end.spotter import ONE, Detection, Heard, Settings
 from reds_jax.errors import InvalidArgumentError
 
 
-class HostListener(HostNetwork):
-    """An exported keyword spotter, compiled and loaded, with its front end.
+class HostListener:
+    """An exported keyword spotter, compiled and loaded, with its front end. It begins with the largest subnetwork.
 
     Args:
         folder: what `reds_jax.deploy.export` wrote with a ``front_end``.
@@ -27,21 +29,31 @@ class HostListener(HostNetwork):
     """
 
     def __init__(self, folder: str | Path, *flags: str, cc: str | None = None, name: str = "reds") -> None:
-        super().__init__(folder, *flags, cc=cc, name=name)
+        self.facts = exported_folder.facts(Path(folder), c_identifier(name))
         if "front_end" not in self.facts:
             raise InvalidArgumentError("the export has no front end", got=str(folder), hint="export(front_end=KeywordSpotter(...))")
         text = (resources.files("reds_jax.deploy.front_end") / "host_listener.c").read_text(encoding="utf-8")
-        with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
-            shim, library = Path(temporary) / "listener.c", Path(temporary) / "listener.so"
-            shim.write_text(Template(text).substitute(name=name, NAME=name.upper()), encoding="utf-8")
-            build(Path(folder), library, *(flags or ("-O2",)), "-shared", "-fPIC", cc=cc, main=shim)
-            self._library = ctypes.CDLL(str(library))  # the network is in it too: `adapt` is that of the listener
-        self._invoke = self._function("invoke", ctypes.c_void_p, ctypes.c_void_p)
-        self._invoke.restype = ctypes.c_uint32
-        self._start, self._listen = self._library.host_start, self._library.host_listen
-        self._start.argtypes = [ctypes.c_void_p]
+        with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:  # a loaded library needs its file no more
+            main, library = Path(temporary) / "listener.c", Path(temporary) / "listener.so"
+            main.write_text(Template(text).substitute(name=name, NAME=name.upper()), encoding="utf-8")
+            build(Path(folder), library, *(flags or ("-O2",)), "-shared", "-fPIC", cc=cc, main=main, name=name)
+            self._library = ctypes.CDLL(str(library))
+        self._dtype = np.dtype(np.int8 if self.facts["dtype"] == "int8" else np.float32)
+        self._listen = self._library.host_listen
         self._listen.argtypes = [ctypes.c_void_p, ctypes.c_uint32, *[ctypes.c_void_p] * 5]
         self._listen.restype = ctypes.c_uint32
+
+    def __len__(self) -> int:
+        return len(self.facts["subnetworks"])
+
+    def adapt(self, k: int) -> bool:
+        """Switch to subnetwork k; False, and nothing changes, if there is none."""
+        return 0 <= k < 2**32 and self._library.host_adapt(ctypes.c_uint32(k)) == 0
+
+    @property
+    def active(self) -> int:
+        """The subnetwork that the next inference runs."""
+        return int(self._library.host_active())
 
     def listen(self, waveform: Int[np.ndarray, " samples"], settings: Settings | None = None, *, pieces: Iterable[int] = (320,),
                adapt: Mapping[int, int] | None = None) -> Heard:
@@ -61,7 +73,7 @@ class HostListener(HostNetwork):
         waveform = np.ascontiguousarray(waveform)
         if waveform.dtype != np.int16 or waveform.ndim != 1:
             raise InvalidArgumentError("this is no recording", got=f"{waveform.dtype} {list(waveform.shape)}", allowed="int16 [S]")
-        if status := self._start(given.ctypes.data):
+        if status := self._library.host_start(ctypes.c_void_p(given.ctypes.data)):
             frames, window = self.facts["input_shape"][0], self.facts["front_end"]["window"]
             raise InvalidArgumentError("the listener does not take these settings", got=(settings, status),
                                        allowed=f"hop 1 to {frames}, window 1 to {window}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import resources
 from string import Template
@@ -121,16 +122,18 @@ class KeywordSpotter:
         mfcc = {name: getattr(self.mfcc, name) for name in self.mfcc.__dataclass_fields__}
         return {"mfcc": mfcc, "arithmetic": self.arithmetic, "class_names": list(self.class_names), "words": list(self.words), "window": self.window}
 
-    def files(self, emitter: Emitter, facts: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-        """The text of the C files by name: those for a firmware, and the programs of the folder."""
+    def files(self, emitter: Emitter, facts: dict[str, Any]) -> dict[str, str]:
+        """The text of the C files by name: those for a firmware, and the programs."""
         name, given = emitter.name, values(self, emitter, facts)
         own = {f"reds_spotter{ending}": _text("runtime", f"reds_spotter{ending}") for ending in (".h", ".c")}
         own |= {f"{name}_listen{ending}": _template(f"listen{ending}", given) for ending in (".h", ".c")}
-        programs = {"listen.c": "listen_files.c", "wav.h": "wav.h", "wav.c": "wav.c"}
+        own |= {f"{name}_listen_wav.c": _template("listen_wav.c", given), "wav.h": _text("templates", "wav.h"),
+                "wav.c": _text("templates", "wav.c")}
         if self.example is not None:
-            programs["microphone.c"] = "microphone.c"
+            own[f"{name}_{self.example}.c"] = _template(f"{self.example}.c", given)
         grid = None if emitter.quantized is None else emitter.quantized.input_scale
-        return c_files(self.mfcc, name, self.arithmetic, grid) | own, {file: _template(template, given) for file, template in programs.items()}
+        return {file: _in_tree(text) if file.endswith(".c") else text
+                for file, text in (c_files(self.mfcc, name, self.arithmetic, grid) | own).items()}
 
 
 def of_run(data: DataSet, example: Example | None = None, arithmetic: Arithmetic = "float32") -> KeywordSpotter:
@@ -152,6 +155,11 @@ def of_run(data: DataSet, example: Example | None = None, arithmetic: Arithmetic
 
 def _template(name: str, values: dict[str, str]) -> str:
     return Template(_text("templates", name)).substitute(values)
+
+
+def _in_tree(text: str) -> str:
+    """A source of the tree finds the headers of include/ without any flag of the compiler."""
+    return re.sub(r'#include "(reds_mfcc|reds_spotter|\w+_front_end|\w+_listen|\w+_model)\.h"', r'#include "../include/\1.h"', text)
 
 
 def _text(folder: str, name: str) -> str:

@@ -20,7 +20,7 @@ def values(spotter: KeywordSpotter, emitter: Emitter, facts: dict[str, Any]) -> 
     mfcc, name, frames = spotter.mfcc, emitter.name, facts["input_shape"][0]
     samples = mfcc.window + (frames - 1) * mfcc.stride
     table, outputs = f"{name}_front_end_{spotter.short}, &listener->stream", f"listener->out, {emitter.upper}_CLASSES"
-    frame = [f"{spotter.number} frame[{{C}}];", f"reds_mfcc_{spotter.short}_frame(&{table}, listener->scratch, frame);"]
+    frame = [f"{spotter.number} frame[{{C}}];", f"reds_mfcc_{spotter.short}_frame(&{table}, listener->memory.scratch, frame);"]
     if emitter.quantized is not None:
         steps = [f"{exponent_step(sub['output']['scale'])}u" for sub in facts["subnetworks"]]
         grid = f"&{name}_front_end_grid" if spotter.short == "s32" else "{NAME}_MFCC_SCALE, {NAME}_MFCC_ZERO"

@@ -99,13 +99,13 @@ def demonstrate(
         text = (resources.files("reds_jax.deploy.policy") / "demonstration.c").read_text(encoding="utf-8")
         (here / "main.c").write_text(Template(text).substitute(name=c_identifier(name), NAME=name.upper()), encoding="utf-8")
         if board == "host":
-            program = host.build(exported.folder, here / "policy", "-O2", f"-I{here}", main=here / "main.c")
+            program = host.build(exported.folder, here / "policy", "-O2", f"-I{here}", main=here / "main.c", name=name)
             done = host.run([str(program)])
             if done.returncode:
                 raise RedsError(f"the demonstration ended with status {done.returncode}:\n{done.stderr}")
             printed = done.stdout
         else:
-            printed = device.execute(exported.folder, here, board, "-DREDS_QEMU")
+            printed = device.execute(exported.folder, here, board, "-DREDS_QEMU", name=name)
     return _logs(printed)
 
 

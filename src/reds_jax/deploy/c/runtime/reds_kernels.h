@@ -15,6 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* An export writes here which text of the kernels this is; a network is compiled with the kernels that it was exported with. */
+#define REDS_KERNELS_VERSION 0
+
 #ifdef __cplusplus
 extern "C" {
 #endif

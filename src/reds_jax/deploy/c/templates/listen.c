@@ -19,6 +19,7 @@ reds_spotter_status ${name}_listen_start(${name}_listener *listener, const reds_
     if (status != REDS_SPOTTER_OK) {
         return status;
     }
+    (void)${name}_net_init(&listener->network, &listener->memory.arena, sizeof listener->memory.arena);
     reds_mfcc_start(&listener->stream, listener->samples, ${NAME}_MFCC_WINDOW, ${NAME}_MFCC_STRIDE);
     reds_mfcc_features_start(&listener->features, listener->entries, ${NAME}_FRAMES,
                              ${NAME}_MFCC_COEFFICIENTS * (uint32_t)sizeof(${name}_element), $zero);
@@ -37,7 +38,7 @@ $frame
         listener->frames++;
         listener->missing--;
         if (listener->missing == 0) {
-            const uint32_t k = ${name}_invoke(in, listener->out);
+            const uint32_t k = ${name}_net_invoke(&listener->network, in, listener->out);
             $posteriors
             heard->word = reds_spotter_decide(&listener->spotter, listener->posteriors);
             heard->inferred = 1;

@@ -16,8 +16,9 @@
  *   }
  *
  * The first inference is made when ${frames} frames are there, the others every ``hop`` frames. What is heard does not depend on
- * how the samples were cut. ${name}_adapt may be called between any two calls (and in an interrupt): the next inference runs the
- * new subnetwork, and its posteriors are averaged with those before. Written by reds_jax. */
+ * how the samples were cut. The listener has a network of its own: ${name}_net_adapt(&listener.network, k) may be called between any
+ * two calls, and in an interrupt; the next inference runs the new subnetwork, and its posteriors are averaged with those before.
+ * Written by reds_jax. */
 #ifndef ${NAME}_LISTEN_H
 #define ${NAME}_LISTEN_H
 
@@ -42,13 +43,17 @@ extern const char *const ${name}_class_names[${NAME}_CLASSES];
 /* All that a listener needs, in static memory: sizeof(${name}_listener) bytes. It must not be moved or copied once it has started.
  * To be read by others: ``out`` and ``posteriors`` of the last inference, and ``spotter`` by reds_spotter_mean. */
 typedef struct {
+    ${name}_network_t network;
+    union { /* a frame is computed before the inference that reads it */
+        ${name}_arena_t arena;
+        $number scratch[${NAME}_MFCC_SCRATCH];
+    } memory;
     reds_mfcc_stream stream;
     reds_mfcc_features features;
     reds_spotter spotter;
     uint32_t frames;  /* so far, modulo 2^32 */
     uint32_t missing; /* frames until the next inference */
     uint32_t sums[${NAME}_CLASSES], quiet[${NAME}_CLASSES];
-    $number scratch[${NAME}_MFCC_SCRATCH]; /* while a frame is computed */
     ${name}_element entries[2 * ${NAME}_FRAMES * ${NAME}_MFCC_COEFFICIENTS];
     ${name}_element out[${NAME}_OUTPUT_ITEMS];
     int16_t samples[${NAME}_MFCC_WINDOW];
@@ -64,12 +69,12 @@ typedef struct {
                           * after the start */
 } ${name}_heard;
 
-/* Begin, or begin again. On an error, see reds_spotter_status, nothing changes: hop 1 to ${NAME}_FRAMES, window 1 to
+/* Begin, or begin again, with the largest subnetwork. On an error, see reds_spotter_status, nothing changes: hop 1 to ${NAME}_FRAMES, window 1 to
  * ${NAME}_LISTEN_WINDOW, threshold 1 to REDS_ONE. */
 reds_spotter_status ${name}_listen_start(${name}_listener *listener, const reds_spotter_settings *settings);
 
 /* Take samples until a frame is complete or none is left; how many were taken, at least 1 of ``count`` > 0. With the frame it
- * makes the inference that is due and decides. It calls ${name}_invoke: one listener at a time. */
+ * makes the inference that is due and decides. Two listeners may run in two threads. */
 uint32_t ${name}_listen(${name}_listener *listener, const int16_t *samples, uint32_t count, ${name}_heard *heard);
 
 #ifdef __cplusplus

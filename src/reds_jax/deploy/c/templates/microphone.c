@@ -1,6 +1,6 @@
 /* A keyword spotter on a board: the loop, and the one function that is yours.
  *
- * Compile it with the sources of the network in place of main.c. What it prints, or lights, is in ``say``. */
+ * Compile it with the files of src/. What it prints, or lights, is in ``say``. */
 #include "${name}_listen.h"
 
 /* YOURS. Waits until the microphone has given 1 to ``count`` new samples (16 bits, one channel, ${rate} a second), copies them and
@@ -32,7 +32,7 @@ int main(void) {
             if (heard.word != REDS_NO_WORD) {
                 say(${name}_class_names[heard.word], (unsigned)heard.subnetwork);
             }
-            /* ${name}_adapt(k), when you like: a larger subnetwork while somebody speaks, a smaller one on a low battery */
+            /* ${name}_net_adapt(&listener.network, k), when you like: a larger subnetwork while somebody speaks, a smaller one on a low battery */
         }
     }
     return 0;

@@ -1,8 +1,16 @@
-/* Runs every subnetwork on a few inputs and compares with the recorded answers: `make check`. */
+/* Runs every subnetwork of ${name} on a few inputs and compares with the recorded answers: `make check`. */
 #include <stdio.h>
 
 #include "${name}_examples.h"
 #include "${name}_model.h"
+
+#ifdef ${NAME}_CALLER_ARENA /* a network of ours, in memory of ours */
+static ${name}_arena_t arena;
+static ${name}_network_t network;
+#define ${name}_adapt(k) ${name}_net_adapt(&network, k)
+#define ${name}_adapt_to(widths) ${name}_net_adapt_to(&network, widths)
+#define ${name}_invoke(in, out) ${name}_net_invoke(&network, in, out)
+#endif
 
 static int differs(${name}_element got, ${name}_element expected, float largest) {
     const float tolerance = $tolerance * largest;
@@ -13,6 +21,11 @@ static int differs(${name}_element got, ${name}_element expected, float largest)
 int main(void) {
     int failures = 0;
     uint32_t state = 1;
+#ifdef ${NAME}_CALLER_ARENA
+    if (${name}_net_init(&network, &arena, sizeof arena) != ${NAME}_OK) {
+        return 1;
+    }
+#endif
     for (uint32_t run = 0; run < 8 * ${NAME}_SUBNETWORKS; run++) {
         uint32_t k = run; /* each once, then in random order */
         if (run >= ${NAME}_SUBNETWORKS) {

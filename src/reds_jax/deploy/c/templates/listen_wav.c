@@ -1,4 +1,4 @@
-/* Says which words are in WAV files: `make listen`, then ./listen FILE.wav. A program for a computer; a firmware needs it not.
+/* Says which words are in WAV files: `make listen`, then build/${name}_listen_wav FILE.wav. A program for a computer.
  *
  * What is no longer than the network reads at once is one clip: it is filled up with silence, and the most probable class is
  * printed. In anything longer words are detected, with the time at which the last frame of the inference ended. */
@@ -51,6 +51,7 @@ static int listen_to(const char *path, uint32_t k, const reds_spotter_settings *
         count = wav_read(&w, start, ONE_CLIP + ${NAME}_MFCC_STRIDE);
         const int clip = count < ONE_CLIP + ${NAME}_MFCC_STRIDE;
         (void)${name}_listen_start(&listener, settings);
+        (void)${name}_net_adapt(&listener.network, k);
         if (!w.error[0] && count > 0) {
             push(path, k, start, clip ? ONE_CLIP : count, clip);
         }
@@ -71,7 +72,7 @@ static int listen_to(const char *path, uint32_t k, const reds_spotter_settings *
 static int usage(const char *what) {
     fprintf(stderr,
             "%s\n"
-            "usage: listen [-k SUBNETWORK] [-s HOP] [-n WINDOW] [-t THRESHOLD] [-r REFRACTORY] [-p] FILE.wav ...\n"
+            "usage: ${name}_listen_wav [-k SUBNETWORK] [-s HOP] [-n WINDOW] [-t THRESHOLD] [-r REFRACTORY] [-p] FILE.wav ...\n"
             "  -k  which subnetwork listens, 0 to %d; by default all, one after the other\n"
             "  -s  frames of %u ms from one inference to the next, 1 to %u; 5 by default\n"
             "  -n  how many of the last inferences are averaged, 1 to %d; 5 by default\n"
@@ -128,12 +129,11 @@ int main(int count, char **arguments) {
     if (at == count) {
         return usage("no file is named");
     }
-    if (${name}_adapt(last) != ${NAME}_OK) {
+    if (last > (uint32_t)${NAME}_LARGEST) {
         return usage("there is no such subnetwork");
     }
     for (; at < count; at++) {
         for (uint32_t k = first; k <= last; k++) {
-            (void)${name}_adapt(k);
             if (listen_to(arguments[at], k, &settings)) {
                 failures = 1;
                 break;

@@ -1,0 +1,123 @@
+"""How much stack an inference takes: the bound that an export states against the call graph that the compiler writes."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from c_exports import make_case
+
+from reds_jax.deploy.board import device
+from reds_jax.deploy.board.device import BOARDS, FLAGS
+from reds_jax.deploy.c import stack
+from reds_jax.deploy.c.any_widths import any_rows
+from reds_jax.deploy.folder import facts, include_flags
+from reds_jax.deploy.lowering.lower import lower
+
+GCC = shutil.which("arm-none-eabi-gcc")
+pytestmark = pytest.mark.skipif(GCC is None, reason="arm-none-eabi-gcc is not installed (Debian: gcc-arm-none-eabi)")
+LIBRARY = 56  # what the compiler's library takes at most where the kernels call it: memset, division, floats in software
+
+
+class Graph:
+    """Frames and calls of C files, from what GCC writes with -fcallgraph-info=su."""
+
+    def __init__(self, files, folder: Path, *flags: str) -> None:
+        self.frames: dict[str, int] = {}
+        self.calls: dict[str, set[str]] = {}
+        for file in files:
+            target = folder / f"{file.stem}.o"
+            subprocess.run([str(GCC), *FLAGS, *flags, "-fcallgraph-info=su", "-c", str(file), "-o", str(target)], check=True)
+            text = target.with_suffix(".ci").read_text()
+            for name, size, kind in re.findall(r'node: { title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \(([^)]*)\)', text):
+                assert kind == "static", f"the frame of {name} is {kind}"
+                self.frames[name] = int(size)
+            for a, b in re.findall(r'edge: { sourcename: "([^"]+)" targetname: "([^"]+)"', text):
+                self.calls.setdefault(a, set()).add(b)
+
+    def depth(self, name: str, above: tuple[str, ...] = ()) -> int:
+        """The most bytes of stack that a function and those that it calls take."""
+        assert name not in above, f"{name} recurses"
+        assert name != "__indirect_call", f"{above[-1]} calls through a pointer"
+        if name not in self.frames:  # of the compiler's library
+            return LIBRARY
+        return self.frames[name] + max((self.depth(called, (*above, name)) for called in self.calls.get(name, ())), default=0)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    """``graph(board)``: the kernels, and what is compiled for this board later."""
+    @cache
+    def get(board: str) -> Graph:
+        runtime = Path(stack.__file__).parent / "runtime"
+        return Graph([runtime / "reds_s8.c", runtime / "reds_f32.c"], tmp_path_factory.mktemp("stack"), *BOARDS[board].flags)
+
+    return get
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_no_kernel_takes_more_than_is_stated_and_the_statement_is_not_idle(graph, dtype: str) -> None:
+    most = {}
+    for board in ("m0", "m4"):
+        found = graph(board)
+        kernels = [name for name in found.frames if name.startswith(f"reds_{'s8' if dtype == 'int8' else 'f32'}_")]
+        assert len(kernels) >= 7
+        most |= {(board, name): found.depth(name) for name in kernels}
+    assert max(most.values()) <= stack.KERNELS[dtype] <= 2 * max(most.values()), most
+
+
+@pytest.mark.parametrize("any_widths", [False, True])
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_an_inference_takes_no_more_than_its_header_states(library, graph, tmp_path, dtype: str, any_widths: bool) -> None:
+    case, rows = library("resnet"), None
+    if any_widths:
+        case = replace(case, program=lower(case.model, case.trees, case.widths, case.x, every_row=True))
+        rows = any_rows("reds", case.graph, case.widths, None)
+    folder = make_case(case, dtype, tmp_path / "c", rows=rows).folder
+    (stated,) = re.findall(r"#define REDS_STACK_BYTES (\d+)u", (folder / "include" / "reds_model.h").read_text())
+    assert int(stated) == facts(folder)["stack_bytes"] == stack.bound(dtype, any_widths=any_widths)
+    for board in ("m0", "m4"):
+        found = Graph([folder / "src" / "reds_model.c"], tmp_path, *BOARDS[board].flags, *include_flags(folder))
+        found.frames |= graph(board).frames
+        found.calls |= graph(board).calls
+        assert found.depth("reds_net_invoke") <= found.depth("reds_invoke") <= int(stated)
+
+
+MAIN = """
+#include "count.h"
+#include "reds_examples.h"
+#include "reds_model.h"
+#define WORDS 1500
+#define PATTERN 0x5EED5EEDu
+static reds_element out[REDS_OUTPUT_ITEMS];
+int main(void) {
+    uint32_t *sp, used = 0;
+    for (uint32_t k = 0; k < REDS_SUBNETWORKS; k++) {
+        __asm volatile("mov %0, sp" : "=r"(sp));
+        for (volatile uint32_t *p = sp - WORDS; p < sp; p++) *p = PATTERN;
+        if (reds_adapt(k) != REDS_OK || reds_invoke(reds_example_inputs, out) != k) return 1;
+        for (volatile uint32_t *p = sp - WORDS; p < sp; p++) {
+            if (*p != PATTERN) {
+                used = used > 4u * (uint32_t)(sp - p) ? used : 4u * (uint32_t)(sp - p);
+                break;
+            }
+        }
+    }
+    reds_print_unsigned(used);
+    reds_print("\\n");
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed (Debian: qemu-system-arm)")
+@pytest.mark.parametrize("board", ["m0", "m4"])
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_what_an_inference_writes_of_the_stack_is_within_the_bound(exports, tmp_path, dtype: str, board: str) -> None:
+    """Also what the compiler's library takes: 64-bit division, and floats in software on the Cortex-M0."""
+    folder = exports("ds_cnn", dtype).folder
+    (tmp_path / "main.c").write_text(MAIN)
+    assert 100 < int(device.execute(folder, tmp_path, board)) <= facts(folder)["stack_bytes"]
