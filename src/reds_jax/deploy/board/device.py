@@ -122,6 +122,11 @@ def execute(folder: Path, here: Path, board: str, *defines: str, timeout: float 
     return _qemu(_link(folder, here, target, *defines, name=name), target, timeout)
 
 
+def sizes(folder: Path, here: Path, board: str, *defines: str, name: str = "reds") -> dict[str, int]:
+    """The bytes of the sections, see `Run`, of ``here``/main.c linked with an exported network."""
+    return _sections(_link(folder, here, BOARDS[board], *defines, name=name))
+
+
 def _link(folder: Path, here: Path, board: Board, *defines: str, name: str) -> Path:
     for file in ("startup.c", "count.c", "count.h", board.script):
         (here / file).write_text(part(file), encoding="utf-8")

@@ -1,0 +1,150 @@
+"""A trained keyword spotter on emulated Cortex-M, from raw audio: ``python benchmarks/keyword_spotter.py --help``.
+
+The run of ``reds speech_commands`` is exported to int8 with its front end, in float32 and in integers. The test clips go through
+QEMU as samples, a piece of 20 ms after the other, for every subnetwork, and what it stores as input and output of the network is
+compared with Python: MFCC in NumPy, quantised, simulated. Counted are instructions (no cycles), flash and RAM of the firmware
+``microphone.c``. Then several clips of the validation split in a row are listened to by the compiled program for WAV files, and
+drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+import tempfile
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from reds_jax import report
+from reds_jax.deploy import saved_run
+from reds_jax.deploy.board import device, host
+from reds_jax.deploy.c.export import export
+from reds_jax.deploy.c.exported import Exported
+from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
+from reds_jax.deploy.saved_run import SavedRun
+from reds_jax.training.arrays import write_text
+
+PROGRAM = Path(__file__).with_suffix(".c")
+STUBS = """
+int read_samples(int16_t *samples, int count) { samples[0] = (int16_t)count; return 0; }
+void say(const char *word, unsigned subnetwork) { (void)word; (void)subnetwork; }
+"""
+HOP = 5  # frames from inference to inference in the table: ten inferences a second
+FORMS = (("float32", "m4"), ("fixed", "m4"), ("fixed", "m0"))
+COLUMNS = ("front end", "processor", "subnetwork", "MACs", "accuracy in Python", "from audio in QEMU", "inputs that differ", "outputs that differ",
+           "front end", "inference", "a second of audio", "of which front end", "flash", "RAM")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which run, how many clips, and where the record goes."""
+
+    run: Path
+    """Output folder of reds speech_commands."""
+    data: str | None = None
+    """Where the data of the run are now, if they have moved."""
+    clips: int | None = None
+    """Only the first so many test clips; all by default."""
+    words: int = 7
+    """Clips in the recording of the picture."""
+    seed: int = 0
+    """Of the clips in the picture."""
+    output: Path | None = None
+    """Folder for keyword_spotter.md, .json and .png."""
+
+
+def python(exported: Exported, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The stored inputs [N, items] and outputs [subnetworks, N, classes] of the clips."""
+    quantized, spotter = exported.quantized, exported.front_end
+    assert quantized is not None
+    assert spotter is not None
+    grid = quantized.input_scale
+    stored = np.stack([spotter.features(clip, grid) for clip in waveforms])[..., None]
+    real = ((stored.astype(np.int32) - grid.zero) * np.float32(grid.scale)).astype(np.float32)
+    outputs = np.stack([exported.expected(k, real) for k in range(len(exported.facts["subnetworks"]))])
+    return stored.reshape(len(stored), -1), outputs
+
+
+def on_device(exported: Exported, waveforms: np.ndarray, board: str) -> dict[str, Any]:
+    """What a board stores of the clips, and its counts; with the subnetworks that fit it."""
+    facts = exported.facts
+    samples = exported.front_end.mfcc.window + (facts["input_shape"][0] - 1) * exported.front_end.mfcc.stride  # type: ignore[union-attr]
+    with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
+        here = Path(temporary)
+        (here / "clips").write_bytes(waveforms[:, :samples].astype("<i2").tobytes())
+        (here / "main.c").write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
+        stride = exported.front_end.mfcc.stride  # type: ignore[union-attr]
+        defines = [f"-DCLIPS={len(waveforms)}u", f'-DCLIPS_FILE="{here / "clips"}"', f"-DCLIP_PIECES={samples // stride}u",
+                   f"-DREDS_LISTEN_WINDOW={HOP}"]
+        for largest in reversed(range(len(facts["subnetworks"]))):
+            try:
+                printed = device.execute(exported.folder, here, board, *defines, f"-DREDS_LARGEST={largest}", timeout=3000)
+            except device.DoesNotFitError:
+                if not largest:
+                    raise
+                continue
+            break
+        (here / "main.c").write_text((exported.folder / "examples" / "reds_microphone.c").read_text(encoding="utf-8") + STUBS,
+                                     encoding="utf-8")
+        sizes = device.sizes(exported.folder, here, board, f"-DREDS_LISTEN_WINDOW={HOP}", f"-DREDS_LARGEST={largest}")
+    rows = [line.split() for line in printed.splitlines()]
+
+    def stored(what: str, items: int) -> np.ndarray:
+        return np.array([np.frombuffer(bytes.fromhex(r[3]), np.int8)[:items] for r in rows if r[0] == what])
+
+    def counts(what: str, k: int) -> list[int]:
+        return [int(r[2]) for r in rows if r[0] == what and int(r[1]) == k]
+
+    inputs, outputs = stored("input", facts["input_items"]), stored("output", facts["output_items"])
+    frames = counts("frame", 0)
+    return {"inputs": inputs, "outputs": outputs.reshape(largest + 1, len(waveforms), -1), "sizes": sizes,
+            "frame": {"mean": float(np.mean(frames)), "largest": max(frames)}, "listener_bytes": int(rows[-1][2]),
+            "inference": [float(np.mean(counts("inference", k)) - np.mean(frames)) for k in range(largest + 1)]}
+
+
+def measure(exported: Exported, saved: SavedRun, waveforms: np.ndarray, labels: np.ndarray, board: str) -> dict[str, Any]:
+    """Compare a board with Python."""
+    spotter = exported.front_end
+    assert spotter is not None
+    inputs, outputs = python(exported, waveforms)
+    found = on_device(exported, waveforms, board)
+    moved = np.abs(found["inputs"].astype(int) - inputs)
+    same = moved.max(axis=1) == 0
+    per_second = 1000 / spotter.mfcc.stride_ms
+    subnetworks = []
+    for k, out in enumerate(found["outputs"]):
+        assert np.array_equal(out[same], outputs[k][same]), "the network in C is another one than in Python"
+        inference = found["inference"][k]
+        subnetworks.append({
+            "macs": saved.network.macs[k], "python": float((outputs[k].argmax(-1) == labels).mean()),
+            "device": float((out.argmax(-1) == labels).mean()),
+            "other_classes": int((out.argmax(-1) != outputs[k].argmax(-1)).sum()),
+            "other_outputs": int((out != outputs[k]).any(axis=1).sum()), "inference": inference,
+            "second": per_second * found["frame"]["mean"] + per_second / HOP * inference})
+    sections = found["sizes"]
+    return {
+        "arithmetic": spotter.arithmetic, "board": board, "clips": len(waveforms), "hop": HOP,
+        "input_entries": int(moved.size), "input_entries_that_differ": int((moved > 0).sum()), "largest_difference": int(moved.max()),
+        "clips_that_differ": int((~same).sum()), "frame": found["frame"], "front_end_second": per_second * found["frame"]["mean"],
+        "flash": sections["text"] + sections["rodata"] + sections["data"], "ram": sections["data"] + sections["bss"],
+        "sections": sections, "listener_bytes": found["listener_bytes"], "subnetworks": subnetworks}
+
+
+def lines(record: dict[str, Any]) -> list[list[str]]:
+    """The rows of the table."""
+    differ = f"{record['input_entries_that_differ']:,} of {record['input_entries']:,}"
+    result = []
+    for k, sub in enumerate(record["subnetworks"]):
+        result.append([
+            record["arithmetic"], device.BOARDS[record["board"]].name, str(k), f"{sub['macs']:,}", f"{100 * sub['python']:.2f} %",
+            f"{100 * sub['device']:.2f} %", differ, f"{sub['other_outputs']} clips, {sub['other_classes']} classes",
+            f"{record['frame']['mean']:,.0f}", f"{sub['inference']:,.0f}", f"{sub['second'] / 1e6:.1f} M",
+            f"{100 * record['front_end_second'] / sub['second']:.0f} %", f"{record['flash']:,}", f"{record['ram']:,}"])
+    return result
