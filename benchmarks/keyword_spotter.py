@@ -23,17 +23,21 @@ import tyro
 from rich.console import Console
 
 from reds_jax import report
+from reds_jax.data import MFCC
 from reds_jax.deploy import saved_run
 from reds_jax.deploy.board import device, host
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.c.exported import Exported
-from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
+from reds_jax.deploy.front_end.host import HostListener
+from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter, of_run
+from reds_jax.deploy.front_end.spotter import Settings, Spoken, score, spot
 from reds_jax.deploy.saved_run import SavedRun
 from reds_jax.training.arrays import write_text
 
 PROGRAM = Path(__file__).with_suffix(".c")
 STUBS = """
-int read_samples(int16_t *samples, int count) { samples[0] = (int16_t)count; return 0; }
+static volatile int there = 1;
+int read_samples(int16_t *samples, int count) { samples[0] = (int16_t)count; return there; }
 void say(const char *word, unsigned subnetwork) { (void)word; (void)subnetwork; }
 """
 HOP = 5  # frames from inference to inference in the table: ten inferences a second
@@ -148,3 +152,145 @@ def lines(record: dict[str, Any]) -> list[list[str]]:
             f"{record['frame']['mean']:,.0f}", f"{sub['inference']:,.0f}", f"{sub['second'] / 1e6:.1f} M",
             f"{100 * record['front_end_second'] / sub['second']:.0f} %", f"{record['flash']:,}", f"{record['ram']:,}"])
     return result
+
+
+def stream(saved: SavedRun, split: str, seed: int) -> tuple[np.ndarray, list[Spoken], np.ndarray]:
+    """The clips of a split in a row, in random order: samples, the words in them, and the order."""
+    clips, mfcc = saved.data.splits[split], saved.data.normalise
+    assert isinstance(mfcc, MFCC)
+    order, frames = np.random.default_rng(seed).permutation(len(clips)), clips.inputs.shape[1] // mfcc.stride
+    words = KeywordSpotter(mfcc, saved.data.class_names or ()).words
+    spoken = [Spoken(i * frames, (i + 1) * frames, int(label)) for i, label in enumerate(clips.labels[order]) if words[label]]
+    return clips.inputs[order].ravel(), spoken, order
+
+
+def choose(listener: HostListener, saved: SavedRun, words: tuple[bool, ...], seed: int) -> tuple[Settings, list[dict[str, Any]]]:
+    """Window and threshold of the largest subnetwork on the validation clips: most words heard, less false alarms."""
+    samples, spoken, _ = stream(saved, "validation", seed)
+    listener.adapt(len(listener) - 1)
+    heard, tried = listener.listen(samples, Settings(HOP, 1, 1.0), pieces=(len(samples),)), []
+    for window in (1, 3, 5, 8):
+        for threshold in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+            settings = Settings(HOP, window, threshold)
+            found = score(spot(heard.posteriors, words, settings, first=int(heard.frames[0]))[1], spoken)
+            tried.append({"window": window, "threshold": threshold, **vars(found)})
+    best = max(tried, key=lambda t: t["heard"] - t["false_alarms"])
+    return Settings(HOP, best["window"], best["threshold"]), tried
+
+
+def listened(listener: HostListener, saved: SavedRun, settings: Settings, seed: int) -> list[dict[str, Any]]:
+    """Every subnetwork on the test clips in a row."""
+    samples, spoken, _ = stream(saved, "test", seed)
+    result = []
+    for k in range(len(listener)):
+        listener.adapt(k)
+        found = score(listener.listen(samples, settings, pieces=(len(samples),)).detections, spoken)
+        result.append({**vars(found), "seconds": len(samples) / 16000})
+    return result
+
+
+def picture(exported: Exported, saved: SavedRun, settings: Settings, options: Options) -> tuple[bytes, list[str]]:
+    """A recording of several test clips and what the program for WAV files says of it: the drawing, and its lines."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    samples, _, order = stream(saved, "test", options.seed)
+    length, names, mfcc = saved.data.test.inputs.shape[1], saved.data.class_names or (), exported.front_end.mfcc  # type: ignore[union-attr]
+    samples, labels = samples[: options.words * length], saved.data.test.labels[order[: options.words]]
+    with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
+        path = Path(temporary) / "recording.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(mfcc.sample_rate)
+            file.writeframes(samples.astype("<i2").tobytes())
+        examples = exported.folder / "examples"
+        program = host.build(exported.folder, Path(temporary) / "listen", "-O2", str(examples / "wav.c"),
+                             main=examples / "reds_listen_wav.c")
+        done = host.run([str(program), "-p", "-s", str(settings.hop), "-n", str(settings.window), "-t", str(settings.threshold),
+                         "-r", str(settings.refractory), str(path)])
+        assert done.returncode == 0, done.stderr
+    printed = [line.split(": ", 1)[1] for line in done.stdout.splitlines()]
+    shown, drawn = (0, len(saved.network) - 1), io.BytesIO()
+    figure, axes = plt.subplots(3, 1, figsize=(10, 5), sharex=True, layout="constrained")
+    axes[0].plot(np.arange(len(samples)) / mfcc.sample_rate, samples, lw=0.4, color="0.35")
+    axes[0].set(yticks=[], ylabel="audio")
+    for i, label in enumerate(labels):
+        axes[0].text(i + 0.5, samples.max(), names[label].strip("_"), ha="center", va="top", color="0.2")
+        axes[0].axvline(i, color="0.85", lw=0.8)
+    for axis, k in zip(axes[1:], shown, strict=True):
+        rows = [line.split() for line in printed if line.startswith(f"subnetwork {k}: ")]
+        curves = [row for row in rows if row[4] == "posteriors"]
+        times, means = [float(row[2]) for row in curves], np.array([[int(v) for v in row[5:]] for row in curves]) / 32768
+        for c, name in enumerate(names):
+            if means[:, c].max() > 0.2:
+                axis.plot(times, means[:, c], lw=1.2, label=name.strip("_"), color=f"C{c % 10}", ls=":" if name.startswith("_") else "-")
+        for row in rows:
+            if row[4] != "posteriors":
+                axis.axvline(float(row[2]), color="k", lw=0.8)
+                axis.text(float(row[2]), 1.02, row[4], ha="center", fontsize=8)
+        axis.axhline(settings.threshold, color="0.6", lw=0.8, ls="--")
+        share = saved.network.macs[k] / saved.network.macs[-1]
+        axis.set(ylim=(0, 1.12), ylabel=f"{100 * share:.0f} % of the MACs")
+    handles, labels_ = [], []
+    for axis in axes[1:]:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            if label not in labels_:
+                handles.append(handle)
+                labels_.append(label)
+    figure.legend(handles, labels_, loc="outside right center", fontsize=8, frameon=False)
+    axes[2].set(xlabel="seconds")
+    figure.savefig(drawn, format="png", dpi=90)
+    plt.close(figure)
+    return drawn.getvalue(), [line for line in printed if "posteriors" not in line]
+
+
+def main(options: Options, command: str) -> None:
+    """Measure and print; write the record where one is wanted."""
+    saved = saved_run.read(options.run, data=options.data)
+    test = saved.data.test
+    waveforms, labels = test.inputs[: options.clips], test.labels[: options.clips]
+    exports, records = {}, []
+    with tempfile.TemporaryDirectory(prefix="reds_jax_") as folder:
+        for arithmetic, board in FORMS:
+            if arithmetic not in exports:
+                spotter = of_run(saved.data, "microphone", arithmetic)
+                exports[arithmetic] = export(saved.network.model, None, saved.graph, saved.network, Path(folder) / arithmetic, "int8",
+                                             calibration=saved.calibration(), front_end=spotter)
+            records.append(measure(exports[arithmetic], saved, waveforms, labels, board))
+            print(f"{arithmetic} on {board} done", file=sys.stderr)
+        exported = exports["float32"]
+        listener = HostListener(exported.folder, "-O3")
+        settings, tried = choose(listener, saved, exported.front_end.words, options.seed)
+        streams = listened(listener, saved, settings, options.seed)
+        drawn, said = picture(exported, saved, settings, options)
+    table = [COLUMNS, ["---"] * len(COLUMNS), *(line for record in records for line in lines(record))]
+    heard = [["subnetwork", "words heard", "false alarms"], ["---"] * 3,
+             *([str(k), f"{s['heard']} of {s['said']}", f"{s['false_alarms']} in {s['seconds']:.0f} s"] for k, s in enumerate(streams))]
+    text = "\n\n".join([
+        f"{len(waveforms)} test clips ({saved.data.source}), int8; instructions in QEMU (not cycles): of one frame, of one inference with "
+        f"posteriors and decision, and of a second of audio with an inference every {HOP} frames. Flash and RAM are those of the "
+        "firmware `microphone.c`, all of it but the stack.", markdown(table),
+        f"All test clips in a row (hop {settings.hop}, window {settings.window}, threshold {settings.threshold:g}, refractory time "
+        f"{settings.refractory} frames; window and threshold are the best of {len(tried)} on the validation clips by the largest "
+        "subnetwork), by the compiled program:", markdown(heard),
+        "![audio, and the mean posteriors of the smallest and the largest subnetwork](keyword_spotter.png)"])
+    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        write_text(options.output / "keyword_spotter.md", f"Command: `{command}`, commit {report.environment()['commit']}\n\n{text}\n")
+        (options.output / "keyword_spotter.png").write_bytes(drawn)
+        write_text(options.output / "keyword_spotter.json", report.to_json({
+            "command": command, "environment": report.environment(), "tools": device.versions(), "data": saved.data.source,
+            "fingerprint": saved.data.fingerprint, "settings": vars(settings), "tried_on_validation": tried, "boards": records,
+            "streams": streams, "picture": said}))
+
+
+def markdown(rows: Any) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__), f"python benchmarks/keyword_spotter.py {shlex.join(sys.argv[1:])}".strip())

@@ -231,3 +231,40 @@ def windows(features: Shaped[np.ndarray, "frames ..."], frames: int, hop: int) -
     """What the network reads at every inference: the first ``frames`` frames, and on by ``hop``; [I, frames, ...]."""
     starts = range(0, len(features) - frames + 1, hop)
     return np.stack([features[i : i + frames] for i in starts]) if starts else features[:0].reshape(0, frames, *features.shape[1:])
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A word of a recording: from frame ``start`` to frame ``end`` (exclusive), class ``word``."""
+
+    start: int
+    end: int
+    word: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well words were heard: ``heard`` of ``said``, and ``false_alarms``, detections of what nobody said."""
+
+    heard: int
+    said: int
+    false_alarms: int
+
+
+def score(detections: Sequence[Detection], spoken: Sequence[Spoken], *, late: int = 25) -> Score:
+    """Compare what was heard with what was said; nothing else is needed to choose a threshold on validation data.
+
+    A word counts as heard if it was detected at least once from its first frame on and no more than ``late`` frames behind its
+    last. A detection that belongs to no word in this way is a false alarm.
+
+    Args:
+        detections: see `spot`.
+        spoken: the words in the recording (no silence, and no words that the network does not know).
+        late: frames; half a second by default, at 20 ms a frame.
+    """
+    heard, false_alarms = set(), 0
+    for d in detections:
+        fits = {i for i, s in enumerate(spoken) if s.word == d.word and s.start < d.frame <= s.end + late}
+        false_alarms += not fits
+        heard |= fits - heard if len(fits) < 2 else {min(fits - heard)} if fits - heard else set()
+    return Score(len(heard), len(spoken), false_alarms)
