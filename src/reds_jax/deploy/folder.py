@@ -160,9 +160,16 @@ def facts(folder: Path, name: str = "reds") -> dict[str, Any]:
     return read
 
 
-def sources(folder: Path, name: str = "reds") -> list[Path]:
-    """The C files of the network and its kernels: those of ``src`` that it needs (without a manifest all)."""
-    found = [f"src/{p.name}" for p in folder.glob("src/*.c")] if _manifest(folder) is None else networks(folder).get(name, [])
+def sources(folder: Path, name: str | None = "reds") -> list[Path]:
+    """The C files of the network (None: of all in the folder) and its kernels: those of ``src`` that an export wrote for it.
+
+    Without a manifest they are all that are there.
+    """
+    manifest = _manifest(folder)
+    if manifest is None:
+        found = {f"src/{path.name}" for path in folder.glob("src/*.c")}
+    else:
+        found = {path for network, paths in manifest.networks.items() if name in (network, None) for path in paths}
     if found := [folder / path for path in sorted(found) if path.startswith("src/") and path.endswith(".c")]:
         return found
     raise InvalidArgumentError("there is no exported network in the folder", got=str(folder), hint=_EXPORT)

@@ -93,7 +93,7 @@ def test_counts_are_repeatable_and_sections_are_read(mlp):
 def test_a_wrong_answer_is_an_error(mlp, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(mlp["int8"], broken)
-    header = broken / "reds_examples.h"
+    header = broken / "examples" / "reds_examples.h"
     before, after = header.read_text().split("reds_example_outputs", 1)
     first = after.index("{") + 1
     end = after.index(",", first)
@@ -108,12 +108,10 @@ def test_a_wrong_answer_is_an_error(mlp, tmp_path):
 def test_every_kernel_agrees_with_the_formulas(tmp_path, board, defines):
     """The check of the kernels, as a bare program on the board."""
     runtime = resources.files("reds_jax.deploy.c") / "runtime"
-    sources = tmp_path / "kernels"
-    sources.mkdir()
-    for part in runtime.iterdir():
-        (sources / part.name).write_text(part.read_text())
+    kernels = shutil.copytree(str(runtime), tmp_path / "kernels" / "src").parent
+    shutil.copytree(str(runtime), kernels / "include")
     (tmp_path / "main.c").write_text(KERNELS.read_text())
-    assert device.execute(sources, tmp_path, board, *defines).strip() == "ok"
+    assert device.execute(kernels, tmp_path, board, *defines).strip() == "ok"
 
 
 def test_mistakes_are_named(tmp_path):

@@ -340,8 +340,8 @@ def test_wrong_orders_and_networks(small, tmp_path, monkeypatch) -> None:
                                                                                 "order": [low, [3, 4], [2, 5]]},
         "the width of group '.*' is not one that was exported; got 5; allowed: 2 to 4": {"any_widths": True,
                                                                                         "order": [low, [5, 5]]},
-        "only if their prefix is shorter; got 'a_name_of_22_characters'": {"any_widths": True,
-                                                                          "name": "a_name_of_22_characters"},
+        "only if their prefix is shorter; got 'a_name_of_18_chars'": {"any_widths": True,
+                                                                          "name": "a_name_of_18_chars"},
     }.items():
         with pytest.raises(InvalidArgumentError, match=message):
             export(small.model, small.trees, small.graph, small.widths, tmp_path / "c", **options)

@@ -114,6 +114,7 @@ int main(void) {
 
 
 @pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed (Debian: qemu-system-arm)")
+@pytest.mark.slow
 @pytest.mark.parametrize("board", ["m0", "m4"])
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 def test_what_an_inference_writes_of_the_stack_is_within_the_bound(exports, tmp_path, dtype: str, board: str) -> None:

@@ -83,6 +83,7 @@ def values(name: str, rows: AnyWidths, guard: Guard) -> dict[str, str]:
     found = {
         "groups_comment": _comment(rows),
         "more_statuses": f"\n    {upper}_WIDTHS_NOT_ALLOWED = 3,\n    {upper}_BUSY = 4,",
+        "own_adapt_to": f"#define {name}_adapt_to(widths) {name}_net_adapt_to(&network, widths)\n",
         "adapt": f"(run % 2u ? {name}_adapt_to({name}_widths(k)) : {name}_adapt(k))",
     }
     if rows.order:

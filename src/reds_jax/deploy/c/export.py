@@ -195,7 +195,7 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         "stack": str(facts["stack_bytes"]), "kernels_version": package.kernels_version(),
         "tolerance": "0.0f" if emitter.quantized else "1e-4f",
         "pixel_table": pixels, "channels": str(program.tensors[0].channels[0]),
-        "more_statuses": "", "adapt": f"{name}_adapt(k)",
+        "more_statuses": "", "adapt": f"{name}_adapt(k)", "own_adapt_to": "",
     }
     parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * bool(pixels)
     if emitter.rows is not None:

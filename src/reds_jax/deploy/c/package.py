@@ -30,7 +30,7 @@ from reds_jax.errors import InvalidArgumentError
 _KERNELS = ("reds_kernels", "reds_s8", "reds_f32", "reds_mfcc_fft")
 _PROGRAMS = ("check.c", "examples.h", "listen_wav.c", "microphone.c")
 _PLACEHOLDER = "#define REDS_KERNELS_VERSION 0\n"
-_DESCRIPTION = "Nested neural networks: subnetworks of several widths in one copy of the weights"
+_DESCRIPTION = "Nested neural networks, subnetworks of several widths in one copy of the weights"
 _PAGE = "https://arxiv.org/abs/2311.13349"
 _TREE = ("README.md", "CMakeLists.txt", "zephyr/module.yml", "zephyr/Kconfig", "zephyr/CMakeLists.txt", "idf_component.yml",
          "library.properties")
