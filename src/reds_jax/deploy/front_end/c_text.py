@@ -74,7 +74,8 @@ def _bands(tables: Tables) -> str:
 def _grid(name: str, short: str, grid: Scale | None) -> dict[str, str]:
     if grid is None:
         return {"grid_header": "", "grid_source": ""}
-    upper, meaning = f"{name.upper()}_MFCC", f"/* of a stored coefficient: real = {real(grid.scale)} * (stored - ({grid.zero})) */\n"
+    upper = f"{name.upper()}_MFCC"
+    meaning = f"/* of a stored coefficient: real = {real(grid.scale)} * (stored - ({grid.zero})) */\n"
     if short == "f32":
         return {"grid_header": f"#define {upper}_SCALE {real(grid.scale)} {meaning}#define {upper}_ZERO ({grid.zero})\n",
                 "grid_source": ""}

@@ -50,8 +50,16 @@ class FixedTables:
             np.rint(basis * 2**bits).astype(np.int16))
 
     def __call__(self, waveforms: Int[np.ndarray, "clips samples"]) -> Int32[np.ndarray, "clips frames coefficients"]:
-        """The coefficients in 1/65536, as `reds_mfcc_s32_frame` of the C runtime computes them from every frame."""
+        """The coefficients in 1/65536, as ``reds_mfcc_s32_frame`` of the C runtime computes them from every frame.
+
+        Raises:
+            InvalidArgumentError: these are no int16 clips of at least one frame.
+        """
         mfcc, t = self.tables.mfcc, self.tables
+        if waveforms.dtype != np.int16 or waveforms.ndim != 2 or waveforms.shape[1] < mfcc.window:
+            raise InvalidArgumentError("the front end in integers takes waveforms",
+                                       got=f"{waveforms.dtype} {list(waveforms.shape)}",
+                                       allowed=f"int16 [N, {mfcc.window} or more samples]")
         starts = mfcc.stride * np.arange(mfcc.frames(waveforms.shape[1]))
         x = waveforms[:, starts[:, None] + np.arange(mfcc.window)].astype(np.int64)
         used = np.bitwise_or.reduce(np.where(x < 0, ~x, x), axis=-1)

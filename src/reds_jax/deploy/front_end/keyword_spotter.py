@@ -132,7 +132,7 @@ class KeywordSpotter:
         if self.example is not None:
             own[f"{name}_{self.example}.c"] = _template(f"{self.example}.c", given)
         grid = None if emitter.quantized is None else emitter.quantized.input_scale
-        return {file: _in_tree(text) if file.endswith(".c") else text
+        return {file: _in_tree(text) if file.endswith(".c") or file == "reds_mfcc_fft.h" else text
                 for file, text in (c_files(self.mfcc, name, self.arithmetic, grid) | own).items()}
 
 

@@ -60,8 +60,8 @@ typedef struct { /* tables of the float32 front end; N = 4 * quarter */
     const float *basis;         /* [bands][coefficients] */
 } reds_mfcc_f32;
 
-/* The coefficients of the complete frame, [coefficients]; scratch: [N]. Within 1e-4 of the training front end (logarithm and root
- * are the file's own). */
+/* The coefficients of the complete frame, [coefficients]; scratch: [N]. No function of the C library is called; on recorded speech
+ * the numbers are those of the training front end to 1e-4. */
 void reds_mfcc_f32_frame(const reds_mfcc_f32 *tables, const reds_mfcc_stream *stream, float *scratch, float *out);
 
 /* The same in integers, for a core without an FPU: data of 32 bits (scaled frame by frame to use them), tables of 16.

@@ -82,10 +82,10 @@ static inline void combine(value *x, uint32_t m, value t1, value t2, value t3) {
 }
 
 static APART void transform(value *z, const entry *sine, uint32_t quarter) {
-    const value *const end = z + 2 * quarter;
+    const uint32_t length = 2 * quarter;
     uint32_t m = 2;
     if (!(quarter & 0x55555555u)) { /* an odd power of 2: a step of radix 2 */
-        for (value *x = z; x < end; x += 4) {
+        for (value *x = z; x != z + length; x += 4) {
             const value a = x[0], b = x[1], c = x[2], d = x[3];
             x[0].re = a.re + c.re, x[0].im = a.im + c.im;
             x[1].re = b.re + d.im, x[1].im = b.im - d.re; /* b - i d */
@@ -94,12 +94,19 @@ static APART void transform(value *z, const entry *sine, uint32_t quarter) {
         }
         m = 4;
     }
-    for (; m < 2 * quarter; m *= 4) {
-        for (value *x = z; x < end; x += 4 * m) combine(x, m, x[m], x[2 * m], x[3 * m]);
+    for (; m < length; m *= 4) {
+        value *const last = z + length - 4 * m; /* of the groups of 4 m values */
+        for (value *x = z;; x += 4 * m) {
+            combine(x, m, x[m], x[2 * m], x[3 * m]);
+            if (x == last) break;
+        }
         for (uint32_t k = 1, step = quarter / m; k < m; k++) {
             const factor w1 = twiddle_of_first(sine, quarter, k * step), w2 = twiddle(sine, quarter, 2 * k * step),
                          w3 = twiddle(sine, quarter, 3 * k * step);
-            for (value *x = z + k; x < end; x += 4 * m) combine(x, m, times(x[m], w2), times(x[2 * m], w1), times(x[3 * m], w3));
+            for (value *x = z + k;; x += 4 * m) {
+                combine(x, m, times(x[m], w2), times(x[2 * m], w1), times(x[3 * m], w3));
+                if (x == last + k) break;
+            }
         }
     }
 }

@@ -73,13 +73,11 @@ static inline int32_t bits_of(uint32_t x) {
     return 32 - __builtin_clz(x);
 #else
     int32_t bits = 1;
-    for (int32_t step = 16; step != 0; step >>= 1) {
-        if (x >> step) {
-            x >>= step;
-            bits += step;
-        }
-    }
-    return bits;
+    if (x >> 16) x >>= 16, bits += 16;
+    if (x >> 8) x >>= 8, bits += 8;
+    if (x >> 4) x >>= 4, bits += 4;
+    if (x >> 2) x >>= 2, bits += 2;
+    return bits + (x >> 1 ? 1 : 0);
 #endif
 }
 
@@ -160,18 +158,22 @@ static APART int32_t headroom_of(const int16_t *samples, uint32_t window) {
     return used ? 15 - bits_of((uint32_t)used) : 15;
 }
 
-/* sum of weight * magnitude */
+/* The sum of weight * magnitude. */
 static APART uint64_t energy_of(const uint16_t *weight, const value *bin, uint32_t count) {
-    uint64_t energy = 0;
-    for (uint32_t i = 0; i < count; i++) {
 #if defined(__ARM_ARCH_6M__) || defined(REDS_HALVES)
-        const uint32_t magnitude = (uint32_t)bin[i].re;
-        energy += ((uint64_t)((magnitude >> 16) * weight[i]) << 16) + (magnitude & 0xffffu) * weight[i];
-#else
-        energy += (uint64_t)(uint32_t)bin[i].re * weight[i];
-#endif
+    uint32_t first = 0, second = 0, third = 0; /* of 16 bits, and their carries: a band has at most 2^15 bins */
+    for (const uint16_t *const end = weight + count; weight != end; bin++) {
+        const uint32_t magnitude = (uint32_t)bin->re, w = *weight++, high = (magnitude >> 16) * w, low = (magnitude & 0xffffu) * w;
+        first += low & 0xffffu;
+        second += (low >> 16) + (high & 0xffffu);
+        third += high >> 16;
     }
+    return first + ((uint64_t)second << 16) + ((uint64_t)third << 32);
+#else
+    uint64_t energy = 0;
+    for (uint32_t i = 0; i < count; i++) energy += (uint64_t)(uint32_t)bin[i].re * weight[i];
     return energy;
+#endif
 }
 
 void reds_mfcc_s32_frame(const reds_mfcc_s32 *tables, const reds_mfcc_stream *stream, int32_t *scratch, int32_t *out) {

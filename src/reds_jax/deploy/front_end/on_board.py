@@ -51,7 +51,7 @@ def measure(mfcc: MFCC, arithmetic: Arithmetic, board: str, clip: Int[np.ndarray
         for name, text in c_files(mfcc, "t", arithmetic).items():
             (folder / name).write_text(text, encoding="utf-8")
         (here / "clip.h").write_text(array("int16_t", "clip", [str(v) for v in clip], per_line=16), encoding="utf-8")
-        text = (resources.files("reds_jax.deploy.front_end") / "measure.c").read_text(encoding="utf-8")
+        text = (resources.files("reds_jax.deploy.front_end") / "on_board.c").read_text(encoding="utf-8")
         (here / "main.c").write_text(Template(text).substitute(number=number, short=short), encoding="utf-8")
         printed = device.execute(folder, here, board, *flags)
     rows = [line.split()[1:] for line in printed.splitlines() if line.startswith("frame ")]
