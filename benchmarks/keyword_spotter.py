@@ -1,38 +1,36 @@
 """A trained keyword spotter on emulated Cortex-M, from raw audio: ``python benchmarks/keyword_spotter.py --help``.
 
-The run of ``reds speech_commands`` is exported to int8 with its front end, in float32 and in integers. The test clips go through
-QEMU as samples, a piece of 20 ms after the other, for every subnetwork, and what it stores as input and output of the network is
-compared with Python: MFCC in NumPy, quantised, simulated. Counted are instructions (no cycles), flash and RAM of the firmware
-``microphone.c``. Then several clips of the validation split in a row are listened to by the compiled program for WAV files, and
-drawn.
+The run of ``reds speech_commands`` is exported to int8 with its front end, in float32 and in integers. The test clips go
+through QEMU as samples, a piece of 20 ms after the other, for every subnetwork, and what it stores as input and output of the
+network is compared with Python: MFCC in NumPy, quantised, simulated. Counted are instructions (no cycles), flash and RAM of
+the firmware ``microphone.c``. Then the test clips in a row are listened to by the compiled code, and some of them are drawn.
 """
 
 from __future__ import annotations
 
-import io
 import shlex
 import sys
 import tempfile
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
+from keyword_spotter_picture import picture
 from rich.console import Console
 
 from reds_jax import report
 from reds_jax.data import MFCC
 from reds_jax.deploy import saved_run
-from reds_jax.deploy.board import device, host
+from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.c.exported import Exported
 from reds_jax.deploy.front_end.host import HostListener
 from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter, of_run
 from reds_jax.deploy.front_end.spotter import Settings, Spoken, score, spot
 from reds_jax.deploy.saved_run import SavedRun
-from reds_jax.training.arrays import write_text
+from reds_jax.training.arrays import read_json, write_text
 
 PROGRAM = Path(__file__).with_suffix(".c")
 STUBS = """
@@ -42,8 +40,8 @@ void say(const char *word, unsigned subnetwork) { (void)word; (void)subnetwork; 
 """
 HOP = 5  # frames from inference to inference in the table: ten inferences a second
 FORMS = (("float32", "m4"), ("fixed", "m4"), ("fixed", "m0"))
-COLUMNS = ("front end", "processor", "subnetwork", "MACs", "accuracy in Python", "from audio in QEMU", "inputs that differ", "outputs that differ",
-           "front end", "inference", "a second of audio", "of which front end", "flash", "RAM")
+COLUMNS = ("MFCC in", "processor", "subnetwork", "MACs", "accuracy in Python", "from audio in QEMU", "inputs that differ",
+           "answers that differ", "a frame", "an inference", "a second of audio", "of which MFCC", "flash", "RAM")
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,9 @@ def measure(exported: Exported, saved: SavedRun, waveforms: np.ndarray, labels: 
     sections = found["sizes"]
     return {
         "arithmetic": spotter.arithmetic, "board": board, "clips": len(waveforms), "hop": HOP,
-        "input_entries": int(moved.size), "input_entries_that_differ": int((moved > 0).sum()), "largest_difference": int(moved.max()),
-        "clips_that_differ": int((~same).sum()), "frame": found["frame"], "front_end_second": per_second * found["frame"]["mean"],
+        "input_entries": int(moved.size), "input_entries_that_differ": int((moved > 0).sum()),
+        "largest_difference": int(moved.max()), "clips_that_differ": int((~same).sum()), "frame": found["frame"],
+        "front_end_second": per_second * found["frame"]["mean"],
         "flash": sections["text"] + sections["rodata"] + sections["data"], "ram": sections["data"] + sections["bss"],
         "sections": sections, "listener_bytes": found["listener_bytes"], "subnetworks": subnetworks}
 
@@ -147,10 +146,11 @@ def lines(record: dict[str, Any]) -> list[list[str]]:
     result = []
     for k, sub in enumerate(record["subnetworks"]):
         result.append([
-            record["arithmetic"], device.BOARDS[record["board"]].name, str(k), f"{sub['macs']:,}", f"{100 * sub['python']:.2f} %",
-            f"{100 * sub['device']:.2f} %", differ, f"{sub['other_outputs']} clips, {sub['other_classes']} classes",
+            record["arithmetic"], device.BOARDS[record["board"]].name, str(k), f"{sub['macs']:,}",
+            f"{100 * sub['python']:.2f} %", f"{100 * sub['device']:.2f} %", differ, f"{sub['other_outputs']} clips, {sub['other_classes']} classes",
             f"{record['frame']['mean']:,.0f}", f"{sub['inference']:,.0f}", f"{sub['second'] / 1e6:.1f} M",
-            f"{100 * record['front_end_second'] / sub['second']:.0f} %", f"{record['flash']:,}", f"{record['ram']:,}"])
+            f"{100 * record['front_end_second'] / sub['second']:.0f} %", f"{record['flash']:,}",
+            f"{record['ram']:,}"])
     return result
 
 
@@ -164,7 +164,9 @@ def stream(saved: SavedRun, split: str, seed: int) -> tuple[np.ndarray, list[Spo
     return clips.inputs[order].ravel(), spoken, order
 
 
-def choose(listener: HostListener, saved: SavedRun, words: tuple[bool, ...], seed: int) -> tuple[Settings, list[dict[str, Any]]]:
+def choose(
+    listener: HostListener, saved: SavedRun, words: tuple[bool, ...], seed: int
+) -> tuple[Settings, list[dict[str, Any]]]:
     """Window and threshold of the largest subnetwork on the validation clips: most words heard, less false alarms."""
     samples, spoken, _ = stream(saved, "validation", seed)
     listener.adapt(len(listener) - 1)
@@ -189,90 +191,37 @@ def listened(listener: HostListener, saved: SavedRun, settings: Settings, seed: 
     return result
 
 
-def picture(exported: Exported, saved: SavedRun, settings: Settings, options: Options) -> tuple[bytes, list[str]]:
-    """A recording of several test clips and what the program for WAV files says of it: the drawing, and its lines."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    samples, _, order = stream(saved, "test", options.seed)
-    length, names, mfcc = saved.data.test.inputs.shape[1], saved.data.class_names or (), exported.front_end.mfcc  # type: ignore[union-attr]
-    samples, labels = samples[: options.words * length], saved.data.test.labels[order[: options.words]]
-    with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
-        path = Path(temporary) / "recording.wav"
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(mfcc.sample_rate)
-            file.writeframes(samples.astype("<i2").tobytes())
-        examples = exported.folder / "examples"
-        program = host.build(exported.folder, Path(temporary) / "listen", "-O2", str(examples / "wav.c"),
-                             main=examples / "reds_listen_wav.c")
-        done = host.run([str(program), "-p", "-s", str(settings.hop), "-n", str(settings.window), "-t", str(settings.threshold),
-                         "-r", str(settings.refractory), str(path)])
-        assert done.returncode == 0, done.stderr
-    printed = [line.split(": ", 1)[1] for line in done.stdout.splitlines()]
-    shown, drawn = (0, len(saved.network) - 1), io.BytesIO()
-    figure, axes = plt.subplots(3, 1, figsize=(10, 5), sharex=True, layout="constrained")
-    axes[0].plot(np.arange(len(samples)) / mfcc.sample_rate, samples, lw=0.4, color="0.35")
-    axes[0].set(yticks=[], ylabel="audio")
-    for i, label in enumerate(labels):
-        axes[0].text(i + 0.5, samples.max(), names[label].strip("_"), ha="center", va="top", color="0.2")
-        axes[0].axvline(i, color="0.85", lw=0.8)
-    for axis, k in zip(axes[1:], shown, strict=True):
-        rows = [line.split() for line in printed if line.startswith(f"subnetwork {k}: ")]
-        curves = [row for row in rows if row[4] == "posteriors"]
-        times, means = [float(row[2]) for row in curves], np.array([[int(v) for v in row[5:]] for row in curves]) / 32768
-        for c, name in enumerate(names):
-            if means[:, c].max() > 0.2:
-                axis.plot(times, means[:, c], lw=1.2, label=name.strip("_"), color=f"C{c % 10}", ls=":" if name.startswith("_") else "-")
-        for row in rows:
-            if row[4] != "posteriors":
-                axis.axvline(float(row[2]), color="k", lw=0.8)
-                axis.text(float(row[2]), 1.02, row[4], ha="center", fontsize=8)
-        axis.axhline(settings.threshold, color="0.6", lw=0.8, ls="--")
-        share = saved.network.macs[k] / saved.network.macs[-1]
-        axis.set(ylim=(0, 1.12), ylabel=f"{100 * share:.0f} % of the MACs")
-    handles, labels_ = [], []
-    for axis in axes[1:]:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            if label not in labels_:
-                handles.append(handle)
-                labels_.append(label)
-    figure.legend(handles, labels_, loc="outside right center", fontsize=8, frameon=False)
-    axes[2].set(xlabel="seconds")
-    figure.savefig(drawn, format="png", dpi=90)
-    plt.close(figure)
-    return drawn.getvalue(), [line for line in printed if "posteriors" not in line]
-
-
 def main(options: Options, command: str) -> None:
     """Measure and print; write the record where one is wanted."""
     saved = saved_run.read(options.run, data=options.data)
     test = saved.data.test
-    waveforms, labels = test.inputs[: options.clips], test.labels[: options.clips]
+    waveforms = test.inputs[: options.clips]
     exports, records = {}, []
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as folder:
         for arithmetic, board in FORMS:
             if arithmetic not in exports:
                 spotter = of_run(saved.data, "microphone", arithmetic)
-                exports[arithmetic] = export(saved.network.model, None, saved.graph, saved.network, Path(folder) / arithmetic, "int8",
-                                             calibration=saved.calibration(), front_end=spotter)
-            records.append(measure(exports[arithmetic], saved, waveforms, labels, board))
+                exports[arithmetic] = export(
+                    saved.network.model, None, saved.graph, saved.network, Path(folder) / arithmetic, "int8",
+                    calibration=saved.calibration(), front_end=spotter)
+            records.append(measure(exports[arithmetic], saved, waveforms, test.labels[: len(waveforms)], board))
             print(f"{arithmetic} on {board} done", file=sys.stderr)
         exported = exports["float32"]
         listener = HostListener(exported.folder, "-O3")
         settings, tried = choose(listener, saved, exported.front_end.words, options.seed)
         streams = listened(listener, saved, settings, options.seed)
-        drawn, said = picture(exported, saved, settings, options)
+        samples, _, order = stream(saved, "test", options.seed)
+        labels = saved.data.test.labels[order[: options.words]]
+        drawn, said = picture(exported, samples[: options.words * waveforms.shape[1]], labels, settings)
     table = [COLUMNS, ["---"] * len(COLUMNS), *(line for record in records for line in lines(record))]
     heard = [["subnetwork", "words heard", "false alarms"], ["---"] * 3,
-             *([str(k), f"{s['heard']} of {s['said']}", f"{s['false_alarms']} in {s['seconds']:.0f} s"] for k, s in enumerate(streams))]
+             *([str(k), f"{s['heard']} of {s['said']}", f"{s['false_alarms']} in {s['seconds']:.0f} s"]
+               for k, s in enumerate(streams))]
     text = "\n\n".join([
-        f"{len(waveforms)} test clips ({saved.data.source}), int8; instructions in QEMU (not cycles): of one frame, of one inference with "
-        f"posteriors and decision, and of a second of audio with an inference every {HOP} frames. Flash and RAM are those of the "
-        "firmware `microphone.c`, all of it but the stack.", markdown(table),
+        f"The run: `{read_json(options.run / 'config.json')['command']}`.",
+        f"{len(waveforms)} test clips ({saved.data.source}), int8; instructions in QEMU (not cycles): of one frame, of one "
+        f"inference with posteriors and decision, and of a second of audio with an inference every {HOP} frames. Flash and RAM "
+        "are those of the firmware `microphone.c`, all of it but the stack.", markdown(table),
         f"All test clips in a row (hop {settings.hop}, window {settings.window}, threshold {settings.threshold:g}, refractory time "
         f"{settings.refractory} frames; window and threshold are the best of {len(tried)} on the validation clips by the largest "
         "subnetwork), by the compiled program:", markdown(heard),
@@ -280,7 +229,8 @@ def main(options: Options, command: str) -> None:
     Console().print(text, highlight=False, soft_wrap=True, markup=False)
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
-        write_text(options.output / "keyword_spotter.md", f"Command: `{command}`, commit {report.environment()['commit']}\n\n{text}\n")
+        head = f"Command: `{command}`, commit {report.environment()['commit']}."
+        write_text(options.output / "keyword_spotter.md", f"{head}\n\n{text}\n")
         (options.output / "keyword_spotter.png").write_bytes(drawn)
         write_text(options.output / "keyword_spotter.json", report.to_json({
             "command": command, "environment": report.environment(), "tools": device.versions(), "data": saved.data.source,

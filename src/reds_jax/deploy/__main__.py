@@ -19,9 +19,9 @@ from reds_jax.deploy import accuracy, folder, one_file, saved_run
 from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.escape import markdown_cell, markdown_code
+from reds_jax.deploy.front_end.keyword_spotter import Example, of_run
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule
 from reds_jax.deploy.int8.quality import Quality, QuantizationWarning
-from reds_jax.deploy.front_end.keyword_spotter import Example, of_run
 from reds_jax.deploy.latency.command import Latency
 from reds_jax.deploy.phone import litert, onnx
 from reds_jax.deploy.policy.command import Policy

@@ -35,8 +35,7 @@ def speech(seed: int, clips: int = 3) -> np.ndarray:
     return render_chirps(12 + clips, seed=seed)[0][-clips:].ravel()
 
 
-def make(folder: Path, dtype: str, *, softmax: bool = False, spotter: KeywordSpotter | None = None, name: str = "reds",
-         arithmetic: str = "float32") -> Exported:
+def make(folder: Path, dtype: str, spotter: KeywordSpotter, *, softmax: bool = False) -> Exported:
     """Three subnetworks with weights at random, whose outputs are centred: every class is the answer now and then."""
     mfcc = MFCC()
     features = mfcc(render_chirps(48, seed=7)[0])
@@ -51,5 +50,5 @@ def make(folder: Path, dtype: str, *, softmax: bool = False, spotter: KeywordSpo
     params["logits"]["bias"] = -(hidden @ params["logits"]["kernel"]).mean(0)
     graph = trace(model, variables, x)
     widths = [graph.widths(f) for f in (0.34, 0.67, 1.0)]
-    return export(model, variables, graph, widths, folder, dtype, calibration=[x], rule="minmax", name=name,  # type: ignore[arg-type]
-                  front_end=spotter or KeywordSpotter(mfcc, NAMES, window=8, arithmetic=arithmetic))  # type: ignore[arg-type]
+    return export(model, variables, graph, widths, folder, dtype, calibration=[x], rule="minmax",  # type: ignore[arg-type]
+                  front_end=spotter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reds_jax.deploy.c.constants import array, lines, real
+from reds_jax.deploy.c.constants import array, lines
 from reds_jax.deploy.escape import c_string
 from reds_jax.deploy.front_end.spotter import exponent_step
 
