@@ -26,6 +26,7 @@ from reds_jax.deploy import saved_run
 from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.c.exported import Exported
+from reds_jax.deploy.front_end.c_text import Arithmetic
 from reds_jax.deploy.front_end.host import HostListener
 from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter, of_run
 from reds_jax.deploy.front_end.spotter import Settings, Spoken, score, spot
@@ -39,7 +40,7 @@ int read_samples(int16_t *samples, int count) { samples[0] = (int16_t)count; ret
 void say(const char *word, unsigned subnetwork) { (void)word; (void)subnetwork; }
 """
 HOP = 5  # frames from inference to inference in the table: ten inferences a second
-FORMS = (("float32", "m4"), ("fixed", "m4"), ("fixed", "m0"))
+FORMS: tuple[tuple[Arithmetic, str], ...] = (("float32", "m4"), ("fixed", "m4"), ("fixed", "m0"))
 COLUMNS = ("MFCC in", "processor", "subnetwork", "MACs", "accuracy in Python", "from audio in QEMU", "inputs that differ",
            "answers that differ", "a frame", "an inference", "a second of audio", "of which MFCC", "flash", "RAM")
 
@@ -76,23 +77,21 @@ def python(exported: Exported, waveforms: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def on_device(exported: Exported, waveforms: np.ndarray, board: str) -> dict[str, Any]:
     """What a board stores of the clips, and its counts; with the subnetworks that fit it."""
-    facts = exported.facts
-    samples = exported.front_end.mfcc.window + (facts["input_shape"][0] - 1) * exported.front_end.mfcc.stride  # type: ignore[union-attr]
+    facts, mfcc = exported.facts, exported.front_end.mfcc  # type: ignore[union-attr]
+    samples, largest, printed = mfcc.window + (facts["input_shape"][0] - 1) * mfcc.stride, len(facts["subnetworks"]), ""
     with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:
         here = Path(temporary)
         (here / "clips").write_bytes(waveforms[:, :samples].astype("<i2").tobytes())
         (here / "main.c").write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
-        stride = exported.front_end.mfcc.stride  # type: ignore[union-attr]
-        defines = [f"-DCLIPS={len(waveforms)}u", f'-DCLIPS_FILE="{here / "clips"}"', f"-DCLIP_PIECES={samples // stride}u",
+        defines = [f"-DCLIPS={len(waveforms)}u", f'-DCLIPS_FILE="{here / "clips"}"', f"-DCLIP_PIECES={samples // mfcc.stride}u",
                    f"-DREDS_LISTEN_WINDOW={HOP}"]
-        for largest in reversed(range(len(facts["subnetworks"]))):
+        while not printed:
+            largest -= 1
             try:
                 printed = device.execute(exported.folder, here, board, *defines, f"-DREDS_LARGEST={largest}", timeout=3000)
             except device.DoesNotFitError:
                 if not largest:
                     raise
-                continue
-            break
         (here / "main.c").write_text((exported.folder / "examples" / "reds_microphone.c").read_text(encoding="utf-8") + STUBS,
                                      encoding="utf-8")
         sizes = device.sizes(exported.folder, here, board, f"-DREDS_LISTEN_WINDOW={HOP}", f"-DREDS_LARGEST={largest}")
@@ -147,7 +146,8 @@ def lines(record: dict[str, Any]) -> list[list[str]]:
     for k, sub in enumerate(record["subnetworks"]):
         result.append([
             record["arithmetic"], device.BOARDS[record["board"]].name, str(k), f"{sub['macs']:,}",
-            f"{100 * sub['python']:.2f} %", f"{100 * sub['device']:.2f} %", differ, f"{sub['other_outputs']} clips, {sub['other_classes']} classes",
+            f"{100 * sub['python']:.2f} %", f"{100 * sub['device']:.2f} %", differ,
+            f"{sub['other_outputs']} clips, {sub['other_classes']} classes",
             f"{record['frame']['mean']:,.0f}", f"{sub['inference']:,.0f}", f"{sub['second'] / 1e6:.1f} M",
             f"{100 * record['front_end_second'] / sub['second']:.0f} %", f"{record['flash']:,}",
             f"{record['ram']:,}"])
@@ -222,9 +222,9 @@ def main(options: Options, command: str) -> None:
         f"{len(waveforms)} test clips ({saved.data.source}), int8; instructions in QEMU (not cycles): of one frame, of one "
         f"inference with posteriors and decision, and of a second of audio with an inference every {HOP} frames. Flash and RAM "
         "are those of the firmware `microphone.c`, all of it but the stack.", markdown(table),
-        f"All test clips in a row (hop {settings.hop}, window {settings.window}, threshold {settings.threshold:g}, refractory time "
-        f"{settings.refractory} frames; window and threshold are the best of {len(tried)} on the validation clips by the largest "
-        "subnetwork), by the compiled program:", markdown(heard),
+        f"All test clips in a row (hop {settings.hop}, window {settings.window}, threshold {settings.threshold:g}, refractory "
+        f"time {settings.refractory} frames; window and threshold are the best of {len(tried)} on the validation clips by the "
+        "largest subnetwork), by the compiled C code:", markdown(heard),
         "![audio, and the mean posteriors of the smallest and the largest subnetwork](keyword_spotter.png)"])
     Console().print(text, highlight=False, soft_wrap=True, markup=False)
     if options.output is not None:

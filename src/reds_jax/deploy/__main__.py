@@ -54,8 +54,8 @@ class Export:
     any_widths: bool = False
     """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
     front_end: Literal["mfcc", "mfcc_fixed"] | None = None
-    """Of a run that reads MFCC: the C code also goes from audio to the word, and says which words are in WAV files. The MFCC are
-    computed in float32, or in integers, for a core without an FPU (mfcc_fixed)."""
+    """Of a run that reads MFCC: the C code also goes from audio to the word, and says which words are in WAV files. The MFCC
+    are computed in float32, or in integers, for a core without an FPU (mfcc_fixed)."""
     example: Example | None = None
     """With a front end, also an example for a board: the main loop of a firmware with a microphone."""
     name: str = "reds"

@@ -124,7 +124,8 @@ def test_a_spotter_that_does_not_fit_the_network(tmp_path, spotters) -> None:
     exported, _ = spotters("int8")
     assert exported.facts["front_end"]["words"] == [False, False, True, True, True]
     for wrong in ({"mfcc": None}, {"class_names": ("a", "a")}, {"class_names": "yes"}, {"class_names": ("_silence_",)},
-                  {"no_words": ("three", "four")}, {"window": 0}, {"window": 65536}, {"example": "radio"}, {"arithmetic": "int16"}):
+                  {"no_words": ("three", "four")}, {"window": 0}, {"window": 65536}, {"example": "radio"},
+                  {"arithmetic": "int16"}):
         with pytest.raises(InvalidArgumentError):
             KeywordSpotter(**{"mfcc": MFCC(), "class_names": NAMES, **wrong})
     with pytest.raises(InvalidArgumentError, match="argmax"):

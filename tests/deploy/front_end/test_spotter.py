@@ -82,7 +82,8 @@ def test_the_softmax_of_floats(c) -> None:
     rng = np.random.default_rng(1)
     outputs = (rng.normal(size=(200, 7)) * 10 ** rng.uniform(-3, 3, (200, 1))).astype(np.float32)
     np.testing.assert_allclose(softmax_float32(outputs) / ONE, softmax(outputs.astype(np.float64)), rtol=0, atol=1e-4)
-    odd = np.array([[np.nan, 1, 2], [1, np.nan, 2], [np.nan] * 3, [np.inf, 1, 2], [-np.inf, 1, 1], [3e38, -3e38, 0]], np.float32)
+    odd = np.array([[np.nan, 1, 2], [1, np.nan, 2], [np.nan] * 3, [np.inf, 1, 2], [-np.inf, 1, 1], [3e38, -3e38, 0]],
+                   np.float32)
     found = np.concatenate([softmax_float32(outputs), np.pad(softmax_float32(odd), ((0, 0), (0, 4)))])
     np.testing.assert_array_equal(softmax_c(c, outputs, None), found[: len(outputs)])
     np.testing.assert_array_equal(softmax_c(c, odd, None), softmax_float32(odd))
@@ -110,8 +111,8 @@ def heard_in_c(c: ctypes.CDLL, p: np.ndarray, words: list[bool], settings: Setti
 
 @needs_compiler
 @pytest.mark.parametrize("settings", [
-    Settings(1, 1, 0.5, 0), Settings(5, 4, 0.4, 20), Settings(7, 64, 0.25, 10), Settings(3, 9, 0.3, 1), Settings(49, 2, 1.0, 49),
-    Settings(2, 3, 1e-9, 2**32 - 1),
+    Settings(1, 1, 0.5, 0), Settings(5, 4, 0.4, 20), Settings(7, 64, 0.25, 10), Settings(3, 9, 0.3, 1),
+    Settings(49, 2, 1.0, 49), Settings(2, 3, 1e-9, 2**32 - 1),
 ], ids=str)
 def test_decisions_are_those_of_the_definition(c, settings: Settings) -> None:
     """C = Python; both = means, argmax, threshold and refractory time written down once more, in exact fractions."""

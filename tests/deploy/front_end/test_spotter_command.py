@@ -50,8 +50,9 @@ def test_from_a_run_to_the_word(tmp_path, capsys) -> None:
 
 def test_runs_that_have_no_front_end(finished, tmp_path, capsys) -> None:
     """Named, early, with what to do; nothing is written."""
-    run, _, images = finished
-    for options, said in ((["--front-end", "mfcc"], "got 'fashion_mnist: Normalise'"), (["--example", "microphone"], "--front-end mfcc")):
+    run, _, _ = finished
+    for options, said in ((["--front-end", "mfcc"], "got 'fashion_mnist: Normalise'"),
+                          (["--example", "microphone"], "--front-end mfcc")):
         with pytest.raises(SystemExit) as ended:
             main(["export", str(run), str(tmp_path / "c"), *options])
         assert ended.value.code == 2

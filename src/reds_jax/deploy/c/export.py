@@ -122,7 +122,9 @@ def export(
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
     given = quantized.input_scale.quantize(examples) if quantized else examples
     files = _files(emitter, program, exported.facts, given, answers, pixels)
-    package.write(exported.folder, name, exported.facts, files | (front_end.files(emitter, exported.facts) if front_end else {}))
+    if front_end is not None:
+        files |= front_end.files(emitter, exported.facts)
+    package.write(exported.folder, name, exported.facts, files)
     for text in quality.warnings() if quality else ():
         warnings.warn(text, QuantizationWarning, stacklevel=2)
     return exported

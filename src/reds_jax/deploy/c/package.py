@@ -114,7 +114,9 @@ def _shared(networks: Mapping[str, Mapping[str, Any]], paths: list[str]) -> dict
     headers = [f"{name}_model.h" for name in networks]
     version = re.match(r"\d+\.\d+\.\d+", __version__)
     values = {
-        "networks": " ".join(networks), "listeners": " ".join(n for n, facts in networks.items() if "front_end" in facts), "network_list": ", ".join(networks), "first_upper": next(iter(networks)).upper(),
+        "networks": " ".join(networks),
+        "listeners": " ".join(name for name, facts in networks.items() if "front_end" in facts),
+        "network_list": ", ".join(networks), "first_upper": next(iter(networks)).upper(),
         "objects": " ".join(f"build/{Path(path).stem}.o" for path in sources),
         "sources": "\n".join(f"    {path}" for path in sources),
         "zephyr_sources": "\n".join(f"        ${{reds}}/{path}" for path in sources),
@@ -138,9 +140,9 @@ def _section(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
                   f"`{name}_model.h` says when it may be called.\n")
     if "normalise" in facts:
         notes += f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what training did.\n"
-    listening = template("listen.md", {"name": name}) if "front_end" in facts else ""
     return {
-        "name": name, "NAME": name.upper(), "listening": listening, "count": str(len(subs)), "dtype": facts["dtype"], "notes": notes,
+        "name": name, "NAME": name.upper(), "count": str(len(subs)), "dtype": facts["dtype"], "notes": notes,
+        "listening": template("listen.md", {"name": name}) if "front_end" in facts else "",
         "shape": "".join(f"[{n}]" for n in facts["input_shape"]),
         "exactness": "bit for bit" if facts["dtype"] == "int8" else "to 1e-4 of the largest output",
         "table": "\n".join(f"| {k} | {s['macs']:,} | {s['weight_bytes_read']:,} | {s['arena_bytes']:,} |"

@@ -9,6 +9,7 @@ from importlib import resources
 from itertools import cycle
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,8 @@ class HostListener:
     def __init__(self, folder: str | Path, *flags: str, cc: str | None = None, name: str = "reds") -> None:
         self.facts = exported_folder.facts(Path(folder), c_identifier(name))
         if "front_end" not in self.facts:
-            raise InvalidArgumentError("the export has no front end", got=str(folder), hint="export(front_end=KeywordSpotter(...))")
+            raise InvalidArgumentError("the export has no front end", got=str(folder),
+                                       hint="export(front_end=KeywordSpotter(...))")
         text = (resources.files("reds_jax.deploy.front_end") / "host_listener.c").read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory(prefix="reds_jax_") as temporary:  # a loaded library needs its file no more
             main, library = Path(temporary) / "listener.c", Path(temporary) / "listener.so"
@@ -55,8 +57,8 @@ class HostListener:
         """The subnetwork that the next inference runs."""
         return int(self._library.host_active())
 
-    def listen(self, waveform: Int[np.ndarray, " samples"], settings: Settings | None = None, *, pieces: Iterable[int] = (320,),
-               adapt: Mapping[int, int] | None = None) -> Heard:
+    def listen(self, waveform: Int[np.ndarray, " samples"], settings: Settings | None = None, *,
+               pieces: Iterable[int] = (320,), adapt: Mapping[int, int] | None = None) -> Heard:
         """What is heard in a recording, from its first sample on, by the subnetwork that is active.
 
         Args:
@@ -72,7 +74,8 @@ class HostListener:
         given = np.array([settings.hop, settings.window, settings.stored_threshold, settings.refractory], np.uint32)
         waveform = np.ascontiguousarray(waveform)
         if waveform.dtype != np.int16 or waveform.ndim != 1:
-            raise InvalidArgumentError("this is no recording", got=f"{waveform.dtype} {list(waveform.shape)}", allowed="int16 [S]")
+            raise InvalidArgumentError("this is no recording", got=f"{waveform.dtype} {list(waveform.shape)}",
+                                       allowed="int16 [S]")
         if status := self._library.host_start(ctypes.c_void_p(given.ctypes.data)):
             frames, window = self.facts["input_shape"][0], self.facts["front_end"]["window"]
             raise InvalidArgumentError("the listener does not take these settings", got=(settings, status),
@@ -81,7 +84,7 @@ class HostListener:
 
     def _heard(self, waveform: np.ndarray, pieces: Iterable[int], adapt: dict[int, int]) -> Heard:
         classes = self.facts["output_items"]
-        rows: list[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        rows: list[list[Any]] = []
         detections: list[Detection] = []
         heard, posteriors, means = np.zeros(4, np.uint32), np.zeros(classes, np.uint16), np.zeros(classes, np.uint16)
         given, out = np.zeros(self.facts["input_shape"], self._dtype), np.zeros(classes, self._dtype)
@@ -93,7 +96,7 @@ class HostListener:
                 at += self._listen(waveform[at:].ctypes.data, end - at, *arrays)
                 word, inferred, subnetwork, frames = heard.tolist()
                 if inferred:
-                    rows.append((frames, subnetwork, *(array.copy() for array in (posteriors, means, given, out))))
+                    rows.append([frames, subnetwork, *(array.copy() for array in (posteriors, means, given, out))])
                 if word != 2**32 - 1:
                     detections.append(Detection(frames, word, int(means[word]) / ONE))
                 if frames in adapt:

@@ -40,7 +40,8 @@ class KeywordSpotter:
         no_words: classes that are never reported: silence, and words that are none of these.
         window: the most inferences that can be averaged (``NAME_LISTEN_WINDOW``, two bytes each and class).
         example: ``"microphone"`` adds microphone.c, the main loop of a firmware.
-        arithmetic: of the front end, ``"float32"``, or for an int8 network also ``"fixed"``: integers, for a core without an FPU.
+        arithmetic: of the front end, ``"float32"``, or for an int8 network also ``"fixed"``: integers, for a core without an
+            FPU.
 
     Raises:
         InvalidArgumentError: an argument of another type or out of range; a class in ``no_words`` that there is not; no word.
@@ -69,7 +70,8 @@ class KeywordSpotter:
         if missing := set(self.no_words) - set(names) - set(NO_WORDS):
             raise InvalidArgumentError("there is no such class", got=sorted(missing), allowed=", ".join(names))
         if not any(self.words):
-            raise InvalidArgumentError("there is no word to hear", got=names, allowed="at least one class that is not in no_words")
+            raise InvalidArgumentError("there is no word to hear", got=names,
+                                       allowed="at least one class that is not in no_words")
 
     @property
     def words(self) -> tuple[bool, ...]:
@@ -114,13 +116,14 @@ class KeywordSpotter:
             raise InvalidArgumentError("a network that ends in argmax has no posteriors to average",
                                        hint="Export the network that ends in its logits or in softmax.")
         if outputs != len(self.class_names):
-            raise InvalidArgumentError("the network has another number of outputs than there are names of classes", got=outputs,
-                                       allowed=str(len(self.class_names)))
+            raise InvalidArgumentError("the network has another number of outputs than there are names of classes",
+                                       got=outputs, allowed=str(len(self.class_names)))
 
     def facts(self) -> dict[str, Any]:
         """What model.json records."""
         mfcc = {name: getattr(self.mfcc, name) for name in self.mfcc.__dataclass_fields__}
-        return {"mfcc": mfcc, "arithmetic": self.arithmetic, "class_names": list(self.class_names), "words": list(self.words), "window": self.window}
+        return {"mfcc": mfcc, "arithmetic": self.arithmetic, "class_names": list(self.class_names), "words": list(self.words),
+                "window": self.window}
 
     def files(self, emitter: Emitter, facts: dict[str, Any]) -> dict[str, str]:
         """The text of the C files by name: those for a firmware, and the programs."""
@@ -144,10 +147,10 @@ def of_run(data: DataSet, example: Example | None = None, arithmetic: Arithmetic
     """
     if not isinstance(data.normalise, MFCC):
         read = "features as they are" if data.normalise is None else type(data.normalise).__name__
-        raise InvalidArgumentError("the run does not read the MFCC of audio, so it has no such front end", got=f"{data.name}: {read}",
-                                   allowed="a run on waveforms, such as reds speech_commands",
-                                   hint="Export it without --front-end. Features that were computed before training do not say "
-                                        "how: train on the waveforms.")
+        raise InvalidArgumentError("the run does not read the MFCC of audio, so it has no such front end",
+                                   got=f"{data.name}: {read}", allowed="a run on waveforms, such as reds speech_commands",
+                                   hint="Export it without --front-end. Features that were computed before training do not "
+                                        "say how: train on the waveforms.")
     if data.class_names is None:
         raise InvalidArgumentError("the classes of the run have no names", got=data.name, hint="Give the data set class_names.")
     return KeywordSpotter(data.normalise, data.class_names, example=example, arithmetic=arithmetic)
@@ -159,7 +162,8 @@ def _template(name: str, values: dict[str, str]) -> str:
 
 def _in_tree(text: str) -> str:
     """A source of the tree finds the headers of include/ without any flag of the compiler."""
-    return re.sub(r'#include "(reds_mfcc|reds_spotter|\w+_front_end|\w+_listen|\w+_model)\.h"', r'#include "../include/\1.h"', text)
+    public = r'#include "(reds_mfcc|reds_spotter|\w+_front_end|\w+_listen|\w+_model)\.h"'
+    return re.sub(public, r'#include "../include/\1.h"', text)
 
 
 def _text(folder: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """The spotter of ``reds_spotter.c`` in NumPy, number for number: posteriors, their mean over the last inferences, decisions.
 
-For tests, and to choose a hop and a threshold on validation data before a board is flashed. Smoothing and threshold are those of
-Chen, Parada and Heigold 2014, "Small-footprint keyword spotting using deep neural networks", ICASSP.
+For tests, and to choose a hop and a threshold on validation data before a board is flashed. Smoothing and threshold are those
+of Chen, Parada and Heigold 2014, "Small-footprint keyword spotting using deep neural networks", ICASSP.
 """
 
 from __future__ import annotations
@@ -153,9 +153,9 @@ def spot(
 ) -> tuple[UInt[np.ndarray, "inferences classes"], tuple[Detection, ...]]:
     """The means and the words in a stream of posteriors.
 
-    With p_i those of inference i, the mean m_i is that of p over the last ``window`` inferences (over all there are, while there
-    are fewer). The word c is heard in inference i if it is the class with the largest mean, a word, ``m_i[c] >= threshold``, and
-    it was not heard in the ``refractory`` frames before.
+    With p_i those of inference i, the mean m_i is that of p over the last ``window`` inferences (over all there are, while
+    there are fewer). The word c is heard in inference i if it is the class with the largest mean, a word,
+    ``m_i[c] >= threshold``, and it was not heard in the ``refractory`` frames before.
 
     Args:
         posteriors: in 1/32768, of one inference after the other.
@@ -229,8 +229,8 @@ def listen(
 
 def windows(features: Shaped[np.ndarray, "frames ..."], frames: int, hop: int) -> Shaped[np.ndarray, "inferences frames ..."]:
     """What the network reads at every inference: the first ``frames`` frames, and on by ``hop``; [I, frames, ...]."""
-    starts = range(0, len(features) - frames + 1, hop)
-    return np.stack([features[i : i + frames] for i in starts]) if starts else features[:0].reshape(0, frames, *features.shape[1:])
+    starts = np.arange(0, len(features) - frames + 1, hop)
+    return features[starts[:, None] + np.arange(frames)]
 
 
 @dataclass(frozen=True)
