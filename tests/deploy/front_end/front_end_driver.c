@@ -1,6 +1,6 @@
 /* Runs the front end "t" (float32) or "u" (integers) over a clip that is pushed in pieces, and writes frame behind frame. */
-#include "t_mfcc.h"
-#include "u_mfcc.h"
+#include "t_front_end.h"
+#include "u_front_end.h"
 
 static int16_t samples[T_MFCC_WINDOW];
 static reds_mfcc_stream stream;
@@ -21,7 +21,7 @@ static int32_t scratch_s32[U_MFCC_SCRATCH];
             for (; left != 0; clip += taken, left -= taken) {                                                                  \
                 taken = reds_mfcc_push(&stream, clip, left);                                                                   \
                 if (reds_mfcc_complete(&stream) && frames++ < room) {                                                          \
-                    reds_mfcc_##type##_frame(&name##_mfcc_##type, &stream, scratch_##type, out);                               \
+                    reds_mfcc_##type##_frame(&name##_front_end_##type, &stream, scratch_##type, out);                          \
                     out += T_MFCC_COEFFICIENTS;                                                                                \
                 }                                                                                                              \
             }                                                                                                                  \

@@ -1,6 +1,6 @@
 /* Reads samples from the standard input and prints the frames, bit for bit: all memory is on the heap, as large as it must be. */
-#include "t_mfcc.h"
-#include "u_mfcc.h"
+#include "t_front_end.h"
+#include "u_front_end.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +31,8 @@ int main(void) {
         for (const int16_t *from = given; left != 0; from += taken, left -= taken) {
             taken = reds_mfcc_push(&stream, from, left);
             if (!reds_mfcc_complete(&stream)) continue;
-            reds_mfcc_f32_frame(&t_mfcc_f32, &stream, scratch, frame);
-            reds_mfcc_s32_frame(&u_mfcc_s32, &stream, integers, fixed);
+            reds_mfcc_f32_frame(&t_front_end_f32, &stream, scratch, frame);
+            reds_mfcc_s32_frame(&u_front_end_s32, &stream, integers, fixed);
             const float *const last = reds_mfcc_features_add(&features, frame);
             for (uint32_t k = 0; k < T_MFCC_COEFFICIENTS; k++) print(last + 2 * T_MFCC_COEFFICIENTS + k);
             for (uint32_t k = 0; k < T_MFCC_COEFFICIENTS; k++) print(fixed + k);

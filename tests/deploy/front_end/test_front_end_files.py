@@ -28,13 +28,13 @@ def test_what_the_device_does_not_run_is_refused(call, message):
 def test_the_header_names_the_sizes_and_the_grid():
     mfcc, grid = MFCC(stride_ms=40, coefficients=12), Scale(0.75, -3)
     single, fixed = c_files(mfcc, "kws", grid=grid), c_files(mfcc, "kws", "fixed", grid)
-    for header in (single["kws_mfcc.h"], fixed["kws_mfcc.h"]):
+    for header in (single["kws_front_end.h"], fixed["kws_front_end.h"]):
         for line in ("SAMPLE_RATE 16000u", "WINDOW 640u", "STRIDE 640u", "COEFFICIENTS 12u", "SCRATCH 1024u"):
             assert f"#define KWS_MFCC_{line} " in header.replace("\n", " ")
-    assert "#define KWS_MFCC_SCALE 0.75f " in single["kws_mfcc.h"]
-    assert "#define KWS_MFCC_ZERO (-3)\n" in single["kws_mfcc.h"]
-    assert "extern const reds_mfcc_grid kws_mfcc_grid;" in fixed["kws_mfcc.h"]
-    assert "GRID" not in c_files(mfcc, "kws", "fixed")["kws_mfcc.h"].upper()
+    assert "#define KWS_MFCC_SCALE 0.75f " in single["kws_front_end.h"]
+    assert "#define KWS_MFCC_ZERO (-3)\n" in single["kws_front_end.h"]
+    assert "extern const reds_mfcc_grid kws_front_end_grid;" in fixed["kws_front_end.h"]
+    assert "GRID" not in c_files(mfcc, "kws", "fixed")["kws_front_end.h"].upper()
     assert set(single) ^ set(fixed) == {"reds_mfcc_f32.c", "reds_mfcc_s32.c"}
 
 

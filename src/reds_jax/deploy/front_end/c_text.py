@@ -19,7 +19,7 @@ _KINDS = {"half": "uint16_t", "sine": "int16_t", "weights": "uint16_t", "basis":
 
 
 def c_files(mfcc: MFCC, name: str = "reds", arithmetic: Arithmetic = "float32", grid: Scale | None = None) -> dict[str, str]:
-    """The C files of a front end by name: ``NAME_mfcc.h``, ``NAME_mfcc.c`` and the runtime that they include.
+    """The C files of a front end by name: ``NAME_front_end.h``, ``NAME_front_end.c`` and the runtime that they include.
 
     Args:
         mfcc: the front end of training.
@@ -42,7 +42,7 @@ def c_files(mfcc: MFCC, name: str = "reds", arithmetic: Arithmetic = "float32", 
         "number": "float" if short == "f32" else "int32_t",
         **(_float32(tables) if short == "f32" else _fixed(FixedTables.of(mfcc))), **_grid(name, short, grid),
     }
-    return {f"{name}_mfcc{ending}": _template(f"mfcc{ending}", values) for ending in (".h", ".c")} | runtime(arithmetic)
+    return {f"{name}_front_end{ending}": _template(f"mfcc{ending}", values) for ending in (".h", ".c")} | runtime(arithmetic)
 
 
 def runtime(arithmetic: Arithmetic) -> dict[str, str]:
@@ -80,7 +80,7 @@ def _grid(name: str, short: str, grid: Scale | None) -> dict[str, str]:
         return {"grid_header": f"#define {upper}_SCALE {real(grid.scale)} {meaning}#define {upper}_ZERO ({grid.zero})\n",
                 "grid_source": ""}
     fixed = FixedGrid.of(grid)
-    kind = f"const reds_mfcc_grid {name}_mfcc_grid"
+    kind = f"const reds_mfcc_grid {name}_front_end_grid"
     return {"grid_header": f"extern {kind}; {meaning}",
             "grid_source": f"{kind} = {{{fixed.multiplier}, {fixed.round}, {fixed.shift}}};\n"}
 

@@ -1,6 +1,6 @@
 /* On a bare Cortex-M in QEMU: the front end computes every frame of a clip, prints it, and the instructions of it. */
 #include "count.h"
-#include "t_mfcc.h"
+#include "t_front_end.h"
 
 #include <string.h>
 
@@ -22,7 +22,7 @@ static void push(void *argument) {
 
 static void compute(void *argument) {
     (void)argument;
-    reds_mfcc_${short}_frame(&t_mfcc_${short}, &stream, scratch, frame);
+    reds_mfcc_${short}_frame(&t_front_end_${short}, &stream, scratch, frame);
 }
 
 int main(void) {

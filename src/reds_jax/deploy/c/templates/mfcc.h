@@ -1,6 +1,6 @@
 /* The front end of the network: tables for reds_mfcc.h, and the sizes of the memory that it needs. Written by reds_jax. */
-#ifndef ${NAME}_MFCC_H
-#define ${NAME}_MFCC_H
+#ifndef ${NAME}_FRONT_END_H
+#define ${NAME}_FRONT_END_H
 
 #include "reds_mfcc.h"
 
@@ -14,7 +14,7 @@ extern "C" {
 #define ${NAME}_MFCC_COEFFICIENTS ${coefficients}u
 #define ${NAME}_MFCC_SCRATCH ${scratch}u     /* entries, $number */
 
-extern const reds_mfcc_${short} ${name}_mfcc_${short};
+extern const reds_mfcc_${short} ${name}_front_end_${short};
 $grid_header
 #ifdef __cplusplus
 }
