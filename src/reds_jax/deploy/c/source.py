@@ -345,7 +345,8 @@ class Emitter:
         numbers: list[np.ndarray] = []
         for k in range(self.count):
             step = self._steps(k, i)
-            given, write = ((step.multiplier, step.offset), str) if isinstance(step, Requantize) else ((op.scale[k], op.offset[k]), real)
+            integers = isinstance(step, Requantize)
+            given, write = ((step.multiplier, step.offset), str) if integers else ((op.scale[k], op.offset[k]), real)
             numbers.append(np.stack(given, axis=1).astype(np.int32 if self.quantized else np.float32))
             rows.append([f"{{{write(a)}, {write(b)}}}" for a, b in zip(*given, strict=True)])
         longest = max(rows, key=len)
@@ -424,7 +425,8 @@ def model(emitter: Emitter) -> dict[str, str]:
             f"#ifndef {macro}\n#define {macro} REDS_{what}_ATTRIBUTE\n#endif\n"
             for what in ("ARENA", "WEIGHTS", "TABLES") for macro in (f"{emitter.upper}_{what}_ATTRIBUTE",)),
         "rows": "".join(emitter.guarded(k, f"    {{{row}}},\n") for k, row in enumerate(rows)),
-        "calls": "\n    ".join(f"LAYER({i}u) {call}" for i, call in enumerate(emitter.calls)), "layers": str(len(emitter.calls)),
+        "calls": "\n    ".join(f"LAYER({i}u) {call}" for i, call in enumerate(emitter.calls)),
+        "layers": str(len(emitter.calls)),
         "rows_are": f"{emitter.in_tables}static const" if emitter.content is None else "static",
         **state(emitter.name, emitter.rows, emitter.guarded),
         "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch")
