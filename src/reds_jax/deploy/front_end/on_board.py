@@ -12,7 +12,8 @@ import numpy as np
 
 from reds_jax.array_types import Int, Num
 from reds_jax.data.mfcc import MFCC
-from reds_jax.deploy.board import device
+from reds_jax.deploy.board.boards import board_of
+from reds_jax.deploy.board.image import emulate, link
 from reds_jax.deploy.c.constants import array
 from reds_jax.deploy.front_end.c_text import Arithmetic, c_files
 from reds_jax.errors import InvalidArgumentError
@@ -53,7 +54,9 @@ def measure(mfcc: MFCC, arithmetic: Arithmetic, board: str, clip: Int[np.ndarray
         (here / "clip.h").write_text(array("int16_t", "clip", [str(v) for v in clip], per_line=16), encoding="utf-8")
         text = (resources.files("reds_jax.deploy.front_end") / "on_board.c").read_text(encoding="utf-8")
         (here / "main.c").write_text(Template(text).substitute(number=number, short=short), encoding="utf-8")
-        printed = device.execute(folder, here, board, *flags)
+        target = board_of(board)
+        linked = link([*sorted(folder.glob("*.c")), here / "main.c"], here, target, *flags, f"-I{folder}")
+        printed = emulate(linked, target)
     rows = [line.split()[1:] for line in printed.splitlines() if line.startswith("frame ")]
     bits = np.array([[int(v, 16) for v in row[2:]] for row in rows], np.uint32)
     counts = np.array([[int(v) for v in row[:2]] for row in rows])
