@@ -7,29 +7,32 @@ import numpy as np
 import pytest
 
 from reds_jax.deploy.c.export import scratch_bytes
-from reds_jax.deploy.lowering.program import Operation, Program, Tensor, Window
+from reds_jax.deploy.c.exported import Dtype
+from reds_jax.deploy.lowering.program import Kind, Operation, Program, Tensor, Window
 
 RUNTIME = Path(str(resources.files("reds_jax.deploy.c") / "runtime"))
+Pair = tuple[int, int]
 
 
-def layer(kind: str, inputs: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], out: tuple[int, int]) -> Program:
+def layer(kind: Kind, inputs: tuple[int, ...], kernel: Pair, strides: Pair, out: Pair) -> Program:
     """One layer that sees an image without padding, with one subnetwork for every number of inputs."""
-    size = [(n - 1) * s + k for n, s, k in zip(out, strides, kernel, strict=True)]
-    tensors = (Tensor(inputs, *size), Tensor(inputs, *out))
-    return Program(tensors, (Operation(kind, kind, (0,), 1, Window(kernel, strides)),), 1, (1,) * len(inputs))  # type: ignore[arg-type]
+    height, width = ((n - 1) * s + k for n, s, k in zip(out, strides, kernel, strict=True))
+    tensors = (Tensor(inputs, height, width), Tensor(inputs, *out))
+    return Program(tensors, (Operation(kind, kind, (0,), 1, Window(kernel, strides)),), 1, (1,) * len(inputs))
 
 
-def drawn(n: int) -> list[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
+def drawn(n: int) -> list[tuple[Pair, Pair, Pair]]:
     """Windows, strides and sizes of outputs; every fourth window is 1x1, every fourth image is large."""
     rng = np.random.default_rng(0)
-    found = []
-    for i in range(n):
-        kernel = (1, 1) if i % 4 == 0 else tuple(rng.integers(1, 9, 2).tolist())
-        found.append((kernel, tuple(rng.integers(1, 4, 2).tolist()), tuple(rng.integers(1, 100 if i % 4 == 1 else 20, 2).tolist())))
-    return found
+
+    def pair(end: int) -> Pair:
+        first, second = rng.integers(1, end, 2).tolist()
+        return first, second
+
+    return [((1, 1) if i % 4 == 0 else pair(9), pair(4), pair(100 if i % 4 == 1 else 20)) for i in range(n)]
 
 
-def macros(kind: str, dtype: str, inputs: int, kernel: tuple[int, int], strides: tuple[int, int], out: tuple[int, int]) -> str:
+def macro(kind: Kind, dtype: str, inputs: int, kernel: Pair, strides: Pair, out: Pair) -> str:
     (kernel_h, kernel_w), (stride_h, stride_w), (out_h, out_w) = kernel, strides, out
     if dtype == "float32":
         return (f"REDS_F32_CONV_SCRATCH({inputs * kernel_h * kernel_w}u)" if kind == "conv" else
@@ -42,15 +45,17 @@ def macros(kind: str, dtype: str, inputs: int, kernel: tuple[int, int], strides:
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise"])
-def test_python_and_c_agree_on_the_scratch(kind: str, compiler, tmp_path) -> None:
+def test_python_and_c_agree_on_the_scratch(kind: Kind, compiler, tmp_path) -> None:
     """Each comparison is a type with as many entries as 1 or -1, which the compiler checks."""
+    sizes: dict[Dtype, int] = {"int8": 2, "float32": 4}
     lines = ['#include "reds_kernels.h"']
     for i, shape in enumerate(drawn(100)):
         inputs = (1 + i % 7, 8 + i)
-        for dtype, itemsize in (("int8", 2), ("float32", 4)):
+        for dtype, itemsize in sizes.items():
             for k, n in enumerate(inputs):
-                wanted = scratch_bytes(layer(kind, inputs, *shape), k, dtype)[0]  # type: ignore[arg-type]
-                lines.append(f"typedef char {dtype}_{i}_{k}[{macros(kind, dtype, n, *shape)} * {itemsize}u == {wanted}u ? 1 : -1];")
+                wanted = scratch_bytes(layer(kind, inputs, *shape), k, dtype)[0]
+                found = f"{macro(kind, dtype, n, *shape)} * {itemsize}u"
+                lines.append(f"typedef char {dtype}_{i}_{k}[{found} == {wanted}u ? 1 : -1];")
     (tmp_path / "sizes.c").write_text("\n".join([*lines, ""]), encoding="utf-8")
     compiler.run("gcc", "-std=c99", f"-I{RUNTIME}", "-fsyntax-only", str(tmp_path / "sizes.c"))
 

@@ -144,8 +144,8 @@ static inline void find_rows(const reds_rows *r, int16_t *offset) {
         for (uint32_t i = 0; i < 4; i++) reds_store(offset + 2 * i * r->window->kernel_h, (uint32_t)(at - r->start) + i * r->pitch);
 }
 
-/* 4 columns beside each other, of windows ``width`` wide with stride 1 or 2; they begin ``x`` bytes into the rows. What is missing in
- * the last four rows is padding, which may be more than what fills up the last group. */
+/* 4 columns beside each other, of windows ``width`` wide with stride 1 or 2; they begin ``x`` bytes into the rows. What is missing
+ * in the last four rows is padding, which may be more than what fills up the last group: REDS_S8_LINE has room for it. */
 REDS_INSIDE void gather_rows(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile, const uint32_t width,
                              const uint32_t stride) {
     const uint32_t minus = reds_twice(-r->zero), kernel_h = r->window->kernel_h;
