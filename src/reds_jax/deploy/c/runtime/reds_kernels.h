@@ -66,8 +66,9 @@ typedef struct {
 #define REDS_F32_CONV_SCRATCH(patch) (4u * (patch))
 #define REDS_F32_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w) ((kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w))
 
-/* The int8 kernels for Helium (MVE) need so much instead; the larger of the two serves every core. A convolution holds 4 columns of
- * bytes, their places in the image, and a sum for each output channel; a depthwise layer the same rows, as bytes, and the weights. */
+/* The int8 kernels for Helium (MVE) need so much instead; the larger of the two serves every core. A convolution holds 4 columns
+ * of bytes, their places in the image, and a sum for each output channel; a depthwise layer rows by the same rule, as bytes, and
+ * the weights of one channel twice. */
 #define REDS_S8_MVE_CONV_SCRATCH(patch, outputs) (4u * (((patch) + 15u) / 16u * 16u) + 2u * (outputs))
 #define REDS_S8_MVE_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                              \
     REDS_ROUND4((REDS_S8_DEPTHWISE_ROWS(kernel_h, stride_h, out_h, REDS_S8_MVE_REACH(kernel_w, stride_w, out_w)) *       \
