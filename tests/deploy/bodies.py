@@ -225,3 +225,27 @@ BODIES = [preactivation, raw_and_activated, normalised_then_padded, biased_pool,
           dense_on_an_image, dense_on_an_image_channel_by_channel, max_pool_on_an_image, mean_pool_on_an_image,
           depthwise_on_an_image, strided_wide_windows, dense_at_every_position, shared_layer, sum_pool, without_scale,
           flax_norm, flattened, flattened_channel_by_channel, *SMOOTH]
+
+
+def _at_bounds(y):
+    """Every comparison, of numbers that are often equal."""
+    truths = (y <= -1, y < 2, y >= 2, y > -1, y == 2, y != -1)
+    return y + sum(2.0**i * truth.astype(jnp.float32) for i, truth in enumerate(truths))
+
+
+FUNCTIONS = {
+    "sigmoid": jax.nn.sigmoid, "silu": jax.nn.silu, "hard_swish": jax.nn.hard_swish, "hard_sigmoid": jax.nn.hard_sigmoid,
+    "tanh": jnp.tanh, "hard_tanh": jax.nn.hard_tanh, "gelu_tanh": partial(jax.nn.gelu, approximate=True),
+    "gelu": partial(jax.nn.gelu, approximate=False), "elu": jax.nn.elu, "celu": partial(jax.nn.celu, alpha=0.7),
+    "selu": jax.nn.selu, "softplus": jax.nn.softplus, "mish": jax.nn.mish, "soft_sign": jax.nn.soft_sign,
+    "log_sigmoid": jax.nn.log_sigmoid, "squareplus": jax.nn.squareplus, "relu5": lambda x: jnp.clip(x, 0, 5),
+    "square": jnp.square, "cube": lambda x: x**3, "inverse_square": lambda x: (1 + x * x) ** -2, "abs": jnp.abs,
+    "erf": jax.lax.erf, "erfc": jax.lax.erfc, "root": lambda x: jnp.sqrt(jnp.abs(x)),
+    "rsqrt": lambda x: jax.lax.rsqrt(x * x + 1),
+    "log": lambda x: jnp.log(jnp.abs(x) + 0.1), "step": lambda x: (x > 0.5).astype(jnp.float32),
+    "comparisons": lambda x: jnp.where(x <= -1, 1.0, jnp.where(x == 2, 5.0, jnp.where(x < 0, x, 2 - x))),
+    "clamp": lambda x: jax.lax.clamp(-1.0, x, 2.0), "power": lambda x: x**8, "one": lambda x: x**0 + x,
+    "expm1": jnp.expm1, "constant": lambda x: 3 - 2 / (1 + jnp.exp(x)),
+    "bounds": lambda x: _at_bounds(jnp.clip(x, -1, 2)),
+}
+"""Functions of single entries, of every kind of step."""

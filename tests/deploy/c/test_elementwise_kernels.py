@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bodies import FUNCTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
 from reds_jax.deploy.board.host import WARNINGS
+from reds_jax.deploy.c.function_text import function_text
+from reds_jax.deploy.lowering.function import function_like
 
 CHECK = Path(__file__).parent / "check_elementwise.c"
 RUNTIME = Path(str(resources.files("reds_jax.deploy.c") / "runtime"))
@@ -89,6 +92,23 @@ def test_scalar_functions_are_exact_to_1e_6(scalar, name):
     bound = 1e-6 * (np.ones_like(error) if name in ABSOLUTE else np.abs(exact[finite])) + 1.2e-38
     worst = int(np.argmax(error / bound))
     assert error[worst] <= bound[worst], (name, x[finite][worst], y[finite][worst])
+
+
+def test_functions_of_every_kind_of_step(compiler, tmp_path):
+    """As an export writes them, in C, against JAX."""
+    x = np.concatenate([np.linspace(-12, 12, 193), [-1, 2, 1e-4, -1e-4, 40, -40]]).astype(np.float32)
+    text = ['#include "reds_f32_functions.h"\n#include "reds_kernels.h"\n']
+    for name, of in FUNCTIONS.items():
+        head = f"void all_{name}(const float *x, float *y, uint32_t n)"
+        text.append(f"{function_text(function_like(of), f'f_{name}')}{head};\n{head} {{ reds_f32_map(f_{name}, x, y, n); }}\n")
+    (tmp_path / "all.c").write_text("".join(text), encoding="utf-8")
+    compiler.run("gcc", *WARNINGS, "-O1", "-shared", "-fPIC", f"-I{RUNTIME}", str(tmp_path / "all.c"),
+                 str(RUNTIME / "reds_f32_elementwise.c"), "-o", str(tmp_path / "all.so"))
+    library = ctypes.CDLL(str(tmp_path / "all.so"))
+    for name, of in FUNCTIONS.items():
+        y = np.empty_like(x)
+        getattr(library, f"all_{name}")(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data), len(x))
+        np.testing.assert_allclose(y, of(x), rtol=2e-6, atol=2e-6, err_msg=name)
 
 
 @settings(max_examples=100, deadline=None)

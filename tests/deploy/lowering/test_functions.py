@@ -1,32 +1,16 @@
 """A chain of elementwise operations is one function of one number, the same in JAX and in NumPy, however it is written."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bodies import SMOOTH, Body, Conv
+from bodies import FUNCTIONS, SMOOTH, Body, Conv
 from device_cases import assert_same_function, case_of
 
 from reds_jax.deploy.lowering.function import Function, Step, function_like
 
 pytestmark = pytest.mark.usefixtures("as_users_write")
-
-FUNCTIONS = {
-    "sigmoid": jax.nn.sigmoid, "silu": jax.nn.silu, "hard_swish": jax.nn.hard_swish, "hard_sigmoid": jax.nn.hard_sigmoid,
-    "tanh": jnp.tanh, "hard_tanh": jax.nn.hard_tanh, "gelu_tanh": partial(jax.nn.gelu, approximate=True),
-    "gelu": partial(jax.nn.gelu, approximate=False), "elu": jax.nn.elu, "celu": partial(jax.nn.celu, alpha=0.7),
-    "selu": jax.nn.selu, "softplus": jax.nn.softplus, "mish": jax.nn.mish, "soft_sign": jax.nn.soft_sign,
-    "log_sigmoid": jax.nn.log_sigmoid, "squareplus": jax.nn.squareplus, "relu5": lambda x: jnp.clip(x, 0, 5),
-    "square": jnp.square, "cube": lambda x: x**3, "inverse_square": lambda x: (1 + x * x) ** -2, "abs": jnp.abs,
-    "erf": jax.lax.erf, "root": lambda x: jnp.sqrt(jnp.abs(x)), "rsqrt": lambda x: jax.lax.rsqrt(x * x + 1),
-    "log": lambda x: jnp.log(jnp.abs(x) + 0.1), "step": lambda x: (x > 0.5).astype(jnp.float32),
-    "comparisons": lambda x: jnp.where(x <= -1, 1.0, jnp.where(x == 2, 5.0, jnp.where(x < 0, x, 2 - x))),
-    "clamp": lambda x: jax.lax.clamp(-1.0, x, 2.0), "power": lambda x: x**8, "one": lambda x: x**0 + x,
-    "expm1": jnp.expm1, "constant": lambda x: 3 - 2 / (1 + jnp.exp(x)),
-}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -7,22 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from device_cases import Case, tensors
 
 from reds_jax.models.layers import leaky_relu
 
-FUNCTIONS = {
-    "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "gelu_tanh": jax.nn.gelu, "elu": jax.nn.elu, "softplus": jax.nn.softplus,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False) + 0.5, "erf": jax.lax.erf, "erfc": jax.lax.erfc,
-    "squareplus": jax.nn.squareplus, "comparisons": lambda x: jnp.where(x <= -1, 1.0, jnp.where(x >= 2, x * x, 1 / (3 - x))),
-    "equal": lambda x: jnp.where(x == 0, 3.0, jnp.minimum(x, 1)), "step": lambda x: (x < 0.5).astype(jnp.float32) - jnp.abs(x),
-    "log": lambda x: jnp.log(jnp.abs(x) + 0.1),
-}
-"""Functions of single entries, of every kind of step."""
+FUNCTIONS = ["bounds", "comparisons", "elu", "erf", "erfc", "expm1", "gelu", "gelu_tanh", "inverse_square", "log", "sigmoid",
+             "softplus", "squareplus", "step", "tanh"]
+"""Of `bodies.FUNCTIONS`, those that have every kind of step."""
 
 
 def reference(case: Case, k: int) -> np.ndarray:

@@ -5,14 +5,17 @@ import sys
 import flax.linen as nn
 import numpy as np
 import pytest
-from bodies import BODIES, Body, Conv, Keywords, depthwise
+from bodies import BODIES, FUNCTIONS, Body, Conv, Keywords, depthwise
 from device_cases import case_of
-from exported_files import FUNCTIONS, assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
+from exported_files import FUNCTIONS as NAMES
+from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from library_networks import LIBRARY
+from scipy import special
 
 from reds_jax.deploy.phone import litert as exporter
+from reds_jax.deploy.phone.litert_functions import ERFC
 from reds_jax.errors import InvalidArgumentError, MissingDependencyError
 from reds_jax.models.dnn import DNN
 from reds_jax.testing import strategies as draws
@@ -59,7 +62,7 @@ def test_a_sequence(tmp_path):
     assert_answers(case, run(tmp_path / "nested.tflite"))
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_functions(name, tmp_path):
     case = case_of(Body(lambda x: FUNCTIONS[name](4 * nn.Dense(6, name="dense")(x.mean((1, 2))))), (2, 3, 4), (0.5, 1.0), n=40)
     exported(case, tmp_path / "nested.tflite")
@@ -99,6 +102,12 @@ def test_a_relu_is_not_fused_into_what_others_read(tmp_path):
     case = case_of(Body(body), (7, 5, 3), (0.5, 1.0))
     exported(case, tmp_path / "nested.tflite")
     assert_answers(case, run(tmp_path / "nested.tflite"))
+
+
+def test_the_polynomial_of_the_error_function():
+    x = np.linspace(0, 10, 2001)
+    p = np.polynomial.polynomial.polyval(2 / (2 + x), (0, *ERFC))
+    np.testing.assert_allclose(p, special.erfcx(x), rtol=1e-7)
 
 
 @pytest.mark.parametrize(("function", "operation"), [

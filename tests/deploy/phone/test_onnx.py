@@ -6,9 +6,10 @@ import sys
 import flax.linen as nn
 import numpy as np
 import pytest
-from bodies import BODIES, Body, Keywords, depthwise
+from bodies import BODIES, FUNCTIONS, Body, Keywords, depthwise
 from device_cases import case_of
-from exported_files import FUNCTIONS, assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
+from exported_files import FUNCTIONS as NAMES
+from exported_files import assert_answers, assert_whole_or_not_at_all, explicit_padding, grows_late, reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from library_networks import LIBRARY
@@ -64,7 +65,7 @@ def test_a_sequence(tmp_path):
     assert_answers(case, run(tmp_path / "nested.onnx"))
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_functions(name, tmp_path):
     case = case_of(Body(lambda x: FUNCTIONS[name](4 * nn.Dense(6, name="dense")(x.mean((1, 2))))), (2, 3, 4), (0.5, 1.0), n=40)
     exported(case, tmp_path / "nested.onnx")

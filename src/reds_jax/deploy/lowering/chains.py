@@ -121,12 +121,8 @@ class Values:
     def _taken_in(self, chain: Sequence[Operation], forms: dict[int, Form]) -> dict[int, Form]:
         """The forms of a chain that is nothing but scales, offsets and activations of the operation before it."""
         for op in chain:
-            number = op.outputs[0].number
-            if number in self._arrays:
-                forms[number] = self._forms[number]
-                continue
             inputs = [forms[x.number] if not isinstance(x, Constant) and x.number in forms else self.form(x) for x in op.inputs]
-            forms[number] = self._rules.elementwise(op, inputs)
+            forms[op.outputs[0].number] = self._rules.elementwise(op, inputs)
         return forms
 
     def _shortened(self, chain: list[Operation], root: int, start: Affine) -> tuple[list[Operation], int, Affine]:
