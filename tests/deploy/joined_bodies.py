@@ -133,7 +133,7 @@ def padded(x):
 
 def averages_over_padding(x):
     x = nn.relu(Conv(5, name="conv")(x))
-    return nn.avg_pool(x, (3, 3), (2, 1), "SAME") - nn.avg_pool(x, (3, 2), (2, 1), ((1, 1), (1, 0)))
+    return nn.avg_pool(x, (3, 3), (2, 1), "SAME") + nn.avg_pool(x, (3, 2), (2, 1), ((1, 1), (1, 0)))
 
 
 def padded_wider_than_the_window(x):
