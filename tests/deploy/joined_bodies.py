@@ -131,6 +131,11 @@ def padded(x):
     return nn.relu(jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0))))
 
 
+def averages_over_padding(x):
+    x = nn.relu(Conv(5, name="conv")(x))
+    return nn.avg_pool(x, (3, 3), (2, 1), "SAME") + nn.avg_pool(x, (3, 2), (2, 1), ((1, 1), (1, 0)))
+
+
 def padded_wider_than_the_window(x):
     return nn.Conv(4, (2, 2), padding="VALID", name="conv")(jnp.pad(x, ((0, 0), (2, 1), (0, 3), (0, 0))))
 
@@ -152,6 +157,7 @@ def scaled_joined(x):
 
 
 QUICK = [joined_again, unet, joined_vectors, residual_of_joined, multiplied, shuffled, dilated_once, padded]
-OTHERS = [densenet, inception, image_and_features, image_behind_features, pools_of_joined, joined_twice, joined_norms,
-          scaled_joined, grouped, multiplied_image, dilated, temporal, padded_wider_than_the_window, grouped_of_joined]
+OTHERS = [averages_over_padding, densenet, inception, image_and_features, image_behind_features, pools_of_joined,
+          joined_twice, joined_norms, scaled_joined, grouped, multiplied_image, dilated, temporal,
+          padded_wider_than_the_window, grouped_of_joined]
 EVERY = {body.__name__: body for body in (*QUICK, *OTHERS)}

@@ -85,12 +85,27 @@ class Arrays:
             raise refusal(op, "pads an image whose channels and positions have been moved")
         tensor = self._writer.write(x)
         (top, bottom, _), (left, right, _) = ((0, 0, 0), *others)[-2:]
-        height, width = (1, *op.outputs[0].shape[1:-1])[-2:]
-        made = replace(self._writer.tensors[tensor], height=height, width=width, channel_first=True)
-        padded = self._writer.plain(self._writer.source(
-            made, x.source.full, kind="pad", name=self._kept.name(op, "pad"), inputs=(tensor,),
-            window=Window((1, 1), before=(top, left), after=(bottom, right))))
+        padded = _padded(self._writer, tensor, x.source.full, (top, left), (bottom, right), self._kept.name(op, "pad"))
         return replace(padded, index=padded.index.reshape(op.outputs[0].shape))
+
+
+def _padded(writer: Writer, tensor: int, full: int, before: tuple[int, int], after: tuple[int, int], name: str) -> Affine:
+    """An image of ``full`` channels with a border of zeros."""
+    lies = writer.tensors[tensor]
+    made = replace(lies, height=before[0] + lies.height + after[0], width=before[1] + lies.width + after[1], channel_first=True)
+    return writer.plain(writer.source(made, full, kind="pad", name=name, inputs=(tensor,),
+                                      window=Window((1, 1), before=before, after=after)))
+
+
+def over_padding(writer: Writer, mean: Affine) -> Affine:
+    """An average pool as one that counts the padding of its window: over an image with a border of zeros."""
+    pool = mean.source
+    assert pool.window is not None
+    bordered = _padded(writer, pool.inputs[0], pool.full, pool.window.before, pool.window.after, f"{pool.name}_pad")
+    counted = writer.plain(writer.source(pool.tensor, pool.full, kind="avg_pool", name=pool.name,
+                                         inputs=(writer.write(bordered),),
+                                         window=replace(pool.window, before=(0, 0), after=(0, 0))))
+    return replace(counted, index=counted.index.reshape(mean.index.shape))
 
 
 def unpadded(writer: Writer, x: Affine, window: Window) -> tuple[Affine, Window]:

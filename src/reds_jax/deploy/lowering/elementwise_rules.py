@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from reds_jax.deploy.lowering.array_rules import over_padding
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Vectors, Writer, per_channel
 from reds_jax.deploy.lowering.grouped import unshuffled
 from reds_jax.deploy.lowering.refusal import name_of, refusal
@@ -79,9 +80,12 @@ class Elementwise:
         if isinstance(a, Part) and a.what == "window sum" and isinstance(b, Known):
             counts = np.broadcast_to(np.asarray(b.values[0]), a.form.index.shape)
             assert a.values is not None
-            if not b.shared or not np.allclose(counts, a.values.values[0]):
-                raise refusal(op, "averages over padding too")
-            return a.form
+            assert a.form.source.window is not None
+            if b.shared and np.allclose(counts, a.values.values[0]):
+                return a.form
+            if not b.shared or not np.allclose(counts, a.form.source.window.taps):
+                raise refusal(op, "averages over padding by another number than that of all positions of a window")
+            return over_padding(self._writer, a.form)
         return self._affine(a, b, lambda f, v: replace(f, scale=_each(np.divide, f.scale, v),
                                                        offset=_each(np.divide, f.offset, v)))
 
