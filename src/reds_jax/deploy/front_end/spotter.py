@@ -116,7 +116,7 @@ def exponent_step(scale: float) -> int:
     """A step of the grid of the outputs as an exponent of 2 in 1/2^20: ``scale log2(e) 2^20``, rounded.
 
     >>> exponent_step(0.1)
-    151277
+    151278
     """
     return min(LARGEST_STEP, round(scale * log2(np.e) * 2**20))
 
@@ -235,7 +235,12 @@ def windows(features: Shaped[np.ndarray, "frames ..."], frames: int, hop: int) -
 
 @dataclass(frozen=True)
 class Spoken:
-    """A word of a recording: from frame ``start`` to frame ``end`` (exclusive), class ``word``."""
+    """A word of a recording.
+
+    Args:
+        start, end: its first frame, and the one behind its last.
+        word: its class.
+    """
 
     start: int
     end: int
@@ -244,7 +249,13 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Score:
-    """How well words were heard: ``heard`` of ``said``, and ``false_alarms``, detections of what nobody said."""
+    """How well words were heard.
+
+    Args:
+        heard: words that were detected, of ``said``.
+        said: words in the recording.
+        false_alarms: detections of what nobody said.
+    """
 
     heard: int
     said: int
