@@ -35,11 +35,9 @@ def test_a_push_stops_where_a_frame_is_complete(mfcc, pieces):
         end = mfcc.window + frames * mfcc.stride  # of the frame that is not complete yet
         assert taken == min(offered, end - at)
         at += taken
-        if at == end:
-            frames += 1
-        if offered == 0 and at:  # nothing changes: a frame that was complete still is
-            continue
-        assert frame == (list(range(end - mfcc.window, end)) if at == end else [])
+        frames += at == end
+        complete = frames > 0 and at == mfcc.window + (frames - 1) * mfcc.stride  # still, where nothing was offered
+        assert frame == (list(range(at - mfcc.window, at)) if complete else [])
 
 
 @given(length=st.integers(1, 6), count=st.integers(1, 20), int8=st.booleans())

@@ -27,7 +27,9 @@ class FixedTables:
         fraction: bits that a windowed sample has behind the point. Every sum of the transform is at most
             ``2 * 32768 * window / 2``, the sum over the window, and below 2^31 with them.
         basis_fraction: bits that a sum of the basis has behind the point; no logarithm is beyond 64 to the base 2.
-        half: in 1/65536. sine: in 1/32768. weights: in 1/65536. basis: times ln 2, in 2^(4 - basis_fraction).
+        half, weights: in 1/65536.
+        sine: in 1/32768.
+        basis: times ln 2, in 2^(4 - basis_fraction); logarithms are to the base 2.
     """
 
     tables: Tables
