@@ -2,9 +2,9 @@
 
 A folder holds one network or several that share files (the kernels, say). ``manifest.json`` names every file that an export
 wrote, with the SHA-256 of its content, and which network needs which. Nothing else is ever replaced or removed, and of those
-nothing that another network alone needs: what a user puts beside those files stays (also what ``make`` builds there: it is older
-than the new sources, so ``make`` builds it again), and where a file of an export has been edited, or another one has a name that
-is needed, the export is refused.
+nothing that another network alone needs: what a user puts beside those files stays (also what ``make`` builds there: it is
+older than the new sources, so ``make`` builds it again), and where a file of an export has been edited, or another one has a
+name that is needed, the export is refused.
 
 The folder itself is neither renamed nor replaced, so it may be a link, a mount point or ``"."``. The new files are written into
 a folder inside it; the old ones are moved there, the new ones out, and the manifest last: that commits. A process that is

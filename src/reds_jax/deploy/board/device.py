@@ -133,8 +133,8 @@ def _link(folder: Path, here: Path, board: Board, *defines: str, name: str) -> P
     image, folder = here / "image.elf", folder.absolute()
     sources = [str(p) for p in exported_folder.sources(folder, name)]
     command = [_tool("arm-none-eabi-gcc"), *FLAGS, *board.flags, *defines, *exported_folder.include_flags(folder), f"-I{here}",
-               "-o", str(image), *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib", "-Wl,--gc-sections",
-               f"-Wl,-T,{here / board.script}", "-lgcc"]
+               "-o", str(image), *sources, *(str(here / f) for f in ("startup.c", "count.c", "main.c")), "-nostdlib",
+               "-Wl,--gc-sections", f"-Wl,-T,{here / board.script}", "-lgcc"]
     done = host.run(command)
     if done.returncode and ("overflowed" in done.stderr or "will not fit" in done.stderr):
         why = " and ".join(sorted({line.split(": ", 1)[-1] for line in done.stderr.splitlines() if "overflowed" in line}))

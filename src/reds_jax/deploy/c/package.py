@@ -68,7 +68,7 @@ def place(file: str, name: str) -> str:
     """Where a file of the network ``name``, or of the runtime, lies in the tree."""
     if file in (*(f"{name}_{program}" for program in _PROGRAMS), "wav.h", "wav.c"):
         return f"examples/{file}"
-    if (file.endswith(".h") and not file.startswith(_KERNELS)) or file == f"{name}_model.h":
+    if file == f"{name}_model.h" or (file.endswith(".h") and not file.startswith(_KERNELS)):
         return f"include/{file}"
     return f"src/{file}" if file.endswith((".c", ".h")) else file
 

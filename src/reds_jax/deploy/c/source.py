@@ -213,11 +213,11 @@ class Emitter:
 
 def arena_bytes(emitter: Emitter) -> str:
     """The size of the arena, for the largest subnetwork that is wanted."""
-    text = []
+    text, upper = [], emitter.upper
     sizes = [max(plan.size for plan in emitter.plans[: k + 1]) for k in range(emitter.count)]
     for k, size in enumerate(sizes):
-        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define {emitter.upper}_ARENA_BYTES {max(ALIGNMENT, size)}u"]
-    return "\n".join([*text, "#else", f'#error "{emitter.upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
+        text += [f"#{'elif' if k else 'if'} {upper}_LARGEST == {k}", f"#define {upper}_ARENA_BYTES {max(ALIGNMENT, size)}u"]
+    return "\n".join([*text, "#else", f'#error "{upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
 
 
 def model(emitter: Emitter) -> dict[str, str]:
@@ -236,13 +236,14 @@ def model(emitter: Emitter) -> dict[str, str]:
         "unit": "int16_t" if quantized else "float", "arena_size": arena_bytes(emitter), "alignment": str(ALIGNMENT),
         "constants": "\n".join(emitter.constants),
         "members": "\n    ".join(emitter.members),
-        "attributes": "".join(
-            f"#ifndef {emitter.upper}_{what}_ATTRIBUTE\n#define {emitter.upper}_{what}_ATTRIBUTE REDS_{what}_ATTRIBUTE\n#endif\n"
-            for what in ("ARENA", "WEIGHTS", "TABLES") if emitter.upper != "REDS"),
+        "attributes": "" if emitter.upper == "REDS" else "".join(
+            f"#ifndef {macro}\n#define {macro} REDS_{what}_ATTRIBUTE\n#endif\n"
+            for what in ("ARENA", "WEIGHTS", "TABLES") for macro in (f"{emitter.upper}_{what}_ATTRIBUTE",)),
         "rows": "".join(emitter.guarded(k, row) for k, row in enumerate(rows)),
         "calls": "\n    ".join(emitter.calls),
         **state(emitter.name, emitter.rows, emitter.guarded),
-        "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch") if not any(name in c for c in emitter.calls)),
+        "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch")
+                          if not any(name in call for call in emitter.calls)),
     }
 
 
