@@ -138,6 +138,18 @@ def test_decisions_are_those_of_the_definition(c, settings: Settings) -> None:
 
 
 @needs_compiler
+def test_the_threshold_itself_is_enough_and_the_first_of_equals_is_heard(c) -> None:
+    p, words, settings = np.array([[0, 9830, 11469, 11469, 0]] * 3, np.uint16), [True] * 5, Settings(1, 2, 11469 / ONE, 2)
+    assert settings.stored_threshold == 11469
+    _, detections = spot(p, words, settings, first=9)
+    assert [(d.frame, d.word) for d in detections] == [(9, 2), (11, 2)]
+    decided, _ = heard_in_c(c, p, words, settings)
+    assert decided.tolist() == [2, 2**32 - 1, 2]
+    assert spot(p, words, Settings(1, 2, 11470 / ONE, 2), first=9)[1] == ()
+    assert set(heard_in_c(c, p, words, Settings(1, 2, 11470 / ONE, 2))[0].tolist()) == {2**32 - 1}
+
+
+@needs_compiler
 def test_settings_that_are_refused(c) -> None:
     words = (ctypes.c_uint8 * 5)()
     allowed = [5, 4, 100, 0]
