@@ -25,7 +25,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 MODULES = [m.name for m in pkgutil.walk_packages(reds_jax.__path__, "reds_jax.")]
 
 
-RUN = {"your_own_model": 6, "data_and_objectives": 8, "property_tests": 5, "deploy": 3, "extending": 7, "tutorial": 5}
+RUN = {"your_own_model": 6, "data_and_objectives": 8, "property_tests": 5, "deploy": 5, "extending": 7, "tutorial": 5}
 SLOW = {"tutorial", "data_and_objectives", "your_own_model"}  # tests/test_pipeline.py goes through the stages by default
 
 

@@ -1,6 +1,5 @@
 """The programs beside a keyword spotter: the one for WAV files with what it refuses, the firmware's main loop, the boards."""
 
-import importlib.util
 import shutil
 import struct
 import subprocess
@@ -14,13 +13,15 @@ from listeners import FRAMES, NAMES, speech
 from reds_jax.deploy.board.host import WARNINGS, compiler
 from reds_jax.deploy.front_end import Settings, listen
 
+sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
+from keyword_spotter import on_device
+
 pytestmark = pytest.mark.skipif(not shutil.which("make") or not any(map(shutil.which, ("cc", "gcc", "clang"))),
                                 reason="make and a C compiler are not installed")
 needs_board = pytest.mark.skipif(
     not shutil.which("qemu-system-arm") or not shutil.which("arm-none-eabi-gcc"),
     reason="qemu-system-arm and arm-none-eabi-gcc are not installed (Debian packages qemu-system-arm, gcc-arm-none-eabi)")
 FORMAT = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "keyword_spotter.py"
 HEARS = """
 #include <stdio.h>
 int read_samples(short *samples, int count);
@@ -178,15 +179,9 @@ def test_under_the_sanitizers(spotter, tmp_path) -> None:
     ("fixed", "m0"), *(pytest.param(kind, "m4", marks=pytest.mark.slow) for kind in ("fixed", "int8"))])
 def test_on_boards_from_raw_audio(spotters, kind: str, board: str) -> None:
     """What a board stores of every clip is what this computer stores, at every width: bit for bit."""
-    spec = importlib.util.spec_from_file_location("keyword_spotter_benchmark", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    benchmark = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = benchmark  # its dataclasses look there
-    spec.loader.exec_module(benchmark)
     exported, listener = spotters(kind)
     clips = speech(0, 3).reshape(3, -1)[:, 4000:9000]
-    found = benchmark.on_device(exported, clips, board)
+    found = on_device(exported, clips, board)
     for k in range(3):
         listener.adapt(k)
         heard = [listener.listen(clip[: 640 + (FRAMES - 1) * 320], Settings(FRAMES, 1)) for clip in clips]

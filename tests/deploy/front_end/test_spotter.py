@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from reds_jax.deploy.board.host import WARNINGS, compiler
-from reds_jax.deploy.front_end.spotter import ONE, Settings, exponent_step, softmax_float32, softmax_int8, spot, windows
+from reds_jax.deploy.front_end import Detection, Settings, Spoken, score
+from reds_jax.deploy.front_end.spotter import ONE, exponent_step, softmax_float32, softmax_int8, spot, windows
 from reds_jax.errors import InvalidArgumentError
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed")
@@ -137,6 +138,18 @@ def test_decisions_are_those_of_the_definition(c, settings: Settings) -> None:
 
 
 @needs_compiler
+def test_the_threshold_itself_is_enough_and_the_first_of_equals_is_heard(c) -> None:
+    p, words, settings = np.array([[0, 9830, 11469, 11469, 0]] * 3, np.uint16), [True] * 5, Settings(1, 2, 11469 / ONE, 2)
+    assert settings.stored_threshold == 11469
+    _, detections = spot(p, words, settings, first=9)
+    assert [(d.frame, d.word) for d in detections] == [(9, 2), (11, 2)]
+    decided, _ = heard_in_c(c, p, words, settings)
+    assert decided.tolist() == [2, 2**32 - 1, 2]
+    assert spot(p, words, Settings(1, 2, 11470 / ONE, 2), first=9)[1] == ()
+    assert set(heard_in_c(c, p, words, Settings(1, 2, 11470 / ONE, 2))[0].tolist()) == {2**32 - 1}
+
+
+@needs_compiler
 def test_settings_that_are_refused(c) -> None:
     words = (ctypes.c_uint8 * 5)()
     allowed = [5, 4, 100, 0]
@@ -159,3 +172,20 @@ def test_windows_begin_with_the_first_whole_one() -> None:
     assert windows(features, 4, 3)[:, 0, 0].tolist() == [0, 3, 6]
     assert windows(features[:4], 4, 4).shape == (1, 4, 1)
     assert windows(features[:3], 4, 1).shape == (0, 4, 1)
+
+
+def test_what_counts_as_heard_and_as_a_false_alarm() -> None:
+    """From the first frame of a word to a little behind its last, and once; two of the same word need two detections."""
+    said = [Spoken(0, 50, 2), Spoken(50, 100, 3), Spoken(100, 150, 3)]
+
+    def found(*detections: tuple[int, int]) -> tuple[int, int]:
+        result = score([Detection(frame, word, 0.9) for frame, word in detections], said, late=10)
+        assert result.said == 3
+        return result.heard, result.false_alarms
+
+    assert found() == (0, 0)
+    assert found((49, 2), (52, 2)) == (1, 0)
+    assert found((60, 2), (61, 2)) == (1, 1)
+    assert found((50, 3), (51, 3), (100, 3), (101, 3)) == (2, 1)  # at frame 50 only the frames before it are known
+    assert found((105, 3), (106, 3)) == (2, 0)
+    assert found((20, 3), (500, 2), (40, 4)) == (0, 3)

@@ -116,7 +116,7 @@ def exponent_step(scale: float) -> int:
     """A step of the grid of the outputs as an exponent of 2 in 1/2^20: ``scale log2(e) 2^20``, rounded.
 
     >>> exponent_step(0.1)
-    151277
+    151278
     """
     return min(LARGEST_STEP, round(scale * log2(np.e) * 2**20))
 
@@ -235,7 +235,12 @@ def windows(features: Shaped[np.ndarray, "frames ..."], frames: int, hop: int) -
 
 @dataclass(frozen=True)
 class Spoken:
-    """A word of a recording: from frame ``start`` to frame ``end`` (exclusive), class ``word``."""
+    """A word of a recording.
+
+    Args:
+        start, end: its first frame, and the one behind its last.
+        word: its class.
+    """
 
     start: int
     end: int
@@ -244,7 +249,13 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Score:
-    """How well words were heard: ``heard`` of ``said``, and ``false_alarms``, detections of what nobody said."""
+    """How well words were heard.
+
+    Args:
+        heard: words that were detected, of ``said``.
+        said: words in the recording.
+        false_alarms: detections of what nobody said.
+    """
 
     heard: int
     said: int
@@ -254,17 +265,18 @@ class Score:
 def score(detections: Sequence[Detection], spoken: Sequence[Spoken], *, late: int = 25) -> Score:
     """Compare what was heard with what was said; nothing else is needed to choose a threshold on validation data.
 
-    A word counts as heard if it was detected at least once from its first frame on and no more than ``late`` frames behind its
-    last. A detection that belongs to no word in this way is a false alarm.
+    A word counts as heard if it was detected at least once between its first frame and ``late`` frames behind its last; one
+    detection counts for one word. A detection that belongs to no word in this way is a false alarm.
 
     Args:
         detections: see `spot`.
         spoken: the words in the recording (no silence, and no words that the network does not know).
         late: frames; half a second by default, at 20 ms a frame.
     """
-    heard, false_alarms = set(), 0
+    heard: set[int] = set()
+    false_alarms = 0
     for d in detections:
-        fits = {i for i, s in enumerate(spoken) if s.word == d.word and s.start < d.frame <= s.end + late}
+        fits = [i for i, s in enumerate(spoken) if s.word == d.word and s.start < d.frame <= s.end + late]
         false_alarms += not fits
-        heard |= fits - heard if len(fits) < 2 else {min(fits - heard)} if fits - heard else set()
+        heard.update([i for i in fits if i not in heard][:1])
     return Score(len(heard), len(spoken), false_alarms)

@@ -36,6 +36,8 @@ extern "C" {
 /* The most inferences that can be averaged, 2 * ${NAME}_CLASSES bytes each; at most 65535. */
 #ifndef ${NAME}_LISTEN_WINDOW
 #define ${NAME}_LISTEN_WINDOW ${most}
+#elif ${NAME}_LISTEN_WINDOW < 1 || ${NAME}_LISTEN_WINDOW > 65535
+#error "${NAME}_LISTEN_WINDOW is 1 to 65535"
 #endif
 
 extern const char *const ${name}_class_names[${NAME}_CLASSES];
