@@ -15,7 +15,6 @@ import math
 import os
 import platform
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -92,24 +91,20 @@ def choose(problem: WidthProblem, options: Options) -> dict[str, Any]:
     return found
 
 
-def time_wholes(folders: Sequence[Path], facts: Mapping[str, Any], options: Options) -> np.ndarray:
-    """Microseconds [networks, subnetworks, passes] of exported networks n0, n1, ..., in turn in one process."""
+def time_wholes(folder: Path, count: int, facts: Mapping[str, Any], options: Options) -> np.ndarray:
+    """Microseconds [networks, subnetworks, passes] of the networks n0, n1, ... of a folder, in turn in one process."""
     with tempfile.TemporaryDirectory(prefix="latency_") as temporary:
         here = Path(temporary)
-        for i, folder in enumerate(folders):
-            for source in folder.glob("*.[ch]"):
-                if source.name != "main.c" and (i == 0 or source.name.startswith(f"n{i}_")):
-                    shutil.copy(source, here)
         element = "int8_t" if facts["dtype"] == "int8" else "float"
-        names = " ".join(f"NETWORK(n{i})" for i in range(len(folders)))
-        lines = [f'#include "n{i}_model.h"' for i in range(len(folders))]
+        names = " ".join(f"NETWORK(n{i})" for i in range(count))
+        lines = [f'#include "n{i}_model.h"' for i in range(count)]
         lines += [f"#define ELEMENT {element}", f"#define INPUT_ITEMS {facts['input_items']}u", f"#define NETWORKS {names}",
                   f"#define OUTPUT_ITEMS {facts['output_items']}u", f"#define SUBNETWORKS {len(options.budgets)}u"]
         (here / "networks.h").write_text("\n".join(lines) + "\n")
-        program = host.build(here, here / "whole", "-O2", main=WHOLE)
+        program = host.build(folder, here / "whole", "-O2", f"-I{here}", main=WHOLE, name=None)
         done = subprocess.run([str(program), str(options.passes)], capture_output=True, text=True, check=True)
     rows = [[float(v) for v in line.split()] for line in done.stdout.splitlines()]
-    return np.array(rows).reshape(len(folders), len(options.budgets), -1) / 1e3
+    return np.array(rows).reshape(count, len(options.budgets), -1) / 1e3
 
 
 def run(network: str, dtype: Dtype, options: Options) -> dict[str, Any]:
@@ -130,13 +125,13 @@ def run(network: str, dtype: Dtype, options: Options) -> dict[str, Any]:
     solved = choose(problem(options.seed), options)
     inputs = np.random.default_rng(options.seed).normal(size=(8, *shape)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="latency_") as temporary:
-        folders, facts = [], {}
+        tree, facts = Path(temporary) / "networks", {}
         for i, nested in enumerate(solved.values()):
-            exported = export(model, variables, graph, list(nested.widths), Path(temporary) / f"n{i}", dtype,
-                                  calibration=[inputs] if dtype == "int8" else None, examples=inputs[:1], name=f"n{i}")
-            folders, facts = [*folders, exported.folder], exported.facts
-        passes = time_wholes(folders, facts, options)
-        counted = [device.run(folder, "m4", name=folder.name, examples=1).subnetworks for folder in folders]
+            exported = export(model, variables, graph, list(nested.widths), tree, dtype,
+                              calibration=[inputs] if dtype == "int8" else None, examples=inputs[:1], name=f"n{i}")
+            facts = exported.facts
+        passes = time_wholes(tree, len(solved), facts, options)
+        counted = [device.run(tree, "m4", name=f"n{i}", examples=1).subnetworks for i in range(len(solved))]
     statistic = np.median if options.statistic == "median" else np.min
     choices = {}
     for i, (name, nested) in enumerate(solved.items()):

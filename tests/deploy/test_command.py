@@ -194,7 +194,7 @@ def test_c_that_answers_otherwise_is_noticed(finished, tmp_path):
     run, network, _ = finished
     saved = saved_run.read(run)
     exported = export(network.model, None, saved.graph, network, tmp_path / "c")
-    source = tmp_path / "c" / "reds_model.c"
+    source = tmp_path / "c" / "src" / "reds_model.c"
     text = source.read_text()
     call = "reds_f32_dense(&layer_4, &s->width_4, memory"
     assert text.count(call) == 1

@@ -12,8 +12,10 @@ from reds_jax.deploy import folder, one_file
 from reds_jax.errors import InvalidArgumentError
 from reds_jax.training.saved import save_model
 
-OLD = {"src/net.c": "int old;\n", "src/kernel_8.c": "int eight;\n", "old/it.h": "int h;\n", "model.json": "{}\n", "Makefile": "all:\n"}
-NEW = {"src/net.c": "int new;\n", "src/kernel_32.c": "float ü;\n", "new/sub/it.h": "int h;\n", "model.json": "{ }\n", "Makefile": "all: it\n"}
+OLD = {"src/net.c": "int old;\n", "src/kernel_8.c": "int eight;\n", "old/it.h": "int h;\n", "model.json": "{}\n",
+       "Makefile": "all:\n"}
+NEW = {"src/net.c": "int new;\n", "src/kernel_32.c": "float ü;\n", "new/sub/it.h": "int h;\n", "model.json": "{ }\n",
+       "Makefile": "all: it\n"}
 
 
 def content(of: Path) -> dict[str, str]:
@@ -116,7 +118,8 @@ def test_what_stands_where_a_folder_would_be_is_neither_replaced_nor_followed(tm
 def test_networks_of_one_folder_leave_each_other_alone(tmp_path) -> None:
     """A file goes with the last network that needs it; one that both need is replaced by either."""
     def files(name: str, kernels: tuple[str, ...], text: str = "") -> dict[str, str]:
-        return {f"src/{name}_model.c": name + text, f"{name}.json": "{}", **{f"src/{k}.c": k for k in kernels}, "Makefile": name}
+        own = {f"src/{name}_model.c": name + text, f"{name}.json": "{}", "Makefile": name}
+        return own | {f"src/{kernel}.c": kernel for kernel in kernels}
 
     out, a, b = tmp_path / "out", files("a", ("s8", "f32")), files("b", ("f32", "q"))
     exported(out, a, "a")

@@ -57,7 +57,7 @@ def test_the_c_answers_as_every_subnetwork_and_its_constants_take_no_more_bytes(
             folder = tmp_path / f"{name}{number}"
             made = make_case(case, dtype, folder)
             networks.append((made, compiler.load(folder)))
-            subprocess.run(["gcc", "-c", "reds_model.c", "-o", "model.o"], cwd=folder, check=True)
+            subprocess.run(["gcc", "-c", "src/reds_model.c", "-o", "model.o"], cwd=folder, check=True)
             sections = subprocess.run(["size", "-A", "model.o"], cwd=folder, check=True, capture_output=True, text=True).stdout
             constants.append([line.split()[:2] for line in sections.splitlines() if ".rodata" in line or ".data" in line])
         (_, before), (made, after) = networks

@@ -77,6 +77,11 @@ class MFCC:
         """Samples from frame to frame."""
         return self.stride_ms * self.sample_rate // 1000
 
+    @property
+    def transform_length(self) -> int:
+        """Samples of the transform: the window, padded to the next power of two."""
+        return 1 << (self.window - 1).bit_length()
+
     def frames(self, samples: int) -> int:
         """How many frames so many samples have.
 
@@ -112,15 +117,29 @@ class MFCC:
 @cache
 def _matrices(mfcc: MFCC) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Cosines and sines [window / 2, bins] under the window, the triangles [bins, bands], the DCT [bands, coefficients]."""
-    half, length = mfcc.window // 2, 1 << (mfcc.window - 1).bit_length()
-    hz = mfcc.sample_rate / length
-    bins = np.arange(int(1.5 + mfcc.low_hz / hz), int(mfcc.high_hz / hz) + 1)
+    half, bins = mfcc.window // 2, transform_bins(mfcc)
     m = np.arange(half)[:, None]
     window = 0.5 + 0.5 * np.cos(np.pi * m / half)  # Hann, about its middle
-    cos, sin = (window * f(2 * np.pi * m * bins / length) for f in (np.cos, np.sin))
+    cos, sin = (window * f(2 * np.pi * m * bins / mfcc.transform_length) for f in (np.cos, np.sin))
     cos[0] /= 2  # the sample in the middle comes from both sides
-    low, high, at = (1127 * np.log1p(np.asarray(f) / 700) for f in (mfcc.low_hz, mfcc.high_hz, bins * hz))
+    return tuple(a.astype(np.float32) for a in (cos, sin, triangles(mfcc), basis(mfcc)))  # pyright: ignore[reportReturnType]
+
+
+def transform_bins(mfcc: MFCC) -> np.ndarray:
+    """The bins of the transform that the bands read, [bins]."""
+    hz = mfcc.sample_rate / mfcc.transform_length
+    return np.arange(int(1.5 + mfcc.low_hz / hz), int(mfcc.high_hz / hz) + 1)
+
+
+def triangles(mfcc: MFCC) -> np.ndarray:
+    """What each band takes of each bin, float64 [bins, bands]."""
+    hz = transform_bins(mfcc) * mfcc.sample_rate / mfcc.transform_length
+    low, high, at = (1127 * np.log1p(np.asarray(f) / 700) for f in (mfcc.low_hz, mfcc.high_hz, hz))
     place = (at - low) / ((high - low) / (mfcc.bands + 1))  # of a bin, in spacings between the middles of the bands
-    triangles = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(1, mfcc.bands + 1)))
-    basis = np.cos(np.pi * np.outer(np.arange(mfcc.bands) + 0.5, np.arange(mfcc.coefficients)) / mfcc.bands)
-    return tuple(a.astype(np.float32) for a in (cos, sin, triangles, basis * math.sqrt(2 / mfcc.bands)))  # pyright: ignore[reportReturnType]
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(1, mfcc.bands + 1)))
+
+
+def basis(mfcc: MFCC) -> np.ndarray:
+    """The cosines from the logarithms of the bands to the coefficients, float64 [bands, coefficients]."""
+    cosines = np.cos(np.pi * np.outer(np.arange(mfcc.bands) + 0.5, np.arange(mfcc.coefficients)) / mfcc.bands)
+    return cosines * math.sqrt(2 / mfcc.bands)

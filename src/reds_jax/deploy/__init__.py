@@ -7,6 +7,7 @@ Data flows one way through the folders, and so do imports; ``policy`` and ``late
     phone      the program as one ONNX or LiteRT file                              reads lowering
     c          the program as a folder of C99, with its runtime                    reads lowering, int8
     board      builds and runs such a folder: on this computer, in QEMU            reads nothing but the folder
+    front_end  from audio to the input of the network, in float32 and in integers      reads int8, c, board
     latency    what each operation costs at each width, measured                   reads lowering, c, board
     policy     a budget that varies, and who picks the subnetwork                  reads lowering, c, board
 

@@ -20,6 +20,7 @@ from reds_jax.deploy.board import device
 from reds_jax.deploy.board.boards import BoardName
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.escape import markdown_cell, markdown_code
+from reds_jax.deploy.front_end.keyword_spotter import Example, of_run
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule
 from reds_jax.deploy.int8.quality import Quality, QuantizationWarning
 from reds_jax.deploy.latency.command import Latency
@@ -56,6 +57,11 @@ class Export:
     """The C code also has a function that takes any row of widths between the smallest and the largest subnetwork."""
     revision: int | None = None
     """A number for these weights: the C code then can be given those of another training of the network."""
+    front_end: Literal["mfcc", "mfcc_fixed"] | None = None
+    """Of a run that reads MFCC: the C code also goes from audio to the word, and says which words are in WAV files. The MFCC
+    are computed in float32, or in integers, for a core without an FPU (mfcc_fixed)."""
+    example: Example | None = None
+    """With a front end, also an example for a board: the main loop of a firmware with a microphone."""
     name: str = "reds"
     """Prefix of the C identifiers."""
     accuracy: int | None = None
@@ -65,19 +71,28 @@ class Export:
         if self.accuracy is not None and self.accuracy < 1:
             raise InvalidArgumentError("accuracy is measured on examples", got=self.accuracy, allowed="1 or more")
         folder.check(self.folder, [f"{self.name}_accuracy.json"] * (self.accuracy is not None), name=self.name)
+        if self.example is not None and self.front_end is None:
+            raise InvalidArgumentError("the example listens to a microphone, and the export has no front end", got=self.example,
+                                       hint="Add --front-end mfcc.")
         saved = saved_run.read(self.run, data=self.data, other_data=self.other_data)
+        front_end = None if self.front_end is None else of_run(
+            saved.data, self.example, "float32" if self.front_end == "mfcc" else "fixed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", QuantizationWarning)  # told below, with the table
             exported = export(saved.network.model, None, saved.graph, saved.network, self.folder, self.dtype,
                               calibration=saved.calibration(self.calibration), rule=self.rule, percentage=self.percentage,
                               normalise=saved.data.pixel_scale, name=self.name, any_widths=self.any_widths,
-                              revision=self.revision)
+                              revision=self.revision, front_end=front_end)
         facts = exported.facts
         if exported.quality is not None:
             show(console, exported.quality)
         console.print(f"{escape(self.folder)}: {facts['weight_bytes']:,} bytes of weights, once; "
                       f"{facts['table_bytes']:,} bytes of scales and offsets for {len(facts['subnetworks'])} subnetworks; "
                       f"try: make -C {escape(shlex.quote(str(self.folder)))}", highlight=False, soft_wrap=True)
+        if front_end is not None:
+            console.print(f"which words are in a WAV file: make -C {escape(shlex.quote(str(self.folder)))} listen, then "
+                          f"{escape(shlex.quote(str(self.folder / 'build' / f'{self.name}_listen_wav')))} FILE.wav",
+                          highlight=False, soft_wrap=True)
         if self.accuracy is None:
             return
         rows = accuracy.measure(saved, exported, compiled_examples=self.accuracy, name=self.name)

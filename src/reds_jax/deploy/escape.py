@@ -15,7 +15,6 @@ compiler.
 
 from __future__ import annotations
 
-import json
 import re
 
 from reds_jax.errors import InvalidArgumentError
@@ -52,13 +51,14 @@ def c_identifier(name: str) -> str:
 
 
 def c_string(text: str) -> str:
-    r"""Text inside a string of C that is printed as a string of JSON: printable ASCII, no trigraph.
+    r"""Text as a string constant of C: printable ASCII as it is, all else as the octal bytes of its UTF-8.
 
-    >>> print(c_string('a"b'))
-    a\\\"b
+    >>> print(c_string('say "ü"'))
+    "say \"\303\274\""
     """
-    inside = json.dumps(text)[1:-1].replace("\\", "\\\\").replace('"', '\\"')
-    return re.sub(r"\?(?=\?)", r"?\\", inside)
+    plain = {byte for byte in range(0x20, 0x7F) if chr(byte) not in '"\\?'}
+    return '"' + "".join(chr(b) if b in plain else f"\\{chr(b)}" if chr(b) in '"\\?' else f"\\{b:03o}"
+                         for b in text.encode()) + '"'
 
 
 def markdown_cell(text: str) -> str:

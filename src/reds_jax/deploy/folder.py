@@ -2,9 +2,9 @@
 
 A folder holds one network or several that share files (the kernels, say). ``manifest.json`` names every file that an export
 wrote, with the SHA-256 of its content, and which network needs which. Nothing else is ever replaced or removed, and of those
-nothing that another network alone needs: what a user puts beside those files stays (also what ``make`` builds there: it is older
-than the new sources, so ``make`` builds it again), and where a file of an export has been edited, or another one has a name that
-is needed, the export is refused.
+nothing that another network alone needs: what a user puts beside those files stays (also what ``make`` builds there: it is
+older than the new sources, so ``make`` builds it again), and where a file of an export has been edited, or another one has a
+name that is needed, the export is refused.
 
 The folder itself is neither renamed nor replaced, so it may be a link, a mount point or ``"."``. The new files are written into
 a folder inside it; the old ones are moved there, the new ones out, and the manifest last: that commits. A process that is
@@ -161,9 +161,16 @@ def facts(folder: Path, name: str = "reds") -> dict[str, Any]:
     return read
 
 
-def sources(folder: Path, name: str = "reds") -> list[Path]:
-    """The C files of the network and its kernels: those of ``src`` that it needs (without a manifest all)."""
-    found = [f"src/{p.name}" for p in folder.glob("src/*.c")] if _manifest(folder) is None else networks(folder).get(name, [])
+def sources(folder: Path, name: str | None = "reds") -> list[Path]:
+    """The C files of the network (None: of all in the folder) and its kernels: those of ``src`` that an export wrote for it.
+
+    Without a manifest they are all that are there.
+    """
+    manifest = _manifest(folder)
+    if manifest is None:
+        found = {f"src/{path.name}" for path in folder.glob("src/*.c")}
+    else:
+        found = {path for network, paths in manifest.networks.items() if name in (network, None) for path in paths}
     if found := [folder / path for path in sorted(found) if path.startswith("src/") and path.endswith(".c")]:
         return found
     raise InvalidArgumentError("there is no exported network in the folder", got=str(folder), hint=_EXPORT)

@@ -68,9 +68,9 @@ class _Options:
 
     def __init__(self, draw: st.DrawFn, integers: bool, device: bool) -> None:
         self.draw, self.integers, self.device = draw, integers, device
-        kinds = ["conv", "conv", "depthwise", "dense", "act", "max_pool", "residual", "project"]
+        kinds = ["conv", "conv", "depthwise", "dense", "act", "max_pool", "residual", "project", "grouped", "concat", "shuffle"]
         if not device:
-            kinds += ["grouped", "concat", "maybe", "twice", "split", "slice", "shuffle", "scan", "stack", "dropout"]
+            kinds += ["maybe", "twice", "split", "slice", "scan", "stack", "dropout"]
         if not integers:
             kinds += ["norm", "avg_pool", *(["branch"] if device else ["gate", "turn", "gru", "attention", "layer_norm"])]
         self.kinds = st.sampled_from(kinds)

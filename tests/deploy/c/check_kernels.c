@@ -6,7 +6,8 @@
  *
  * On a PC:          cc -std=c99 -I runtime check_kernels.c runtime/reds_s8.c runtime/reds_f32.c
  *                   -DREDS_HALVES: the product of a Cortex-M0; -DCHECK_EDGES with -fsanitize=address,undefined
- * On a bare core:   with board/qemu/startup.c and board/qemu/count.c; on a Cortex-M0 with -DCASES=30 -DCAPACITY=600 */
+ * On a bare core:   with board/qemu/startup.c and board/qemu/count.c; on a Cortex-M0 with -DCASES=30 -DCAPACITY=600; on a
+ *                   Cortex-M55 with m55.c and -DCHECK_EDGES */
 #include "reds_kernels.h"
 
 #include <stddef.h>
@@ -25,7 +26,7 @@ static void reds_print_signed(int32_t value) { printf("%ld", (long)value); }
 #ifndef CAPACITY /* entries of an array: what does not fit is drawn again */
 #define CAPACITY 8192
 #endif
-#ifdef CHECK_EDGES /* with an address sanitizer: arrays end where their memory ends */
+#ifdef CHECK_EDGES /* with an address sanitizer, or what m55.c protects: arrays start or end where their memory does */
 #define GUARD 0
 #else
 #define GUARD 16
@@ -37,7 +38,15 @@ typedef union {
     int8_t b[4 * (CAPACITY + GUARD / 2)];
 } memory;
 
-static memory in_memory, out_memory, scratch_memory, weight_memory;
+#if defined(CHECK_EDGES) && defined(__arm__)
+#define EDGE(k) __attribute__((section(".edge" #k), aligned(32)))
+#else
+#define EDGE(k)
+#endif
+static EDGE(0) memory in_memory;
+static EDGE(1) memory out_memory;
+static EDGE(2) memory scratch_memory;
+static EDGE(3) memory weight_memory;
 static reds_s8_channel s8_channels[64];
 static reds_f32_channel f32_channels[64];
 static uint32_t state = 2463534242u;
@@ -60,9 +69,9 @@ static int failed(const char *what, int32_t index, int32_t wanted, int32_t found
     return 1;
 }
 
-/* ``bytes`` bytes with guards around them, at the end of their memory; everything is filled with noise */
+/* ``bytes`` bytes with guards around them, at the end of their memory or at its start; everything is filled with noise */
 static void *place(memory *m, uint32_t bytes) {
-    int8_t *const start = m->b + sizeof *m - GUARD - bytes;
+    int8_t *const start = between(0, 1) ? m->b + GUARD : m->b + sizeof *m - GUARD - bytes;
     for (uint32_t k = 0; k < bytes; k++) start[k] = (int8_t)(draw() >> 9);
     for (int k = 1; k <= GUARD; k++) start[-k] = 0x5A;
     for (int k = 0; k < GUARD; k++) start[bytes + (uint32_t)k] = 0x5A;
@@ -93,21 +102,49 @@ static uint16_t out_size(uint16_t in, uint16_t kernel, uint16_t stride, uint16_t
 
 enum { CONV, DEPTHWISE, DENSE, POOL };
 
+/* Entries of the scratch, int16_t and float. */
+static uint32_t s8_scratch(const shape *s, int what) {
+    const reds_window *const w = &s->w;
+    if (what == DENSE) return REDS_S8_DENSE_SCRATCH(s->inputs);
+    if (what == POOL) return 0;
+#ifdef __ARM_FEATURE_MVE
+    const uint32_t helium = what == CONV ? REDS_S8_MVE_CONV_SCRATCH(s->patch, s->outputs)
+                                         : REDS_S8_MVE_DEPTHWISE_SCRATCH(w->kernel_h, w->kernel_w, w->stride_h, w->stride_w,
+                                                                         w->out_h, w->out_w);
+#else
+    const uint32_t helium = 0;
+#endif
+    const uint32_t plain = what == CONV ? REDS_S8_CONV_SCRATCH(s->inputs, w->kernel_h, w->kernel_w, w->stride_w, w->out_w)
+                                        : REDS_S8_DEPTHWISE_SCRATCH(w->kernel_h, w->kernel_w, w->stride_h, w->stride_w,
+                                                                    w->out_h, w->out_w);
+    return plain > helium ? plain : helium;
+}
+static uint32_t f32_scratch(const shape *s, int what) {
+    const reds_window *const w = &s->w;
+    return what == CONV        ? REDS_F32_CONV_SCRATCH(s->patch)
+           : what == DEPTHWISE ? REDS_F32_DEPTHWISE_SCRATCH(w->kernel_h, w->kernel_w, w->stride_w, w->out_w)
+                               : 0;
+}
+
 static shape draw_shape(int what) {
     shape s;
     for (;;) {
         reds_window *const w = &s.w;
         const int pointwise = what == CONV && between(0, 2) == 0, three = between(0, 2) == 0;
-        w->in_h = (uint16_t)between(1, 11), w->in_w = (uint16_t)between(1, 13);
-        w->kernel_h = (uint16_t)(pointwise ? 1 : three ? 3 : between(1, 5));
-        w->kernel_w = (uint16_t)(pointwise ? 1 : three ? 3 : between(1, 5));
-        w->stride_h = (uint16_t)(pointwise ? 1 : between(1, 3)), w->stride_w = (uint16_t)(pointwise ? 1 : between(1, 3));
+        const int large = between(0, 7) == 0; /* more rows than a depthwise layer holds at a time */
+        const int longer = between(0, 31);    /* a window that is high, wide or both */
+        const int high = longer == 0 || longer == 2 ? 20 : 7, wide = longer == 1 || longer == 2 ? 20 : 9;
+        w->in_h = (uint16_t)between(1, large ? 40 : 11), w->in_w = (uint16_t)between(1, large ? 50 : 13);
+        w->kernel_h = (uint16_t)(pointwise || between(0, 7) == 0 ? 1 : three ? 3 : between(1, high));
+        w->kernel_w = (uint16_t)(pointwise || between(0, 7) == 0 ? 1 : three ? 3 : between(1, wide));
+        w->stride_h = (uint16_t)(pointwise && between(0, 2) ? 1 : between(1, 3));
+        w->stride_w = (uint16_t)(pointwise && between(0, 2) ? 1 : between(1, 3));
         if (three && between(0, 1)) w->stride_h = w->stride_w = (uint16_t)between(1, 2);
         w->pad_top = (uint16_t)between(0, w->kernel_h - 1), w->pad_left = (uint16_t)between(0, w->kernel_w - 1);
         w->out_h = out_size(w->in_h, w->kernel_h, w->stride_h, w->pad_top, (uint16_t)between(0, w->kernel_h - 1));
         w->out_w = out_size(w->in_w, w->kernel_w, w->stride_w, w->pad_left, (uint16_t)between(0, w->kernel_w - 1));
-        s.inputs = (uint32_t)(what == DENSE ? between(1, 150) : between(1, 14));
-        s.outputs = (uint32_t)between(1, 21);
+        s.inputs = (uint32_t)(what == DENSE ? between(1, 150) : between(1, large ? 3 : pointwise ? 70 : 14));
+        s.outputs = (uint32_t)between(1, large ? 3 : 21);
         if (what == DEPTHWISE || what == POOL) s.inputs = s.outputs;
         s.patch = (what == DEPTHWISE ? 1u : s.inputs) * w->kernel_h * w->kernel_w;
         if (what == DENSE) s.patch = s.inputs;
@@ -119,7 +156,8 @@ static shape draw_shape(int what) {
         w->row_step = w->column_step * w->in_w;
         if (what != DENSE && (w->out_h == 0 || w->out_w == 0)) continue;
         if (s.inputs * (what == DENSE ? 1 : image) <= CAPACITY && s.row * s.outputs <= CAPACITY &&
-            s.outputs * w->out_h * w->out_w <= CAPACITY && 4 * REDS_ROUND4(s.patch) <= CAPACITY)
+            s.outputs * w->out_h * w->out_w <= CAPACITY && s8_scratch(&s, what) <= 2 * CAPACITY &&
+            f32_scratch(&s, what) <= CAPACITY)
             return s;
     }
 }
@@ -149,10 +187,7 @@ static int check_s8(int what) {
     const shape s = draw_shape(what);
     const uint32_t positions = what == DENSE ? 1u : (uint32_t)s.w.out_h * s.w.out_w;
     const uint32_t in_bytes = what == DENSE ? s.inputs : s.inputs * s.w.in_h * s.w.in_w, out_bytes = s.outputs * positions;
-    const uint32_t scratch_bytes =
-        2 * (what == DENSE  ? REDS_S8_DENSE_SCRATCH(s.inputs)
-             : what == CONV ? REDS_S8_CONV_SCRATCH(s.patch)
-                            : REDS_S8_DEPTHWISE_SCRATCH(s.w.kernel_h, s.w.kernel_w, s.w.stride_w, s.w.out_w));
+    const uint32_t scratch_bytes = 2 * s8_scratch(&s, what);
     int8_t *const in = place(&in_memory, in_bytes), *const out = place(&out_memory, out_bytes);
     int8_t *const weights = place(&weight_memory, s.outputs * s.row);
     int16_t *const scratch = place(&scratch_memory, scratch_bytes);
@@ -258,9 +293,7 @@ static int check_f32(int what) {
     const shape s = draw_shape(what);
     const uint32_t positions = what == DENSE ? 1u : (uint32_t)s.w.out_h * s.w.out_w;
     const uint32_t in_length = what == DENSE ? s.inputs : s.inputs * s.w.in_h * s.w.in_w, out_length = s.outputs * positions;
-    const uint32_t scratch_length = what == DENSE  ? 0
-                                    : what == CONV ? REDS_F32_CONV_SCRATCH(s.patch)
-                                                   : REDS_F32_DEPTHWISE_SCRATCH(s.w.kernel_h, s.w.kernel_w, s.w.stride_w, s.w.out_w);
+    const uint32_t scratch_length = f32_scratch(&s, what);
     const uint32_t row = s.patch + (uint32_t)between(0, 7);
     if (row * s.outputs > CAPACITY) return 0;
     float *const in = place(&in_memory, 4 * in_length), *const out = place(&out_memory, 4 * out_length);

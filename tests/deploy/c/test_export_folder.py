@@ -60,8 +60,8 @@ def test_any_input_is_survived(compiler, exports, tmp_path, name: str, dtype: st
     folder, program = exports(name, dtype).folder, tmp_path / "fuzz"
     sources = map(str, exported_folder.sources(folder))
     flags = ["-DFUZZ_INT8"] if dtype == "int8" else []
-    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, *exported_folder.include_flags(folder), "-o", str(program),
-                 str(Path(__file__).parent / "fuzz_export.c"), *sources)
+    compiler.run("gcc", "-std=c99", "-Wall", "-Wextra", *SANITIZE.split(), *flags, *exported_folder.include_flags(folder),
+                 "-o", str(program), str(Path(__file__).parent / "fuzz_export.c"), *sources)
     Compiler.run(str(program))
 
 

@@ -123,7 +123,8 @@ LOOP = """
 
 
 def test_networks_in_one_program_share_the_kernels(library, compiler, tmp_path) -> None:
-    folder, networks = tmp_path / "tree", {"first": ("int8", "resnet"), "second": ("int8", "ds_cnn"), "third": ("float32", "ds_cnn")}
+    folder = tmp_path / "tree"
+    networks = {"first": ("int8", "resnet"), "second": ("int8", "ds_cnn"), "third": ("float32", "ds_cnn")}
     for name, (dtype, of) in networks.items():
         make_case(library(of), dtype, folder, name)
     main = tmp_path / "main.c"
@@ -132,7 +133,8 @@ def test_networks_in_one_program_share_the_kernels(library, compiler, tmp_path) 
     main.write_text("\n".join([*includes, "int main(void) {", *loops, "    return 0;", "}", ""]))
     sources = {str(path) for name in networks for path in exported_folder.sources(folder, name)}
     assert len(sources) == 5
-    compiler.run("gcc", *WARNINGS, "-O1", *exported_folder.include_flags(folder), "-o", str(tmp_path / "all"), str(main), *sources)
+    compiler.run("gcc", *WARNINGS, "-O1", *exported_folder.include_flags(folder), "-o", str(tmp_path / "all"), str(main),
+                 *sources)
     compiler.run(str(tmp_path / "all"))
 
 

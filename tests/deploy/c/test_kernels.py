@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -10,13 +11,19 @@ import pytest
 KERNELS = Path(__file__).parent / "check_kernels.c"
 
 
+EDGES = ["-O1", "-g", "-DCASES=1500", "-DCHECK_EDGES", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+CORTEX_M4 = f'-DREDS_SIMD32_MODEL="{KERNELS.parent / "simd32_model.h"}"'  # its bodies, with its instructions as C functions
+
+
 @pytest.mark.parametrize("cc", ["gcc", "clang"])
-@pytest.mark.parametrize("flags", [["-O0"], ["-O3"], ["-O1", "-DREDS_HALVES"],
-                                   ["-O1", "-g", "-DCHECK_EDGES", "-fsanitize=address,undefined", "-fno-sanitize-recover"]])
+@pytest.mark.parametrize("flags", [["-O0"], ["-O3"], ["-O1", "-DREDS_HALVES"], EDGES, [*EDGES, CORTEX_M4]],
+                         ids=["O0", "O3", "halves", "edges", "cortex-m4-edges"])
 def test_every_kernel_agrees_with_the_formulas_on_this_machine(tmp_path, cc, flags):
     if not shutil.which(cc):
         pytest.skip(f"{cc} is not installed")
     runtime = Path(str(resources.files("reds_jax.deploy.c") / "runtime"))
+    if CORTEX_M4 in flags and sys.byteorder != "little":
+        pytest.skip("the instructions take words of bytes apart from the lowest")
     command = [cc, "-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", *flags, f"-I{runtime}", str(KERNELS),
                str(runtime / "reds_s8.c"), str(runtime / "reds_f32.c"), "-o", str(tmp_path / "check")]
     built = subprocess.run(command, capture_output=True, text=True, check=False)

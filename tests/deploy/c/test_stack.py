@@ -113,7 +113,7 @@ int main(void) {
 """
 
 
-@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed (Debian: qemu-system-arm)")
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
 @pytest.mark.slow
 @pytest.mark.parametrize("board", ["m0", "m4"])
 @pytest.mark.parametrize("dtype", ["int8", "float32"])

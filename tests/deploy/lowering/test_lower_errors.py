@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from device_cases import case_of, inputs
+from jax import lax
 
 from reds_jax.deploy.lowering.lower import lower
 from reds_jax.errors import TraceError
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("as_users_write")
 
 CASES = {  # what is done to [1, 4, 5, 8] activations: (function, operation, why)
     "transposed": (lambda x: nn.ConvTranspose(8, (2, 2), (2, 2))(x), "conv_general_dilated", "transposed"),
-    "dilated pool": (lambda x: jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 2, 2, 1), (1,) * 4, "SAME", None, (1, 2, 1, 1)),
+    "dilated pool": (lambda x: lax.reduce_window(x, -np.inf, lax.max, (1, 2, 2, 1), (1,) * 4, "SAME", None, (1, 2, 2, 1)),
                      "reduce_window_max", "pools over something else than positions"),
     "sine": (lambda x: jnp.sin(x), "sin", "not among the operations"),
     "steps": (lambda x: jnp.floor(x), "floor", "not among the operations"),

@@ -35,8 +35,9 @@ def compiler(name: str | None = None) -> str:
                                  hint="Debian: apt-get install gcc")
 
 
-def build(folder: Path, output: Path, *flags: str, cc: str | None = None, main: Path | None = None, name: str = "reds") -> Path:
-    """Compile an exported network with its kernels; ``main`` is a program to link, or none for a library."""
+def build(folder: Path, output: Path, *flags: str, cc: str | None = None, main: Path | None = None,
+          name: str | None = "reds") -> Path:
+    """Compile an exported network (None: all of the folder) with its kernels, and link ``main``, or none for a library."""
     folder = Path(folder).absolute()
     extra = [str(main)] if main else ["-shared", "-fPIC"]
     command = [compiler(cc), *WARNINGS, *(flags or ("-O2",)), *exported_folder.include_flags(folder), "-o", str(output),

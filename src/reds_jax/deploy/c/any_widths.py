@@ -19,7 +19,7 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.widths import Widths
 
 NAME_LENGTH = 17
-"""Of 31 characters by which C99 tells external names apart, ``_net_adapt_to`` and ``_net_adapt_to_budget`` differ in the 14th."""
+"""Of 31 characters by which C99 tells external names apart, ``_net_adapt_to`` and ``_net_adapt_to_budget`` have 13 alike."""
 _LARGEST_WIDTH = 2**16 - 1
 
 

@@ -63,7 +63,8 @@ def state(name: str, rows: AnyWidths | None, guard: Guard) -> dict[str, str]:
         first = f"&subnetworks[{upper}_LARGEST]"
         return {
             "network": _NETWORK.format(name=name), "row_table": "", "to_k": "&subnetworks[k]", "to_s": "s",
-            "index": "network->active - subnetworks", "initial": f".active = {first}", "initialise": f"network->active = {first};",
+            "index": "network->active - subnetworks", "initial": f".active = {first}",
+            "initialise": f"network->active = {first};",
             "begin": "const subnetwork *const s = network->active; /* once: the inference keeps it to its end */",
         }
     first = f"&rows[{upper}_LARGEST]"
@@ -85,6 +86,7 @@ def values(name: str, rows: AnyWidths, guard: Guard) -> dict[str, str]:
     found = {
         "groups_comment": _comment(rows),
         "more_statuses": f"\n    {upper}_WIDTHS_NOT_ALLOWED = 3,\n    {upper}_BUSY = 4,",
+        "own_adapt_to": f"#define {name}_adapt_to(widths) {name}_net_adapt_to(&network, widths)\n",
         "adapt": f"(run % 2u ? {name}_adapt_to({name}_widths(k)) : {name}_adapt(k))",
     }
     if rows.order:
@@ -112,7 +114,8 @@ def changes(rows: AnyWidths) -> list[list[tuple[int, int, int]]]:
 
 def _order(rows: AnyWidths, guard: Guard, place: str) -> str:
     """The order as a constant array."""
-    text = [f"{place}static const order_change changes[] = {{\n    {{{rows.macs[0]}u, 0u, {rows.rows[0][0]}u}}, /* the first row */\n"]
+    text = [f"{place}static const order_change changes[] = {{\n"
+            f"    {{{rows.macs[0]}u, 0u, {rows.rows[0][0]}u}}, /* the first row */\n"]
     for k, found in enumerate(changes(rows)):
         if found:
             text.append(guard(k, lines([f"{{{macs}u, {g}u, {n}u}}" for macs, g, n in found], per_line=6) + ",\n"))

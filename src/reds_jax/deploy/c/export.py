@@ -6,6 +6,7 @@ recorded answers, and what build systems read (`reds_jax.deploy.c.package`).
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from reds_jax.deploy.c.blob import Content
 from reds_jax.deploy.c.exported import Dtype, Exported
 from reds_jax.deploy.c.spread import spread_kernel, spread_of
 from reds_jax.deploy.escape import c_identifier, c_string
+from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
 from reds_jax.deploy.int8.quantize import quantize
@@ -39,6 +41,7 @@ def export(
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
     rule: Rule = "mse", percentage: float = PERCENTAGE, normalise: Normalise | None = None, name: str = "reds",
     any_widths: bool = False, order: np.ndarray | Sequence[Sequence[int]] | None = None, revision: int | None = None,
+    front_end: KeywordSpotter | None = None,
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
@@ -66,6 +69,7 @@ def export(
         revision: a number of yours for these weights, if the device is to take in other ones later: the C code then has
             ``load(bytes, size)``, and ``NAME_weights.bin`` beside it is what fits every export of the same network with the
             same widths and arguments.
+        front_end: for a network that reads MFCC: the C code then also goes from audio to the word.
 
     Raises:
         TraceError: the model has an operation that the device does not run, or not at every row of widths.
@@ -94,8 +98,14 @@ def export(
         raise InvalidArgumentError("the exported folder checks itself with examples, and there is none", allowed="one or more")
     if order is not None and not any_widths:
         raise InvalidArgumentError("an order of rows is for a device that takes any row of widths", hint="any_widths=True")
+    if revision is not None and front_end is not None:
+        raise InvalidArgumentError("a front end writes its features on the grid of these weights, and others have another grid",
+                                   got=f"revision={revision}", allowed="a revision, or a front end",
+                                   hint="Leave revision out, or export without a front end.")
     rows = any_rows(name, graph, widths, order) if any_widths else None
     program = lower(pure, trees, widths, examples, every_row=any_widths)
+    if front_end is not None:
+        front_end.check(program.input_shape, program.tensors[program.output].items(0), _ending(program), dtype)
     quantized = quality = None
     if dtype == "int8":
         quantized = quantize(program, calibrate(program, batches, rule=rule, percentage=percentage))
@@ -104,13 +114,16 @@ def export(
     plans = [arena.plan(runs, k, itemsize=1 if quantized else 4, scratch_bytes=scratch_bytes(runs, k, dtype))
              for k in range(runs.subnetworks)]
     emitter = source.Emitter(quantized or program, plans, name, rows, None if revision is None else Content())
-    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph)
+    exported = Exported(Path(folder), program, quantized, _facts(emitter, program, widths, dtype), quality, rows, graph,
+                        front_end)
     exported.facts["examples"] = len(examples)
     if revision is not None:
         exported.facts["revision"] = revision
     if quality is not None:
         exported.facts["calibration"] = {"rule": rule, **({"percentage": percentage} if rule == "percentile" else {})}
         exported.facts["quality"] = quality.record()
+    if front_end is not None:
+        exported.facts["front_end"] = front_end.facts()
     pixels = None
     if normalise is not None:
         if len(normalise.mean) != program.tensors[0].channels[0]:
@@ -121,8 +134,10 @@ def export(
         pixels = quantized.input_scale.quantize(real) if quantized else real
     answers = [exported.expected(k, examples) for k in range(program.subnetworks)]
     given = quantized.input_scale.quantize(examples) if quantized else examples
-    package.write(exported.folder, name, exported.facts,
-                  _files(emitter, program, exported.facts, given, answers, pixels, revision))
+    files = _files(emitter, program, exported.facts, given, answers, pixels, revision)
+    if front_end is not None:
+        files |= front_end.files(emitter, exported.facts)
+    package.write(exported.folder, name, exported.facts, files)
     for text in quality.warnings() if quality else ():
         warnings.warn(text, QuantizationWarning, stacklevel=2)
     return exported
@@ -136,15 +151,43 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
             return 4 * spread.depth(k, 4 if dtype == "int8" else 1)
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
-        if op.kind == "conv":
-            return 4 * (_round4(program.row(op, k)) if dtype == "int8" else program.row(op, k))
+        if op.kind not in ("conv", "depthwise"):
+            return 0
+        assert op.window is not None
+        (kernel_h, kernel_w), (stride_h, stride_w) = op.window.kernel, op.window.strides
+        y = program.tensors[op.output]
+        pitch = _round4((y.width - 1) * stride_w + kernel_w)
         if op.kind == "depthwise":
-            assert op.window is not None
-            width = (program.tensors[op.output].width - 1) * op.window.strides[1] + op.window.kernel[1]
-            return op.window.kernel[0] * _round4(width)
-        return 0
+            if dtype == "float32":
+                return kernel_h * pitch
+            rows = min((y.height - 1) * stride_h + kernel_h, max(kernel_h, _HELD // pitch))
+            return rows * pitch + kernel_h * (-(-kernel_w // 2) * 2)
+        row = program.row(op, k)
+        if dtype == "float32":
+            return 4 * row
+        depth = _round4(row)
+        return 4 * depth + (0 if kernel_h * kernel_w == 1 else (depth + 96 + 16 * kernel_h + row // kernel_w * pitch + 12) // 2)
 
-    return tuple(entries(op) * (2 if dtype == "int8" else 4) for op in program.operations)
+    if dtype == "float32":
+        return tuple(4 * entries(op) for op in program.operations)
+    return tuple(2 * max(entries(op), _mve_entries(program, op, k)) for op in program.operations)
+
+
+def _mve_entries(program: Program, op: Operation, k: int) -> int:
+    """What the int8 kernels for Helium need, by REDS_S8_MVE_..._SCRATCH."""
+    y = program.tensors[op.output]
+    if op.kind == "conv":
+        return 4 * (-(-program.row(op, k) // 16) * 16) + 2 * y.channels[k]
+    if op.kind == "depthwise":
+        assert op.window is not None
+        (kernel_h, kernel_w), (stride_h, stride_w) = op.window.kernel, op.window.strides
+        reach = (y.width - 1) * stride_w + kernel_w
+        rows = min((y.height - 1) * stride_h + kernel_h, max(kernel_h, _HELD // reach))
+        return _round4((rows * reach + 17) // 2 + 16 * kernel_h)
+    return 0
+
+
+_HELD = 512  # REDS_S8_HELD
 
 
 def _round4(n: int) -> int:
@@ -163,7 +206,7 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
         "stack_bytes": stack.bound(dtype, any_widths=emitter.rows is not None),
         "input_shape": list(program.input_shape), "input_items": program.tensors[0].items(0),
         "output_items": program.tensors[program.output].items(0),
-        "ends_in": "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input",
+        "ends_in": _ending(program),
     }
     if emitter.rows is not None:
         facts["any_widths"] = emitter.rows.facts()
@@ -174,6 +217,10 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
             out = quantized.output_scale(k)
             sub["output"] = {"scale": out.scale, "zero": out.zero}
     return facts
+
+
+def _ending(program: Program) -> str:
+    return "argmax" if program.argmax else program.operations[-1].kind if program.operations else "input"
 
 
 def _bytes_read(program: Program, k: int, itemsize: int) -> int:
@@ -196,8 +243,8 @@ def _files(emitter: source.Emitter, program: Program, facts: dict[str, Any], inp
         "arena_bytes": "\n".join(f"#define {emitter.upper}_ARENA_BYTES_{k} {s['arena_bytes']}u" for k, s in enumerate(subs)),
         "stack": str(facts["stack_bytes"]), "kernels_version": package.kernels_version(),
         "tolerance": "0.0f" if emitter.quantized else "1e-4f",
-        "pixel_table": "" if pixels is None else constants.pixel_table(pixels, emitter.in_tables), "channels": str(program.tensors[0].channels[0]),
-        "more_statuses": "", "adapt": f"{name}_adapt(k)",
+        "pixel_table": "" if pixels is None else constants.pixel_table(pixels, emitter.in_tables),
+        "channels": str(program.tensors[0].channels[0]), "more_statuses": "", "adapt": f"{name}_adapt(k)", "own_adapt_to": "",
     }
     parts = ["quantized"] * (emitter.quantized is not None) + ["softmax"] * softmax + ["pixels"] * (pixels is not None)
     parts += ["load"] * (revision is not None)
@@ -230,7 +277,8 @@ def _profile(emitter: source.Emitter, values: Mapping[str, str]) -> dict[str, st
 
     def row(op: Operation) -> str:
         channels = (", ".join(f"{n}u" for n in tensors[t].channels) for t in (op.inputs[0], op.output))
-        return ", ".join([f'    {{"{c_string(op.name)}", "{op.kind}"', *(f"{{{text}}}" for text in channels)]) + "}"
+        name = c_string(json.dumps(op.name)[1:-1])  # it is printed as a string of JSON
+        return ", ".join([f'    {{{name}, "{op.kind}"', *(f"{{{text}}}" for text in channels)]) + "}"
 
     values = {**values, "layer_rows": ",\n".join(map(row, operations))}
     return {f"{emitter.name}_{file}": package.template(file, values) for file in ("profile.c", "layers.h")}

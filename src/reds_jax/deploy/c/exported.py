@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from reds_jax.deploy.c.any_widths import AnyWidths
+from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
 from reds_jax.deploy.int8.quality import Quality
 from reds_jax.deploy.int8.quantize import QuantizedProgram
 from reds_jax.deploy.int8.row import at_row_int8
@@ -35,6 +36,7 @@ class Exported:
         quality: of int8, for each subnetwork, else None.
         rows: which rows of widths it takes, with ``any_widths``, else None.
         graph: of the network.
+        front_end: of a keyword spotter, else None.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Exported:
     quality: Quality | None = None
     rows: AnyWidths | None = None
     graph: ChannelGraph | None = None
+    front_end: KeywordSpotter | None = None
 
     def expected(self, k: int, x: np.ndarray) -> np.ndarray:
         """What the compiled subnetwork k answers: [N, outputs], float32 or int8 (bit for bit)."""

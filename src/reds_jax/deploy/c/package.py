@@ -5,6 +5,9 @@ Several networks share one tree, and in it one copy of the kernels::
     include/   NAME_model.h, reds_policy.h            src/   the kernels, NAME_model.c
     examples/  NAME_examples.h, NAME_check.c          NAME_model.json
 
+    with a front end: include/  NAME_listen.h, NAME_front_end.h, reds_mfcc.h, reds_spotter.h    src/  what belongs to them
+                      examples/ NAME_listen_wav.c, wav.h, wav.c, NAME_microphone.c
+
 Beside them lie a Makefile, a CMakeLists.txt and what Zephyr, ESP-IDF, PlatformIO and Arduino read. These are written anew with
 every export, from the facts of all the networks of the tree.
 """
@@ -24,7 +27,8 @@ from typing import Any
 from reds_jax.deploy import folder as exported_folder
 from reds_jax.errors import InvalidArgumentError
 
-_PUBLIC = ("reds_policy.h", "reds_blob.h")
+_INTERNAL = ("reds_kernels", "reds_s8", "reds_f32", "reds_ranges", "reds_mfcc_fft")
+_PROGRAMS = ("check.c", "examples.h", "profile.c", "layers.h", "listen_wav.c", "microphone.c")
 _PLACEHOLDER = "#define REDS_KERNELS_VERSION 0\n"
 _DESCRIPTION = "Nested neural networks, subnetworks of several widths in one copy of the weights"
 _PAGE = "https://arxiv.org/abs/2311.13349"
@@ -64,9 +68,9 @@ def template(name: str, values: Mapping[str, str]) -> str:
 
 def place(file: str, name: str) -> str:
     """Where a file of the network ``name``, or of the runtime, lies in the tree."""
-    if file in (f"{name}_{what}" for what in ("check.c", "examples.h", "profile.c", "layers.h")):
+    if file in (*(f"{name}_{program}" for program in _PROGRAMS), "wav.h", "wav.c"):
         return f"examples/{file}"
-    if file in (f"{name}_model.h", *_PUBLIC):
+    if (file.endswith(".h") and not file.startswith(_INTERNAL)) or file == f"{name}_model.h":
         return f"include/{file}"
     return f"src/{file}" if file.endswith((".c", ".h")) else file
 
@@ -112,7 +116,9 @@ def _shared(networks: Mapping[str, Mapping[str, Any]], paths: list[str]) -> dict
     headers = [f"{name}_model.h" for name in networks]
     version = re.match(r"\d+\.\d+\.\d+", __version__)
     values = {
-        "networks": " ".join(networks), "network_list": ", ".join(networks), "first_upper": next(iter(networks)).upper(),
+        "networks": " ".join(networks),
+        "listeners": " ".join(name for name, facts in networks.items() if "front_end" in facts),
+        "network_list": ", ".join(networks), "first_upper": next(iter(networks)).upper(),
         "objects": " ".join(f"build/{Path(path).stem}.o" for path in sources),
         "sources": "\n".join(f"    {path}" for path in sources),
         "zephyr_sources": "\n".join(f"        ${{reds}}/{path}" for path in sources),
@@ -141,6 +147,7 @@ def _section(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
         notes += f"- `{name}_from_pixels(pixels, in)` takes the 8-bit pixels of a camera and does what training did.\n"
     return {
         "name": name, "NAME": name.upper(), "count": str(len(subs)), "dtype": facts["dtype"], "notes": notes,
+        "listening": template("listen.md", {"name": name}) if "front_end" in facts else "",
         "shape": "".join(f"[{n}]" for n in facts["input_shape"]),
         "exactness": "bit for bit" if facts["dtype"] == "int8" else "to 1e-4 of the largest output",
         "table": "\n".join(f"| {k} | {s['macs']:,} | {s['weight_bytes_read']:,} | {s['arena_bytes']:,} |"

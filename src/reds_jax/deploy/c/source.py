@@ -345,7 +345,8 @@ class Emitter:
         numbers: list[np.ndarray] = []
         for k in range(self.count):
             step = self._steps(k, i)
-            given, write = ((step.multiplier, step.offset), str) if isinstance(step, Requantize) else ((op.scale[k], op.offset[k]), real)
+            integers = isinstance(step, Requantize)
+            given, write = ((step.multiplier, step.offset), str) if integers else ((op.scale[k], op.offset[k]), real)
             numbers.append(np.stack(given, axis=1).astype(np.int32 if self.quantized else np.float32))
             rows.append([f"{{{write(a)}, {write(b)}}}" for a, b in zip(*given, strict=True)])
         longest = max(rows, key=len)
@@ -395,11 +396,11 @@ def _array(parts: Sequence[Range]) -> Tensor:
 
 def arena_bytes(emitter: Emitter) -> str:
     """The size of the arena, for the largest subnetwork that is wanted."""
-    text = []
+    text, upper = [], emitter.upper
     sizes = [max(plan.size for plan in emitter.plans[: k + 1]) for k in range(emitter.count)]
     for k, size in enumerate(sizes):
-        text += [f"#{'elif' if k else 'if'} {emitter.upper}_LARGEST == {k}", f"#define {emitter.upper}_ARENA_BYTES {max(ALIGNMENT, size)}u"]
-    return "\n".join([*text, "#else", f'#error "{emitter.upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
+        text += [f"#{'elif' if k else 'if'} {upper}_LARGEST == {k}", f"#define {upper}_ARENA_BYTES {max(ALIGNMENT, size)}u"]
+    return "\n".join([*text, "#else", f'#error "{upper}_LARGEST is one of 0 to {emitter.count - 1}"', "#endif"])
 
 
 def model(emitter: Emitter) -> dict[str, str]:
@@ -420,12 +421,14 @@ def model(emitter: Emitter) -> dict[str, str]:
         "functions": '#include "reds_f32_functions.h"\n' if emitter.functions else "",
         "constants": "\n".join(emitter.constants),
         "members": "\n    ".join(emitter.members),
-        "attributes": "".join(
-            f"#ifndef {emitter.upper}_{what}_ATTRIBUTE\n#define {emitter.upper}_{what}_ATTRIBUTE REDS_{what}_ATTRIBUTE\n#endif\n"
-            for what in ("ARENA", "WEIGHTS", "TABLES") if emitter.upper != "REDS"),
+        "attributes": "" if emitter.upper == "REDS" else "".join(
+            f"#ifndef {macro}\n#define {macro} REDS_{what}_ATTRIBUTE\n#endif\n"
+            for what in ("ARENA", "WEIGHTS", "TABLES") for macro in (f"{emitter.upper}_{what}_ATTRIBUTE",)),
         "rows": "".join(emitter.guarded(k, f"    {{{row}}},\n") for k, row in enumerate(rows)),
-        "calls": "\n    ".join(f"LAYER({i}u) {call}" for i, call in enumerate(emitter.calls)), "layers": str(len(emitter.calls)),
+        "calls": "\n    ".join(f"LAYER({i}u) {call}" for i, call in enumerate(emitter.calls)),
+        "layers": str(len(emitter.calls)),
         "rows_are": f"{emitter.in_tables}static const" if emitter.content is None else "static",
         **state(emitter.name, emitter.rows, emitter.guarded),
-        "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch") if not any(name in c for c in emitter.calls)),
+        "unused": "".join(f"    (void){name};\n" for name in ("memory", "scratch")
+                          if not any(name in call for call in emitter.calls)),
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from reds_jax.deploy.lowering import ranges
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Writer
+from reds_jax.deploy.lowering.grouped import unshuffled
 from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.program import Tensor, Window
 from reds_jax.deploy.lowering.refusal import refusal
@@ -26,7 +27,7 @@ class Arrays:
 
     def _concatenate(self, op: Operation, inputs: list[Form]) -> Form:
         """Arrays one behind the other: images along their channels, or vectors, of which each is all of an array."""
-        joined = [x for x in inputs if isinstance(x, Affine)]
+        joined = [unshuffled(self._writer, op, x) for x in inputs if isinstance(x, Affine)]
         rank = len(op.outputs[0].shape)
         if len(joined) < len(inputs):
             raise refusal(op, "joins an activation with a constant, or with something that is no array")
@@ -79,6 +80,7 @@ class Arrays:
             raise refusal(op, "pads along another axis than those of the positions")
         if any(low < 0 or high < 0 or between for low, high, between in others):
             raise refusal(op, "cuts positions off its input, or puts zeros between them")
+        x = unshuffled(self._writer, op, x)
         if not x.is_image():
             raise refusal(op, "pads an image whose channels and positions have been moved")
         tensor = self._writer.write(x)

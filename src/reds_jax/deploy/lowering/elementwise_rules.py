@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from reds_jax.deploy.lowering.forms import Affine, Form, Known, Part, Vectors, Writer, per_channel
+from reds_jax.deploy.lowering.grouped import unshuffled
 from reds_jax.deploy.lowering.refusal import name_of, refusal
 from reds_jax.program.flat import Operation
 
@@ -43,6 +44,7 @@ class Elementwise:
         return self._affine(a, b, lambda f, v: replace(f, offset=_each(np.add, f.offset, v)))
 
     def _residual(self, op: Operation, a: Affine, b: Affine) -> Affine:
+        a, b = (unshuffled(self._writer, op, f) for f in (a, b))
         x, y = (self._writer.channel_first(self._writer.write(f)) for f in (a, b))
         tensors = self._writer.tensors
         index = self._writer.moved(a, x)

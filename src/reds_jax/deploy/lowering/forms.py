@@ -199,11 +199,10 @@ class Writer:
         if not takes_in or not (alone or as_is):
             return self._elementwise(form)
         assert source.kind is not None
-        if source.kind == "pad":
-            source = replace(source, inputs=tuple(map(self.channel_first, source.inputs)))
+        inputs = tuple(map(self.channel_first, source.inputs)) if source.kind == "pad" else source.inputs
         vectors = {} if source.weights is None else {"scale": self._cut(form.scale, source),
                                                      "offset": self._cut(form.offset, source)}
-        return self._append(Operation(source.kind, source.name, source.inputs, len(self.tensors), source.window,
+        return self._append(Operation(source.kind, source.name, inputs, len(self.tensors), source.window,
                                       source.weights, **vectors, activation=form.activation, slope=form.slope,
                                       function=source.function, groups=source.groups), source.tensor)
 

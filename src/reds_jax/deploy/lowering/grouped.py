@@ -47,7 +47,7 @@ def _of_groups(kept: np.ndarray, full: int, groups: int) -> np.ndarray:
     return found.reshape(groups, -1)
 
 
-def unshuffled(writer: Writer, op: Operation, form: Affine, *, every_row: bool) -> Affine:
+def unshuffled(writer: Writer, op: Operation, form: Affine) -> Affine:
     """An image whose channels have been shuffled, [groups][each] -> [each][groups], as an array that lies so.
 
     Any other form is returned as it is.
@@ -64,7 +64,8 @@ def unshuffled(writer: Writer, op: Operation, form: Affine, *, every_row: bool) 
     kept = np.array([_of_groups(lies.kept(k), full, 1)[0] for k in range(writer.subnetworks)])
     if any(len(np.unique(row.reshape(groups, -1), axis=0)) > 1 for row in kept):
         raise refusal(op, "reads shuffled channels of which a subnetwork keeps others in one group than in another")
-    made = ranges.tensor(kept[:, order], ranges.stored(lies, full)[order] if every_row else None, lies.height, lies.width)
+    of = None if lies.size is None else ranges.stored(lies, full)[order]
+    made = ranges.tensor(kept[:, order], of, lies.height, lies.width)
     if made is None:
         raise refusal(op, f"reads shuffled channels of which a subnetwork keeps more than {ranges.MOST} ranges")
     return writer.plain(writer.source(made, full, kind="shuffle", name=name_of(op, "shuffle"), inputs=(t,),

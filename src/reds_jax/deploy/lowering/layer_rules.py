@@ -30,7 +30,7 @@ class Layers:
     def _image(self, op: Operation, form: Form) -> int:
         """The tensor of a form that is an image [1, H, W, C] as it is."""
         if isinstance(form, Affine):
-            form = unshuffled(self._writer, op, form, every_row=self._kept.every_row)
+            form = unshuffled(self._writer, op, form)
         if not isinstance(form, Affine) or not form.is_image():
             raise refusal(op, "reads an image whose channels and positions have been moved")
         return self._writer.write(form)

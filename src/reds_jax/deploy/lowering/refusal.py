@@ -5,11 +5,11 @@ from __future__ import annotations
 from reds_jax.errors import TraceError
 from reds_jax.program.flat import Operation
 
-HINT = ("A device runs dense, convolution (also depthwise, grouped, dilated), batch norm, relu, relu6, leaky relu, other functions "
-        "of single entries (sigmoid, tanh, swish, GELU, ELU, ...), max and average pooling, mean over positions, residual add, "
-        "products of two arrays or of an array and a gate of one position or one channel, concatenation of channels, zeros around "
-        "an image, channel shuffle, nearest resizing by whole numbers, flatten, and softmax or argmax at the end, on images and "
-        "on sequences [N, T, C].")
+HINT = ("A device runs dense, convolution (also depthwise, grouped, dilated), batch norm, relu, relu6, leaky relu, other "
+        "functions of single entries (sigmoid, tanh, swish, GELU, ELU, ...), max and average pooling, mean over positions, "
+        "residual add, products of two arrays or of an array and a gate of one position or one channel, concatenation of "
+        "channels, zeros around an image, channel shuffle, nearest resizing by whole numbers, flatten, and softmax or argmax "
+        "at the end, on images and on sequences [N, T, C].")
 
 
 def refusal(op: Operation, why: str) -> TraceError:

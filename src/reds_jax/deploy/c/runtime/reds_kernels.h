@@ -36,15 +36,43 @@ typedef struct {
 /* ---- Scratch -------------------------------------------------------------------------------------------------------------------
  *
  * How many entries (float, or int16_t) a layer's scratch needs; it must be aligned to 4 bytes. The largest width needs the most.
- * patch = inputs * kernel_h * kernel_w. A depthwise layer keeps kernel_h padded rows of one channel, whatever the image's height. */
+ * patch = inputs * kernel_h * kernel_w.
+ *
+ * An int8 convolution holds 4 columns of 16-bit numbers. With a window of more than one position it also holds, as bytes, the
+ * kernel_h rows of all channels that a row of outputs reads, with their padding; one column; and where 4 channels begin (for cores
+ * with the DSP extension). A layer needs the same on every core.
+ * An int8 depthwise layer holds rows of one channel with their padding: all of them where that takes at most REDS_S8_HELD entries
+ * (1 kB), else as many as that, and never fewer than kernel_h; and the weights of one channel. */
 #define REDS_ROUND4(n) (((n) + 3u) / 4u * 4u)
+#define REDS_PITCH(kernel_w, stride_w, out_w) REDS_ROUND4(((out_w) - 1u) * (stride_w) + (kernel_w))
 #define REDS_S8_DENSE_SCRATCH(inputs) REDS_ROUND4(inputs)
-#define REDS_S8_CONV_SCRATCH(patch) (4u * REDS_ROUND4(patch))
+#define REDS_S8_LINE(depth) ((depth) + 96u)
+#define REDS_S8_CONV_SCRATCH(inputs, kernel_h, kernel_w, stride_w, out_w)                                                   \
+    (4u * REDS_ROUND4((inputs) * (kernel_h) * (kernel_w)) +                                                                 \
+     ((kernel_h) * (kernel_w) == 1u                                                                                         \
+          ? 0u                                                                                                              \
+          : (REDS_S8_LINE(REDS_ROUND4((inputs) * (kernel_h) * (kernel_w))) + 16u * (kernel_h) +                             \
+             (inputs) * (kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w) + 12u) / 2u))
+#define REDS_S8_HELD 512u
+#define REDS_S8_DEPTHWISE_ALL(kernel_h, stride_h, out_h) (((out_h) - 1u) * (stride_h) + (kernel_h))
+#define REDS_S8_DEPTHWISE_MOST(kernel_h, pitch) (REDS_S8_HELD / (pitch) > (kernel_h) ? REDS_S8_HELD / (pitch) : (kernel_h))
+#define REDS_S8_DEPTHWISE_ROWS(kernel_h, stride_h, out_h, pitch)                                                            \
+    (REDS_S8_DEPTHWISE_ALL(kernel_h, stride_h, out_h) < REDS_S8_DEPTHWISE_MOST(kernel_h, pitch)                             \
+         ? REDS_S8_DEPTHWISE_ALL(kernel_h, stride_h, out_h)                                                                 \
+         : REDS_S8_DEPTHWISE_MOST(kernel_h, pitch))
+#define REDS_S8_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                                     \
+    (REDS_S8_DEPTHWISE_ROWS(kernel_h, stride_h, out_h, REDS_PITCH(kernel_w, stride_w, out_w)) *                             \
+         REDS_PITCH(kernel_w, stride_w, out_w) + (kernel_h) * (((kernel_w) + 1u) / 2u * 2u))
 #define REDS_F32_CONV_SCRATCH(patch) (4u * (patch))
-#define REDS_S8_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w) \
-    ((kernel_h) * REDS_ROUND4(((out_w) - 1u) * (stride_w) + (kernel_w)))
-#define REDS_F32_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w) \
-    REDS_S8_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w)
+#define REDS_F32_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_w, out_w) ((kernel_h) * REDS_PITCH(kernel_w, stride_w, out_w))
+
+/* The int8 kernels for Helium (MVE) need so much instead; the larger of the two serves every core. A convolution holds 4 columns of
+ * bytes, their places in the image, and a sum for each output channel; a depthwise layer the same rows, as bytes, and the weights. */
+#define REDS_S8_MVE_CONV_SCRATCH(patch, outputs) (4u * (((patch) + 15u) / 16u * 16u) + 2u * (outputs))
+#define REDS_S8_MVE_DEPTHWISE_SCRATCH(kernel_h, kernel_w, stride_h, stride_w, out_h, out_w)                              \
+    REDS_ROUND4((REDS_S8_DEPTHWISE_ROWS(kernel_h, stride_h, out_h, REDS_S8_MVE_REACH(kernel_w, stride_w, out_w)) *       \
+                     REDS_S8_MVE_REACH(kernel_w, stride_w, out_w) + 17u) / 2u + 16u * (kernel_h))
+#define REDS_S8_MVE_REACH(kernel_w, stride_w, out_w) (((out_w) - 1u) * (stride_w) + (kernel_w))
 
 typedef enum { REDS_LINEAR = 0, REDS_RELU = 1, REDS_RELU6 = 2, REDS_LEAKY_RELU = 3 } reds_activation;
 

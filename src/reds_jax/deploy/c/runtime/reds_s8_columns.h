@@ -10,109 +10,168 @@
 #ifndef REDS_S8_COLUMNS_H
 #define REDS_S8_COLUMNS_H
 
-#include "reds_s8_math.h"
+#include "reds_s8_rows.h"
 
-/* ``count`` neighbouring bytes as 16-bit numbers without their zero point, in their order */
-static inline void expand(const int8_t *in, uint32_t count, int32_t zero, int16_t *to) {
+#define REDS_SECOND (REDS_SIMD32 ? 2 : 1) /* where the second entry of a group of 4 lies; the third lies at 3 - REDS_SECOND */
+
 #if REDS_SIMD32
-    const int16x2_t minus = reds_twice(-zero);
-    for (; count >= 4; count -= 4, in += 4, to += 4) {
-        const uint32_t word = reds_word(in);
-        const int16x2_t even = reds_add_bytes_0_2(minus, word), odd = reds_add_bytes_1_3(minus, word);
-        reds_store(to, reds_lows(even, odd));
-        reds_store(to + 2, reds_highs(even, odd));
+/* The entries of a column, a multiple of 4, from its bytes; its groups of 4 get ``hop`` entries apart. */
+static inline void spread(const int8_t *line, const int8_t *end, int32_t zero, int16_t *to, uint32_t hop) {
+    const uint32_t minus = reds_twice(-zero);
+    for (; line != end; line += 4, to += hop) {
+        const uint32_t word = reds_word(line);
+        reds_store(to, reds_add_bytes_0_2(minus, word)), reds_store(to + 2, reds_add_bytes_1_3(minus, word));
+    }
+}
+#endif
+
+/* A column whose entries lie ``step`` bytes apart. */
+static REDS_APART void gather_point(const int8_t *in, uint32_t inputs, uint32_t step, int32_t zero, int16_t *to, uint32_t hop) {
+#if REDS_SIMD32
+    if (step == 1) {
+        const uint32_t whole = inputs / 4 * 4;
+        spread(in, in + whole, zero, to, hop);
+        in += whole, to += inputs / 4 * hop, inputs -= whole;
     }
 #endif
-    for (; count != 0; count--) *to++ = (int16_t)(*in++ - zero);
+    for (; inputs >= 4; inputs -= 4, in += 4 * step, to += hop) {
+        to[0] = (int16_t)(in[0] - zero), to[REDS_SECOND] = (int16_t)(in[step] - zero);
+        to[3 - REDS_SECOND] = (int16_t)(in[2 * step] - zero), to[3] = (int16_t)(in[3 * step] - zero);
+    }
+    if (inputs == 0) return;
+    to[0] = (int16_t)(in[0] - zero), to[REDS_SECOND] = (int16_t)(inputs > 1 ? in[step] - zero : 0);
+    to[3 - REDS_SECOND] = (int16_t)(inputs > 2 ? in[2 * step] - zero : 0), to[3] = 0;
 }
 
-/* The inner loops read the entries of every group of 4 in this order. */
-static inline void order(int16_t *entries, uint32_t count) {
 #if REDS_SIMD32
-    for (int16_t *const end = entries + count; entries != end; entries += 4) {
-        const int16_t second = entries[1];
-        entries[1] = entries[2];
-        entries[2] = second;
+/* One pair of entries of each of 4 columns, which begin ``stride`` bytes apart, 1 or 2: from one row the bytes 0 and 2 of a column
+ * (``one``), or from two rows byte 0 of each. */
+REDS_INSIDE void put_pair(int16_t *to, const int8_t *a, const int8_t *b, const int one, const uint32_t stride, uint32_t minus) {
+    if (stride == 1) { /* the bytes 0 and 2 of a word are for one column, 1 and 3 for the next */
+        const uint32_t x = reds_word(a), y = reds_word(one ? a + 2 : b);
+        const uint32_t first = one ? x : reds_lows(x, y), second = one ? y : reds_highs(x, y);
+        reds_store(to, reds_add_bytes_0_2(minus, first)), reds_store(to + 4, reds_add_bytes_1_3(minus, first));
+        reds_store(to + 8, reds_add_bytes_0_2(minus, second)), reds_store(to + 12, reds_add_bytes_1_3(minus, second));
+    } else {
+        const uint32_t x = reds_word(a), y = reds_word(one ? a + 2 : b);
+        const uint32_t z = reds_word(a + 4), t = reds_word(one ? a + 6 : b + 4);
+        reds_store(to, reds_add_bytes_0_2(minus, one ? x : reds_lows(x, y)));
+        reds_store(to + 4, reds_add_bytes_0_2(minus, one ? y : reds_highs(x, y)));
+        reds_store(to + 8, reds_add_bytes_0_2(minus, one ? z : reds_lows(z, t)));
+        reds_store(to + 12, reds_add_bytes_0_2(minus, one ? t : reds_highs(z, t)));
     }
-#else
-    (void)entries, (void)count;
+}
+
+/* Four rows of a window, of 4 columns: ``width`` groups of 4 entries, of which a column takes those with the numbers 0 and 2 as a
+ * pair, and 1 and 3. Number e is byte e % width of row e / width. */
+REDS_INSIDE void put_rows(int16_t *tile, const int8_t *const *row, const uint32_t width, const uint32_t stride, uint32_t minus) {
+#define PAIR(e, to)                                                                                                        \
+    put_pair(to, row[(e) / width] + (e) % width, row[((e) + 2) / width] + ((e) + 2) % width, (e) / width == ((e) + 2) / width, \
+             stride, minus)
+#define GROUP(g) PAIR(4u * (g), tile + 16 * (g)), PAIR(4u * (g) + 1u, tile + 16 * (g) + 2)
+    GROUP(0);
+    if (width > 1) GROUP(1), GROUP(2);
+    if (width > 3) GROUP(3), GROUP(4);
+#undef GROUP
+#undef PAIR
+}
 #endif
-}
 
-/* One column: natural order, ``hop`` entries between its groups of 4. Rows of the patch are copied without a test for each entry. */
-static REDS_APART void gather(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int16_t *to, uint32_t hop,
-                              uint32_t depth, int32_t top, int32_t left) {
-    const reds_window *const w = &layer->window;
-    const int32_t zero = width->in_zero, kernel_w = w->kernel_w, in_w = w->in_w;
-    const int32_t lead = left >= 0 ? 0 : -left < kernel_w ? -left : kernel_w; /* zeros on the left */
-    const int32_t right = in_w - left > lead ? in_w - left : lead;            /* where those on the right begin */
-    const int32_t inside = right < kernel_w ? right : kernel_w;
-    const int words = REDS_SIMD32 && kernel_w == 4 && lead == 0 && inside == 4 && w->column_step == 1;
-    uint32_t k = 0;
-#define PUT(value) \
-    *to++ = (int16_t)(value); \
-    if ((++k & 3u) == 0) to += hop;
-    for (uint32_t i = 0; i < width->inputs; i++, in += w->channel_step)
-        for (int32_t y = top; y < top + w->kernel_h; y++) {
-            const int row_inside = y >= 0 && y < w->in_h;
-            int32_t x = 0;
-            if (row_inside && words) {
-                expand(in + (uint32_t)y * w->row_step + (uint32_t)left, 4, zero, to);
-                to += 4 + hop, k += 4;
-                continue;
-            }
-            if (row_inside && lead < inside) {
-                const int8_t *from = in + (uint32_t)y * w->row_step + (uint32_t)(left + lead) * w->column_step;
-                for (; x < lead; x++) { PUT(0) }
-                for (uint32_t at = 0; x < inside; x++, at += w->column_step) { PUT(from[at] - zero) }
-            }
-            for (; x < kernel_w; x++) { PUT(0) }
-        }
-    while (k < depth) { PUT(0) }
-#undef PUT
-}
-
-/* The columns of ``columns`` positions, 1 or 4, from position p on. */
-static inline void gather_tile(const reds_s8_layer *layer, const reds_s8_width *width, const int8_t *in, int16_t *tile, uint32_t columns,
-                        uint32_t depth, uint32_t p) {
-    const reds_window *const w = &layer->window;
-    uint32_t oy = p / w->out_w, ox = p - oy * w->out_w;
-    for (uint32_t c = 0; c < columns; c++) {
-        gather(layer, width, in, tile + c * (REDS_SIMD32 ? 4u : depth), REDS_SIMD32 ? 4u * (columns - 1u) : 0u, depth,
-               (int32_t)(oy * w->stride_h) - w->pad_top, (int32_t)(ox * w->stride_w) - w->pad_left);
-        if (++ox == w->out_w) ox = 0, oy++;
-    }
-    order(tile, columns * depth);
-}
-
-/* The same for 4 columns of a pointwise layer, whose inputs lie side by side. */
-static REDS_APART void gather_pointwise(const int8_t *in, uint32_t inputs, uint32_t channel_step, int32_t zero, int16_t *tile,
-                                        uint32_t depth) {
+/* The columns of 4 positions of a pointwise layer, whose inputs lie side by side. */
+static REDS_APART void gather_pointwise(const int8_t *in, uint32_t inputs, uint32_t channel_step, int32_t zero, int16_t *tile) {
 #if REDS_SIMD32
-    const int16x2_t minus = reds_twice(-zero);
-    (void)depth;
-    uint32_t i = 0;
-    for (; i + 4 <= inputs; i += 4, tile += 16) { /* 4 channels of 4 positions are turned */
-        const int8_t *const from = in + i * channel_step;
-        const uint32_t a = reds_word(from), b = reds_word(from + channel_step), c = reds_word(from + 2 * channel_step),
-                       d = reds_word(from + 3 * channel_step);
-        const int16x2_t a02 = reds_add_bytes_0_2(minus, a), b02 = reds_add_bytes_0_2(minus, b);
-        const int16x2_t c02 = reds_add_bytes_0_2(minus, c), d02 = reds_add_bytes_0_2(minus, d);
-        const int16x2_t a13 = reds_add_bytes_1_3(minus, a), b13 = reds_add_bytes_1_3(minus, b);
-        const int16x2_t c13 = reds_add_bytes_1_3(minus, c), d13 = reds_add_bytes_1_3(minus, d);
-        reds_store(tile, reds_lows(a02, c02)), reds_store(tile + 2, reds_lows(b02, d02));
-        reds_store(tile + 4, reds_lows(a13, c13)), reds_store(tile + 6, reds_lows(b13, d13));
-        reds_store(tile + 8, reds_highs(a02, c02)), reds_store(tile + 10, reds_highs(b02, d02));
-        reds_store(tile + 12, reds_highs(a13, c13)), reds_store(tile + 14, reds_highs(b13, d13));
+    const uint32_t minus = reds_twice(-zero), nothing = reds_four_times(zero);
+    int8_t padding[4];
+    reds_store_word(padding, nothing);
+    for (; inputs >= 4; inputs -= 4, tile += 16, in += 4 * channel_step) {
+        const int8_t *const rows[4] = {in, in + channel_step, in + 2 * channel_step, in + 3 * channel_step};
+        put_rows(tile, rows, 1, 1, minus);
     }
-    if (i == inputs) return;
-    for (uint32_t c = 0; c < 4; c++)
-        for (uint32_t k = 0; k < 4; k++) /* the entries 1 and 2 of a group change places */
-            tile[4 * c + (k == 1 ? 2 : k == 2 ? 1 : k)] = (int16_t)(i + k < inputs ? in[(i + k) * channel_step + c] - zero : 0);
+    if (inputs != 0) {
+        const int8_t *const rows[4] = {in, inputs > 1 ? in + channel_step : padding, inputs > 2 ? in + 2 * channel_step : padding,
+                                       padding};
+        put_rows(tile, rows, 1, 1, minus);
+    }
 #else
+    const uint32_t depth = REDS_ROUND4(inputs);
     for (uint32_t k = 0; k < depth; k++)
         for (uint32_t c = 0; c < 4; c++) tile[c * depth + k] = (int16_t)(k < inputs ? in[k * channel_step + c] - zero : 0);
 #endif
 }
+
+/* One column of a window: it begins ``x`` bytes into the rows. The line takes it as bytes. */
+static REDS_APART void gather(const reds_rows *r, uint32_t x, int8_t *line, uint32_t depth, int16_t *to, uint32_t hop) {
+    const uint32_t kernel_h = r->window->kernel_h, kernel_w = r->window->kernel_w, pitch = r->pitch;
+    const int8_t *first = r->to + x;
+#if REDS_SIMD32
+    const int8_t *const end = line + depth;
+    int8_t *put = line;
+    if (kernel_h == 3 && kernel_w <= 4) { /* up to 3 bytes are written that the next row, or the padding, replaces */
+        const int8_t *second = row_below(r, first), *third = row_below(r, second);
+        for (uint32_t i = r->inputs; i != 0; i--, first += pitch, second += pitch, third += pitch) {
+            reds_store_word(put, reds_word(first)), put += kernel_w;
+            reds_store_word(put, reds_word(second)), put += kernel_w;
+            reds_store_word(put, reds_word(third)), put += kernel_w;
+        }
+    } else
+        for (uint32_t i = r->inputs; i != 0; i--, first += pitch) {
+            const int8_t *row = first;
+            for (uint32_t y = kernel_h; y != 0; y--, put += kernel_w, row = row_below(r, row)) {
+                reds_store_word(put, reds_word(row));
+                for (uint32_t k = 4; k < kernel_w; k += 4) reds_store_word(put + k, reds_word(row + k));
+            }
+        }
+    while (put < end) *put++ = (int8_t)r->zero;
+    spread(line, end, r->zero, to, hop);
+#else
+    const int16_t *const end = to + depth;
+    const int32_t zero = r->zero;
+    (void)line, (void)hop;
+    for (uint32_t i = r->inputs; i != 0; i--, first += pitch) {
+        const int8_t *row = first;
+        for (uint32_t y = kernel_h; y != 0; y--, row = row_below(r, row))
+            for (uint32_t k = 0; k < kernel_w; k++) *to++ = (int16_t)(row[k] - zero);
+    }
+    while (to != end) *to++ = 0;
+#endif
+}
+
+#if REDS_SIMD32
+/* Where the windows' rows of 4 channels begin, from the ring's start: kernel_h for each channel. */
+static inline void find_rows(const reds_rows *r, int16_t *offset) {
+    const int8_t *at = r->to;
+    for (uint32_t y = r->window->kernel_h; y != 0; y--, at = row_below(r, at), offset += 2)
+        for (uint32_t i = 0; i < 4; i++) reds_store(offset + 2 * i * r->window->kernel_h, (uint32_t)(at - r->start) + i * r->pitch);
+}
+
+/* 4 columns beside each other, of windows ``width`` wide with stride 1 or 2; they begin ``x`` bytes into the rows. What is missing in
+ * the last four rows is padding, which may be more than what fills up the last group. */
+REDS_INSIDE void gather_rows(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile, const uint32_t width,
+                             const uint32_t stride) {
+    const uint32_t minus = reds_twice(-r->zero), kernel_h = r->window->kernel_h;
+    const int16_t *const start = offset, *const end = offset + 8 * kernel_h;
+    const int8_t *base = r->start + x;
+    for (uint32_t left = r->inputs * kernel_h;; left -= 4, tile += 16 * width) {
+        const int8_t *const row[4] = {base + reds_pair(offset), left > 1 ? base + reds_pair(offset + 2) : r->end,
+                                      left > 2 ? base + reds_pair(offset + 4) : r->end,
+                                      left > 3 ? base + reds_pair(offset + 6) : r->end};
+        put_rows(tile, row, width, stride, minus);
+        if (left <= 4) return;
+        if ((offset += 8) == end) offset = start, base += 4 * r->pitch;
+    }
+}
+
+static inline int gathers_four(const reds_window *w) {
+    return (w->stride_w == 1 && (w->kernel_w == 1 || w->kernel_w == 5)) || (w->stride_w <= 2 && w->kernel_w == 3);
+}
+
+static REDS_APART void gather_four(const reds_rows *r, const int16_t *offset, uint32_t x, int16_t *tile) {
+    const uint32_t width = r->window->kernel_w;
+    if (width == 1) gather_rows(r, offset, x, tile, 1, 1);
+    else if (width == 5) gather_rows(r, offset, x, tile, 5, 1);
+    else if (r->window->stride_w == 1) gather_rows(r, offset, x, tile, 3, 1);
+    else gather_rows(r, offset, x, tile, 3, 2);
+}
+#endif
 
 #endif

@@ -8,13 +8,20 @@
 
 #include "reds_kernels.h"
 
-/* Without optimisation the registers do not suffice for the inner loops; -DREDS_PLAIN is for comparisons. */
-#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_SAT) && defined(__thumb2__) && defined(__OPTIMIZE__) && \
+/* Without optimisation the registers do not suffice for the inner loops; -DREDS_PLAIN is for comparisons. REDS_SIMD32_MODEL is a
+ * header that gives the instructions as C functions: a test then sees every address that the bodies of the DSP extension touch. */
+#ifdef REDS_SIMD32_MODEL
+#include REDS_SIMD32_MODEL
+#define REDS_SIMD32 1
+#define REDS_LOOPS 0
+#elif defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_SAT) && defined(__thumb2__) && defined(__OPTIMIZE__) && \
     !defined(__ARM_BIG_ENDIAN) && !defined(REDS_PLAIN)
 #include <arm_acle.h>
 #define REDS_SIMD32 1
+#define REDS_LOOPS 1 /* inner loops in assembler */
 #else
 #define REDS_SIMD32 0
+#define REDS_LOOPS 0
 #endif
 
 #if defined(__ARM_ARCH_6M__) && defined(__GNUC__) && !defined(REDS_PLAIN)
@@ -26,19 +33,101 @@
 /* A function of its own has all registers for its loop. */
 #ifdef __GNUC__
 #define REDS_APART __attribute__((noinline))
+#define REDS_INSIDE static inline __attribute__((always_inline)) /* one body for each constant that it is called with */
 #else
 #define REDS_APART
+#define REDS_INSIDE static inline
 #endif
 
 /* A shift to the right of a negative number must repeat the sign: C99 leaves it to the compiler, all that matter do it. */
 typedef char reds_shift_is_arithmetic[(-5 >> 1) == -3 ? 1 : -1];
 
+#if REDS_SIMD32
+/* ---- The DSP extension ---------------------------------------------------------------------------------------------------------
+ *
+ * A word holds four bytes (0, 1, 2, 3), from the lowest, or a pair of 16-bit numbers (low, high). Bytes come apart as the pairs
+ * (0, 2) and (1, 3). */
+#ifndef REDS_SIMD32_MODEL
+#define REDS_INSTRUCTION(name, text)                                  \
+    static inline uint32_t name(uint32_t a, uint32_t b) {             \
+        uint32_t word;                                                \
+        __asm(text : "=r"(word) : "r"(a), "r"(b));                    \
+        return word;                                                  \
+    }
+REDS_INSTRUCTION(reds_add_bytes_0_2, "sxtab16 %0, %1, %2")          /* a + bytes (0, 2) of b */
+REDS_INSTRUCTION(reds_add_bytes_1_3, "sxtab16 %0, %1, %2, ror #8")  /* a + bytes (1, 3) of b */
+REDS_INSTRUCTION(reds_lows, "pkhbt %0, %1, %2, lsl #16")            /* (low of a, low of b) */
+REDS_INSTRUCTION(reds_highs, "pkhtb %0, %2, %1, asr #16")           /* (high of a, high of b) */
+#undef REDS_INSTRUCTION
+
+static inline uint32_t reds_bytes_0_2(uint32_t word) { return (uint32_t)__sxtb16((int8x4_t)word); }
+
+static inline uint32_t reds_bytes_1_3(uint32_t word) {
+    uint32_t pair;
+    __asm("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+    return pair;
+}
+
+static inline int32_t reds_smmlar(int32_t a, int32_t b, int32_t addend) {
+    int32_t sum;
+    __asm("smmlar %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
+    return sum;
+}
+
+static inline int32_t reds_ssat8(int32_t value) {
+    __asm("ssat %0, #8, %1" : "=r"(value) : "r"(value));
+    return value;
+}
+
+/* sum + low * low + high * high; sum + low of a * low of b; sum + high of a * low of b; sum + low of a
+ * * high of b; the first and the third without sum */
+static inline int32_t reds_smlad(uint32_t a, uint32_t b, int32_t sum) { return __smlad((int16x2_t)a, (int16x2_t)b, sum); }
+static inline int32_t reds_smlabb(uint32_t a, uint32_t b, int32_t sum) { return __smlabb((int32_t)a, (int32_t)b, sum); }
+static inline int32_t reds_smlatb(uint32_t a, uint32_t b, int32_t sum) { return __smlatb((int32_t)a, (int32_t)b, sum); }
+static inline int32_t reds_smlabt(uint32_t a, uint32_t b, int32_t sum) { return __smlabt((int32_t)a, (int32_t)b, sum); }
+
+static inline int32_t reds_smuad(uint32_t a, uint32_t b) { return __smuad((int16x2_t)a, (int16x2_t)b); }
+static inline int32_t reds_smultb(uint32_t a, uint32_t b) { return __smlatb((int32_t)a, (int32_t)b, 0); }
+
+/* sum + the differences of the four bytes of a and of b, which have no sign */
+static inline uint32_t reds_usada8(uint32_t a, uint32_t b, uint32_t sum) { return __usada8(a, b, sum); }
+
+/* of each byte the larger one */
+static inline uint32_t reds_max_bytes(uint32_t a, uint32_t b) {
+    uint32_t word;
+    __asm("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(word) : "r"(a), "r"(b)); /* the bits GE of the status are free to change */
+    return word;
+}
+
+/* The next two words of an array, which starts at a multiple of 4; the address moves on by ``step`` bytes. */
+#define REDS_LOAD_TWO(first, second, address, step) \
+    __asm volatile("ldrd %0, %1, [%2], %3" : "=&r"(first), "=&r"(second), "+&r"(address) : "i"(step) : "memory")
+#endif
+
+static inline uint32_t reds_word(const int8_t *bytes) {
+    uint32_t word;
+    __builtin_memcpy(&word, bytes, 4);
+    return word;
+}
+
+static inline uint32_t reds_pair(const int16_t *entries) {
+    uint32_t pair;
+    __builtin_memcpy(&pair, entries, 4);
+    return pair;
+}
+
+static inline void reds_store_word(int8_t *to, uint32_t word) { __builtin_memcpy(to, &word, 4); }
+static inline void reds_store(int16_t *to, uint32_t pair) { __builtin_memcpy(to, &pair, 4); }
+
+/* (value, value), and four times a byte */
+static inline uint32_t reds_twice(int32_t value) { return (uint32_t)value << 16 | ((uint32_t)value & 0xffffu); }
+static inline uint32_t reds_four_times(int32_t byte) { return ((uint32_t)byte & 0xffu) * 0x01010101u; }
+#endif
+
 /* addend + (a * b + 2^31) >> 32 */
 static inline int32_t reds_mulhi_add(int32_t a, int32_t b, int32_t addend) {
 #if REDS_SIMD32
-    int32_t sum; /* no compiler finds this instruction in the expression below */
-    __asm("smmlar %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
-    return sum;
+    return reds_smmlar(a, b, addend); /* no compiler finds this instruction in the expression below */
 #elif REDS_V6M || defined(REDS_HALVES) /* four products of 16-bit halves: cheaper than a call for 64 bits */
     const int32_t a_high = a >> 16, b_high = b >> 16;
     const uint32_t a_low = (uint32_t)a & 0xffffu, b_low = (uint32_t)b & 0xffffu;
@@ -53,8 +142,7 @@ static inline int32_t reds_mulhi_add(int32_t a, int32_t b, int32_t addend) {
 
 static inline int32_t reds_saturate(int32_t value) {
 #if REDS_SIMD32
-    __asm("ssat %0, #8, %1" : "=r"(value) : "r"(value));
-    return value;
+    return reds_ssat8(value);
 #else
     return value < -128 ? -128 : value > 127 ? 127 : value;
 #endif
@@ -70,56 +158,8 @@ static inline int32_t reds_requantise_leaky(int32_t sum, reds_s8_channel channel
     return reds_saturate((t < 0 ? reds_mulhi_add(2 * t, slope, round) : t + round) >> shift);
 }
 
-#if REDS_SIMD32
-/* ---- Instructions of the DSP extension that C does not reach -------------------------------------------------------------------
- *
- * A pair is a word with two 16-bit numbers, (low, high). A word of four bytes (0, 1, 2, 3) comes apart as (0, 2) and (1, 3). */
-
-/* The next 8 bytes of an array, which starts at a multiple of 4, as two pairs; the address moves on by ``step`` bytes. */
-#define REDS_LOAD_TWO(first, second, address, step) \
-    __asm volatile("ldrd %0, %1, [%2], %3" : "=&r"(first), "=&r"(second), "+&r"(address) : "i"(step) : "memory")
-
-static inline uint32_t reds_word(const int8_t *bytes) {
-    uint32_t word;
-    __builtin_memcpy(&word, bytes, 4);
-    return word;
+static inline int32_t reds_finish(int32_t sum, reds_s8_channel channel, int32_t slope, int32_t round, int32_t shift) {
+    return slope == 0 ? reds_requantise(sum, channel, shift) : reds_requantise_leaky(sum, channel, slope, round, shift);
 }
-
-static inline void reds_store(int16_t *to, int16x2_t pair) { __builtin_memcpy(to, &pair, 4); }
-
-static inline int16x2_t reds_bytes_0_2(uint32_t word) { return __sxtb16((int8x4_t)word); }
-
-static inline int16x2_t reds_bytes_1_3(uint32_t word) {
-    int16x2_t pair;
-    __asm("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
-    return pair;
-}
-
-static inline int16x2_t reds_add_bytes_0_2(int16x2_t pair, uint32_t word) { return __sxtab16(pair, (int8x4_t)word); }
-
-static inline int16x2_t reds_add_bytes_1_3(int16x2_t pair, uint32_t word) {
-    int16x2_t sum;
-    __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(sum) : "r"(pair), "r"(word));
-    return sum;
-}
-
-/* (low of a, low of b), (high of a, high of b) */
-static inline int16x2_t reds_lows(int16x2_t a, int16x2_t b) {
-    int16x2_t pair;
-    __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(pair) : "r"(a), "r"(b));
-    return pair;
-}
-
-static inline int16x2_t reds_highs(int16x2_t a, int16x2_t b) {
-    int16x2_t pair;
-    __asm("pkhtb %0, %1, %2, asr #16" : "=r"(pair) : "r"(b), "r"(a));
-    return pair;
-}
-
-/* (value, value) */
-static inline int16x2_t reds_twice(int32_t value) {
-    return (int16x2_t)((uint32_t)value << 16 | ((uint32_t)value & 0xffffu));
-}
-#endif
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "reds_s8_math.h"
 
-#if REDS_SIMD32
+#if REDS_LOOPS
 /* One group of 4 entries of a row: its weights lie at ``address``; 5 instructions for 4 products. Assembler, because compilers run out
  * of registers: reds_four_rows takes 12, so that the end of the loop is read from memory. */
 #define REDS_ROW(address, sum)                   \
@@ -24,17 +24,35 @@
     REDS_ROW("[%[v]], #4", "%[s2]")
 #define REDS_AGAIN "ldr %[word], %[end]\n\tcmp %[x], %[word]\n\tbne 1b"
 
-/* The same group of one row and of 4 columns: 15 instructions for 16 products. */
-#define REDS_COLUMN(sum)                         \
-    "ldrd %[even], %[odd], [%[x]], #8\n\t"       \
-    "smlad " sum ", %[half], %[even], " sum "\n\t" \
-    "smlad " sum ", %[word], %[odd], " sum "\n\t"
-#define REDS_FOUR_COLUMNS                        \
-    "ldr %[word], [%[w]], #4\n\t"                \
-    "sxtb16 %[half], %[word]\n\t"                \
-    "sxtb16 %[word], %[word], ror #8\n\t"        \
-    REDS_COLUMN("%[s0]") REDS_COLUMN("%[s1]") REDS_COLUMN("%[s2]") REDS_COLUMN("%[s3]")
+/* The same group of one row and of 4 columns: 13 instructions for 16 products. */
+#define REDS_TWO_COLUMNS(first, second)                \
+    "ldmia %[x]!, {r8-r11}\n\t"                        \
+    "smlad " first ", %[half], r8, " first "\n\t"      \
+    "smlad " second ", %[half], r10, " second "\n\t"   \
+    "smlad " first ", %[word], r9, " first "\n\t"      \
+    "smlad " second ", %[word], r11, " second "\n\t"
+#define REDS_FOUR_COLUMNS                              \
+    "ldr %[word], [%[w]], #4\n\t"                      \
+    "sxtb16 %[half], %[word]\n\t"                      \
+    "sxtb16 %[word], %[word], ror #8\n\t"              \
+    REDS_TWO_COLUMNS("%[s0]", "%[s1]") REDS_TWO_COLUMNS("%[s2]", "%[s3]")
+#else
+#define REDS_LOOPS 0
 #endif
+
+static inline int32_t reds_one_row(const int8_t *weights, const int16_t *column, uint32_t depth) {
+    int32_t sum = 0;
+#if REDS_SIMD32
+    for (const int16_t *const end = column + depth; column != end; column += 4, weights += 4) {
+        const uint32_t word = reds_word(weights);
+        sum = reds_smlad(reds_bytes_0_2(word), reds_pair(column), sum);
+        sum = reds_smlad(reds_bytes_1_3(word), reds_pair(column + 2), sum);
+    }
+#else
+    for (uint32_t k = 0; k < depth; k++) sum += weights[k] * column[k];
+#endif
+    return sum;
+}
 
 #if REDS_V6M
 /* A Cortex-M0 has 8 registers that can do everything: 4 rows, their common index (r4), the column (r7), an input (r5) and a weight
@@ -79,7 +97,7 @@ __asm(
 /* sum[r] = row r of the weights times one column, for 4 rows; depth is a multiple of 4 */
 static inline void reds_four_rows(const int8_t *weights, uint32_t row, const int16_t *column, uint32_t depth, int32_t *sum) {
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#if REDS_SIMD32
+#if REDS_LOOPS
     const int8_t *w = weights, *v = weights + 2 * row;
     const int16_t *const end = column + depth;
     uint32_t even, odd, word, half;
@@ -91,6 +109,9 @@ static inline void reds_four_rows(const int8_t *weights, uint32_t row, const int
     if (depth & 4u) __asm volatile(REDS_FOUR_ROWS REDS_OPERANDS);
     if (column != end) __asm volatile("1:\n\t" REDS_FOUR_ROWS REDS_FOUR_ROWS REDS_AGAIN REDS_OPERANDS);
 #undef REDS_OPERANDS
+#elif REDS_SIMD32
+    s0 = reds_one_row(weights, column, depth), s1 = reds_one_row(weights + row, column, depth);
+    s2 = reds_one_row(weights + 2 * row, column, depth), s3 = reds_one_row(weights + 3 * row, column, depth);
 #else
     const int8_t *const w0 = weights, *const w1 = w0 + row, *const w2 = w1 + row, *const w3 = w2 + row;
     for (uint32_t k = 0; k < depth; k++) {
@@ -105,37 +126,31 @@ static inline void reds_four_rows(const int8_t *weights, uint32_t row, const int
 }
 #endif
 
-static inline int32_t reds_one_row(const int8_t *weights, const int16_t *column, uint32_t depth) {
-    int32_t sum = 0;
-#if REDS_SIMD32
-    const int16_t *const end = column + depth;
-    while (column != end) {
-        int16x2_t even, odd;
-        const uint32_t word = reds_word(weights);
-        REDS_LOAD_TWO(even, odd, column, 8);
-        sum = __smlad(reds_bytes_1_3(word), odd, __smlad(reds_bytes_0_2(word), even, sum));
-        weights += 4;
-    }
-#else
-    for (uint32_t k = 0; k < depth; k++) sum += weights[k] * column[k];
-#endif
-    return sum;
-}
-
 /* sum[c] = one row of the weights times column c, for a tile of 4 columns */
 static inline void reds_four_columns(const int8_t *weights, const int16_t *tile, uint32_t depth, int32_t *sum) {
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#if REDS_SIMD32
+#if REDS_LOOPS
     const int16_t *const end = tile + 4 * depth;
-    uint32_t even, odd, word, half;
+    uint32_t word, half;
 #define REDS_OPERANDS                                                                                                              \
-    : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [w] "+&r"(weights), [x] "+&r"(tile), [even] "=&r"(even),     \
-      [odd] "=&r"(odd), [word] "=&r"(word), [half] "=&r"(half)                                                                     \
+    : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [w] "+&r"(weights), [x] "+&r"(tile), [word] "=&r"(word),     \
+      [half] "=&r"(half)                                                                                                           \
     : [end] "r"(end)                                                                                                               \
-    : "cc", "memory"
+    : "r8", "r9", "r10", "r11", "cc", "memory"
     if (depth & 4u) __asm volatile(REDS_FOUR_COLUMNS REDS_OPERANDS);
-    if (tile != end) __asm volatile("1:\n\t" REDS_FOUR_COLUMNS REDS_FOUR_COLUMNS "cmp %[x], %[end]\n\tbne 1b" REDS_OPERANDS);
+    if (depth & 8u) __asm volatile(REDS_FOUR_COLUMNS REDS_FOUR_COLUMNS REDS_OPERANDS);
+    if (tile != end)
+        __asm volatile("1:\n\t" REDS_FOUR_COLUMNS REDS_FOUR_COLUMNS REDS_FOUR_COLUMNS REDS_FOUR_COLUMNS "cmp %[x], %[end]\n\tbne 1b"
+                       REDS_OPERANDS);
 #undef REDS_OPERANDS
+#elif REDS_SIMD32
+    for (const int16_t *const end = tile + 4 * depth; tile != end; tile += 16, weights += 4) {
+        const uint32_t word = reds_word(weights), even = reds_bytes_0_2(word), odd = reds_bytes_1_3(word);
+        s0 = reds_smlad(odd, reds_pair(tile + 2), reds_smlad(even, reds_pair(tile), s0));
+        s1 = reds_smlad(odd, reds_pair(tile + 6), reds_smlad(even, reds_pair(tile + 4), s1));
+        s2 = reds_smlad(odd, reds_pair(tile + 10), reds_smlad(even, reds_pair(tile + 8), s2));
+        s3 = reds_smlad(odd, reds_pair(tile + 14), reds_smlad(even, reds_pair(tile + 12), s3));
+    }
 #else
     const int16_t *const x0 = tile, *const x1 = x0 + depth, *const x2 = x1 + depth, *const x3 = x2 + depth;
     for (uint32_t k = 0; k < depth; k++) {

@@ -8,8 +8,7 @@
 static ${name}_arena_t arena;
 static ${name}_network_t network;
 #define ${name}_adapt(k) ${name}_net_adapt(&network, k)
-#define ${name}_adapt_to(widths) ${name}_net_adapt_to(&network, widths)
-#define ${name}_invoke(in, out) ${name}_net_invoke(&network, in, out)
+$own_adapt_to#define ${name}_invoke(in, out) ${name}_net_invoke(&network, in, out)
 #endif
 
 static int differs(${name}_element got, ${name}_element expected, float largest) {
