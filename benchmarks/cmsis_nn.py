@@ -24,7 +24,7 @@ from reds_jax.errors import InvalidArgumentError, RedsError
 _ASSEMBLY = "-DCMSIS_NN_USE_REQUANTIZE_INLINE_ASSEMBLY"  # an option of CMSIS-NN: fewer instructions, on Thumb-2
 _FOLDERS = ("ConvolutionFunctions", "FullyConnectedFunctions", "PoolingFunctions", "BasicMathFunctions", "NNSupportFunctions",
             "TransposeFunctions")
-_OTHER_FORMATS = re.compile(r"_(f16|f32|flt|s4)(_|\.)|lstm|svdf|transpose_conv|batch_matmul")
+_OTHERS = re.compile(r"_(f16|f32|flt|s4)(_|\.)|(?<!_s8)(?<!_s8_to)_s16|lstm|svdf|transpose_conv|batch_matmul")  # not of s8
 
 
 def builds(board: str) -> tuple[tuple[str, ...], ...]:
@@ -66,7 +66,7 @@ class Library:
         self.board, self.build = board, build
         self.include = (checkout / "Include").absolute()
         sources = [str(p.absolute()) for name in _FOLDERS for p in sorted((checkout / "Source" / name).glob("*.c"))
-                   if not _OTHER_FORMATS.search(p.name)]
+                   if not _OTHERS.search(p.name)]
         if not sources or not (self.include / "arm_nnfunctions.h").exists():
             raise InvalidArgumentError("there is no CMSIS-NN in the folder", got=str(checkout),
                                        hint="git clone https://github.com/ARM-software/CMSIS-NN")

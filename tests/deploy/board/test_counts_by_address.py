@@ -15,7 +15,7 @@ static volatile uint32_t sum;
 static __attribute__((noinline)) void inner(uint32_t n) { for (uint32_t i = 0; i < n; i++) sum += i; }
 static void outer(void *argument) { for (uint32_t k = 0; k < *(const uint32_t *)argument; k++) inner(k); }
 int main(void) {
-    for (uint32_t n = 0; n < 12; n += 4) {
+    for (uint32_t n = 0; n < 120; n += 40) {
         reds_print_unsigned(reds_count(outer, &n));
         reds_print(" ");
     }
