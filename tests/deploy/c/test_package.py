@@ -1,6 +1,7 @@
 """Two networks in one tree, as a firmware has them: built by what it builds with, in memory of the caller, in threads."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -265,6 +266,16 @@ def test_arduino_finds_a_header_with_src_alone_on_the_path(compiler, tree, tmp_p
         Compiler.run("gcc", "-std=gnu11", "-c", str(source), "-o", objects[-1])
     Compiler.run("g++", f"-I{tree / 'src'}", str(tmp_path / "sketch.cpp"), *objects, "-o", str(tmp_path / "sketch"))
     run(tmp_path / "sketch")
+
+
+def test_every_header_is_found_beside_the_file_that_includes_it() -> None:
+    """Of the whole runtime, whatever an export needs of it."""
+    runtime = Path(package.__file__).parent / "runtime"
+    tree = package.placed(package.kernels(path.name for path in runtime.glob("*.[ch]")), "ears")
+    assert {path.name for path in runtime.glob("*.[ch]")} == {Path(path).name for path in tree}
+    for path, text in tree.items():
+        for included in re.findall(r'#include "(.+)"', text):
+            assert os.path.normpath(Path(path).parent / included) in tree, (path, included)
 
 
 def test_kernels_of_another_version_are_refused_by_the_compiler_and_by_the_next_export(library, tmp_path, monkeypatch) -> None:

@@ -75,6 +75,17 @@ def place(file: str, name: str) -> str:
     return f"src/{file}" if file.endswith((".c", ".h")) else file
 
 
+def placed(files: Mapping[str, str | bytes], name: str) -> dict[str, str | bytes]:
+    """The files of a network by their path in the tree; those of ``src`` find public headers without a path, as Arduino wants."""
+    def found(m: re.Match[str]) -> str:
+        path = place(m[1], name)
+        return f'#include "../{path}"' if path.startswith("include/") else m[0]
+
+    paths = {place(file, name): text for file, text in files.items()}
+    return {path: re.sub(r'#include "(\w+\.h)"', found, text) if path.startswith("src/") and isinstance(text, str) else text
+            for path, text in paths.items()}
+
+
 def check(folder: Path, name: str) -> None:
     """An `InvalidArgumentError` if the network cannot be written there, see `reds_jax.deploy.folder.check`; nor can it be
     where others are that were exported with other kernels."""
@@ -95,7 +106,7 @@ def write(folder: Path, name: str, facts: Mapping[str, Any], files: Mapping[str,
         files: its C files and kernels, texts or bytes, by name without folders.
     """
     check(folder, name)
-    own = {place(file, name): text for file, text in files.items()}
+    own = placed(files, name)
     own |= {f"{name}_model.json": json.dumps(facts, indent=1) + "\n",
             f"src/{name}_arduino.h": template("tree/arduino.h", {"name": name})}
     paths = {other: names for other, names in exported_folder.networks(folder).items() if other != name} | {name: [*own]}
