@@ -89,6 +89,21 @@ def test_a_gate_is_not_stored_at_every_position() -> None:
     assert "resize" not in {op.kind for op in case.program.operations}
 
 
+def test_rows_and_columns_are_repeated_at_once_and_then_flattened() -> None:
+    def body(x):
+        x = Conv(4, name="conv")(x)
+        return nn.Dense(3, name="dense")(jnp.repeat(jnp.repeat(x, 2, 1), 3, 2).reshape(len(x), -1))
+
+    def sequence(x):
+        x = jax.image.resize(Conv(4, name="conv")(x).mean(1), (len(x), 10, 4), "nearest")
+        return nn.Conv(3, (3,), name="next")(x)[:, None]
+
+    assert kinds(body) == ["conv", "resize", "dense", "dense"]
+    case = case_of(Body(sequence), (7, 5, 3), (1.0,))
+    assert_same_function(case)
+    assert [op.kind for op in case.program.operations] == ["conv", "avg_pool", "resize", "conv", "avg_pool", "dense"]
+
+
 def test_they_cost_no_macs() -> None:
     case = case_of(Body(SMOOTH[0]), (7, 5, 3))
     assert all(case.program.operation_macs(op, 1) == 0 for op in case.program.operations if op.kind in ("map", "mul", "resize"))

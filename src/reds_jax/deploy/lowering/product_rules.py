@@ -57,19 +57,14 @@ class Products:
         return self._resized[id(x)][1]
 
     def _resize(self, x: Repeated) -> Affine:
+        if (factors := repeats(x)) is None:
+            raise refusal(x.by, "repeats an activation in another way than by whole numbers of rows and columns")
         t = self._writer.channel_first(self._writer.write(x.form))
-        image = self._writer.plain(self._writer.source(self._writer.tensors[t], x.form.source.full, stored=t))
-        given, index = image.index, self._writer.moved(replace(x.form, index=x.index), t)
-        shape = (1, 1, *index.shape[1:]) if index.ndim == 3 else index.shape
-        if len(shape) != 4 or shape[0] != 1 or any(n % m for n, m in zip(shape[1:3], given.shape[1:3], strict=True)):
-            raise refusal(x.by, _REPEATS)
-        factors = [n // m for n, m in zip(shape[1:3], given.shape[1:3], strict=True)]
-        if not np.array_equal(index.reshape(shape), given.repeat(factors[0], 1).repeat(factors[1], 2)):
-            raise refusal(x.by, _REPEATS)
-        made = replace(self._writer.tensors[t], height=shape[1], width=shape[2])
+        read = self._writer.tensors[t]
+        made = replace(read, height=factors[0] * read.height, width=factors[1] * read.width)
         new = self._writer.source(made, x.form.source.full, kind="resize", inputs=(t,),
                                   name=f"{x.form.source.name or 'input'}_resize")
-        return self._writer.plain(new, new.canonical().reshape(index.shape))
+        return self._writer.plain(new, new.canonical().reshape(x.index.shape))
 
     # -- products ------------------------------------------------------------------------------------------------------
 
@@ -109,3 +104,13 @@ class Products:
         """The tensor [C, H, W] that holds a form, and the form's index in it."""
         t = self._writer.channel_first(self._writer.write(form))
         return t, self._writer.moved(form, t)
+
+
+def repeats(x: Repeated) -> tuple[int, int] | None:
+    """How often every row and every column of an image [1, H, W, C] or a sequence [1, T, C] is repeated; None if it is none."""
+    image, shape = x.form.source.canonical(), x.index.shape
+    shape = (1, *shape) if len(shape) == 3 else shape
+    if len(shape) != 4 or shape[0] != 1 or any(n % m for n, m in zip(shape[1:3], image.shape[1:3], strict=True)):
+        return None
+    rows, columns = (n // m for n, m in zip(shape[1:3], image.shape[1:3], strict=True))
+    return (rows, columns) if np.array_equal(x.index.reshape(shape), image.repeat(rows, 1).repeat(columns, 2)) else None

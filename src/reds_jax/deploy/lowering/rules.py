@@ -14,7 +14,7 @@ from reds_jax.deploy.lowering.elementwise_rules import Elementwise
 from reds_jax.deploy.lowering.forms import Affine, Form, Part, Repeated, Writer
 from reds_jax.deploy.lowering.kept import Kept
 from reds_jax.deploy.lowering.layer_rules import Layers
-from reds_jax.deploy.lowering.product_rules import Products
+from reds_jax.deploy.lowering.product_rules import Products, repeats
 from reds_jax.deploy.lowering.refusal import refusal
 from reds_jax.program.flat import Operation
 
@@ -70,10 +70,11 @@ class Rules:
             raise refusal(op, "is not among the operations of a device, or is used in an unusual way")
         return result
 
-    @staticmethod
-    def _view(op: Operation, form: Form) -> Form:
+    def _view(self, op: Operation, form: Form) -> Form:
         if isinstance(form, Part):
             return form
+        if isinstance(form, Repeated) and op.primitive.name != "broadcast_in_dim" and repeats(form) is not None:
+            form = self.resized(form)  # what is turned or flattened now is an image
         assert isinstance(form, Affine | Repeated)
         index = _VIEWS[op.primitive.name](form.index, op.params)
         if math.prod(index.shape) == form.index.size:
