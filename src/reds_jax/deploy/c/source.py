@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
+from reds_jax.deploy.c import ranges_text
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import Plan
 from reds_jax.deploy.c.constants import array, lines, real
-from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of, tables
+from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of
 from reds_jax.deploy.escape import c_comment, c_identifier
-from reds_jax.deploy.int8.calibrate import Scale
 from reds_jax.deploy.int8.quantize import Mean, QuantizedProgram, Requantize, Sum
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Range, Tensor
-from reds_jax.graph.channels import Size
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor
 
 _ONE_POSITION = "{1u, 1u, 1u, 1u, 1u, 1u, 1u, 1u, 0u, 0u, 1u, 1u, 1u}"
 _ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
@@ -44,7 +42,7 @@ class Emitter:
         self.members: list[str] = []
         self.weight_bytes = self.table_bytes = self.largest_table_bytes = 0
         self._weights: dict[bytes, str] = {}
-        self._ranges: dict[str, str] = {}
+        self.ranges: dict[str, str] = {}  # the constants of `ranges_text`
         self.uses_ranges, self.align = False, 4 // self.itemsize
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
         if self.uses_ranges:
@@ -60,11 +58,12 @@ class Emitter:
         what = f"reds_{self.short}_{op.kind}"
         if op.kind in WEIGHTED:
             spread = spread_of(self.program, op, every_row=self.rows is not None)
+            self.uses_ranges |= spread is not None
             layer, width = self._layer(i, op, spread), self._width(i, op, spread)
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
             if spread is not None:
                 what = f"reds_{self.short}_" + ("depthwise_ranges" if spread_kernel(op) == "depthwise" else "spread")
-            given = [f"&{layer}", width, *([] if spread is None else [self._spread(i, op, spread)]), *ins, out, *scratch]
+            given = [f"&{layer}", width, *([] if spread is None else [ranges_text.table(self, i, spread)]), *ins, out, *scratch]
             call = f"{what}({', '.join(given)});"
             return call if self.rows is None else self._at_row(i, op, call, spread)
         length = self._count(f"length_{i}", tensor, tensor.positions)
@@ -77,19 +76,9 @@ class Emitter:
             if self.quantized:
                 return f"{what}({', '.join([self._step(i, 'sum'), *ins, out, length])});"
             return f"{what}({', '.join([*ins, out, length, _ACTIVATIONS[op.activation], real(op.slope)])});"
-        if op.kind == "concat":
-            return self._concat(i, op, ins, out)
-        if op.kind == "pad":
-            channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
-            arguments = [f"&{self._window(i, op)}", channels, *ins, out]
-            if self.quantized:
-                arguments.append(self._member("int32_t", f"zero_{i}", lambda k: str(self._grid(k, op.output).zero)))
-            return f"{what}({', '.join(arguments)});"
-        if op.kind == "shuffle":
-            groups, self.uses_ranges = op.groups[0], True
-            size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
-            each = self._count(f"each_{i}", replace(tensor, channels=tuple(n // groups for n in tensor.channels), size=size), 1)
-            return f"{what}({ins[0]}, {out}, {groups}u, {each}, {tensor.positions}u);"
+        if op.kind in ("concat", "pad", "shuffle"):
+            self.uses_ranges = True
+            return ranges_text.moving(self, i, op, ins, out)
         if op.kind == "channel_first":
             return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
         return f"{what}({', '.join([*ins, out, length])});"
@@ -107,11 +96,21 @@ class Emitter:
             return self._member("uint32_t", name, lambda k: f"{factor * tensor.channels[k]}u")
         return of_row(tensor, factor)
 
+    def member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
+        """`_member`, `_count` and `_window` for `ranges_text`."""
+        return self._member(kind, name, value)
+
+    def channels(self, name: str, tensor: Tensor, factor: int) -> str:
+        return self._count(name, tensor, factor)
+
+    def window(self, i: int, op: Operation) -> str:
+        return self._window(i, op)
+
     def _at_row(self, i: int, op: Operation, call: str, spread: Spread | None) -> str:
         """The call of a weighted operation with what a row changes of the width in the table of its subnetwork."""
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
         if spread is not None:
-            x = _array(spread.reads)
+            x = ranges_text.array_of(spread.reads)
         given = {"inputs": (x, x.positions if op.kind == "dense" and spread is None else 1), "outputs": (y, 1)}
         changed = [f"width.{field} = {of_row(t, factor)};" for field, (t, factor) in given.items() if t.size and t.size.terms]
         if not changed:
@@ -119,7 +118,7 @@ class Emitter:
         table = f"s->width_{i}"
         block = ["{", f"reds_{self.short}_width width = {table};", *changed, call.replace(f"&{table}", "&width")]
         if spread is not None:
-            block[2:2] = self._spread_at_row(i, spread)
+            block[2:2] = ranges_text.at_row(self, i, spread)
             block[-1] = block[-1].replace(f"&s->spread_{i}", "&spread")
         return "\n        ".join(block) + "\n    }"
 
@@ -198,64 +197,6 @@ class Emitter:
 
         return "&" + self._member(f"reds_{self.short}_width", f"width_{i}", value)
 
-    def _spread(self, i: int, op: Operation, spread: Spread) -> str:
-        """The table of the ranges of an operation."""
-        self.uses_ranges = True
-
-        def value(k: int) -> str:
-            names = []
-            for what, found in zip(("read", "make"), tables(spread, k, self.align), strict=True):
-                text = "{" + ", ".join("{" + ", ".join(f"{n}u" for n in one) + "}" for one in found) + "}"
-                key = f"{what}_{i}_{text}"
-                if key not in self._ranges:
-                    self._ranges[key] = f"{what}_{i}_of_{k}"
-                    constant = f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"
-                    self.constants.append(self.guarded(k, constant))
-                names.append(self._ranges[key])
-            numbers = (*spread.dilation, spread.groups[k], len(spread.reads), len(spread.makes))
-            return "{" + ", ".join([*(f"{n}u" for n in numbers), *names]) + "}"
-
-        return "&" + self._member("reds_spread", f"spread_{i}", value)
-
-    def _spread_at_row(self, i: int, spread: Spread) -> list[str]:
-        """The same at a row of widths."""
-        def ranges(parts: Sequence[Range], starts: Sequence[str], field: str) -> str:
-            entries = [f"{{{start}, {of_row(_array([part]), 1)}, s->spread_{i}.{field}[{n}].table}}"
-                       for n, (part, start) in enumerate(zip(parts, starts, strict=False))]
-            return f"const reds_range {field}[{len(entries)}] = {{{', '.join(entries)}}};"
-
-        found = [ranges(spread.reads, [f"{n}u" for n in spread.starts(self.align)], "read"),
-                 ranges(spread.makes, [f"{part.first}u" for part in spread.makes], "make"),
-                 f"reds_spread spread = s->spread_{i};", "spread.read = read;", "spread.make = make;"]
-        if spread.groups_at is not None and spread.groups_at.terms:
-            found.append(f"spread.groups = {of_row(Tensor((), size=spread.groups_at), 1)};")
-        return found
-
-    def _concat(self, i: int, op: Operation, ins: Sequence[str], out: str) -> str:
-        """A copy of every array behind the one before."""
-        self.uses_ranges = True
-        calls, before = [], []
-        for n, (t, place) in enumerate(zip(op.inputs, ins, strict=True)):
-            tensor = self.program.tensors[t]
-            length = self._count(f"length_{i}_{n}", tensor, tensor.positions)
-            to = " + ".join([out, *before])
-            if self.quantized:
-                move = self._member("reds_s8_move", f"move_{i}_{n}", lambda k, n=n: self._move(k, i, n))
-                calls.append(f"reds_s8_concat(&{move}, {place}, {to}, {length});")
-            else:
-                calls.append(f"reds_f32_concat({place}, {to}, {length}, {_ACTIVATIONS[op.activation]}, {real(op.slope)});")
-            before.append(length)
-        return "\n    ".join(calls)
-
-    def _move(self, k: int, i: int, n: int) -> str:
-        assert self.quantized is not None
-        move = self._steps(k, i).of[n]
-        return f"{{{move.zero}, {move.multiplier}, {move.round}, {self.quantized.slopes[i]}, {move.shift}}}"
-
-    def _grid(self, k: int, tensor: int) -> Scale:
-        assert self.quantized is not None
-        return self.quantized.scales[k][tensor]
-
     def _steps(self, k: int, i: int) -> Any:
         return self.quantized.steps[k][i] if self.quantized else None
 
@@ -296,14 +237,6 @@ class Emitter:
             return "{" + ", ".join(map(str, values)) + "}"
 
         return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
-
-
-def _array(parts: Sequence[Range]) -> Tensor:
-    """An array of which the number of channels at any row is asked."""
-    total = Size(0)
-    for part in parts:
-        total = total + (part.size or Size(0))
-    return Tensor((), size=total)
 
 
 def arena_entries(emitter: Emitter) -> str:

@@ -117,7 +117,7 @@ def kernels(dtype: Dtype) -> dict[str, str]:
     prefixes = ("reds_kernels", "reds_s8" if dtype == "int8" else "reds_f32")
     folder = resources.files("reds_jax.deploy.c") / "runtime"
     return {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir()
-            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h"))}
+            if f.name.startswith(prefixes) and f.name.endswith((".c", ".h")) and not f.name.endswith("_ranges.c")}
 
 
 def text(program: Program, measured: Sequence[Measured], dtype: Dtype, seed: int) -> str:
