@@ -97,6 +97,12 @@ def multiplied(x):
     return nn.Conv(5, (1, 1), name="next")(x)
 
 
+def multiplied_joined(x):
+    """A multiplier behind joined arrays: the groups that stay are the first of each."""
+    x = jnp.concatenate([nn.relu(Conv(4, name="a")(x)), Conv(5, name="b")(x)], -1)
+    return nn.relu(nn.Conv(18, (3, 2), feature_group_count=9, name="multiplied")(x))
+
+
 def multiplied_image(x):
     return nn.relu(nn.Conv(6, (3, 3), feature_group_count=3, name="multiplied")(x))
 
@@ -156,8 +162,8 @@ def scaled_joined(x):
     return nn.leaky_relu(jnp.concatenate([nn.Conv(3, (1, 1), name="a")(x), Conv(4, name="b")(x) * scale[:4]], -1), 0.2)
 
 
-QUICK = [joined_again, unet, joined_vectors, residual_of_joined, multiplied, shuffled, dilated_once, padded]
+QUICK = [joined_again, unet, joined_vectors, residual_of_joined, multiplied_joined, shuffled, dilated_once, padded]
 OTHERS = [averages_over_padding, densenet, inception, image_and_features, image_behind_features, pools_of_joined,
-          joined_twice, joined_norms, scaled_joined, grouped, multiplied_image, dilated, temporal,
+          joined_twice, joined_norms, scaled_joined, grouped, multiplied, multiplied_image, dilated, temporal,
           padded_wider_than_the_window, grouped_of_joined]
 EVERY = {body.__name__: body for body in (*QUICK, *OTHERS)}

@@ -35,7 +35,7 @@ def values(
     loads += [emitter.guarded(k, f"    subnetworks[{k}] = (subnetwork){{{', '.join(row)}}};\n").strip() for k, row in
               enumerate(emitter.table)]
     if quantized:
-        scale, zero = emitter._real(quantized.input_scale.scale), emitter._integer(quantized.input_scale.zero)
+        scale, zero = emitter.number(quantized.input_scale.scale), emitter.integer(quantized.input_scale.zero)
         found |= {"constants": f"{given['constants']}\n{_GRID.format(scale=scale, zero=zero)}", "grid_scale": "grid.scale",
                   "grid_zero": "grid.zero"}
         loads += [f"grid.scale = {scale};", f"grid.zero = {zero};"]

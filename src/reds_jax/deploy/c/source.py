@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from reds_jax.deploy.c import ranges_text
 from reds_jax.deploy.c.any_widths import AnyWidths
 from reds_jax.deploy.c.any_widths_text import of_row, state
 from reds_jax.deploy.c.arena import ALIGNMENT, Plan
 from reds_jax.deploy.c.blob import Content
 from reds_jax.deploy.c.constants import array, lines, real
 from reds_jax.deploy.c.function_text import function_text
-from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of, tables
+from reds_jax.deploy.c.spread import Spread, laid_out, spread_kernel, spread_of
 from reds_jax.deploy.escape import c_comment, c_identifier
-from reds_jax.deploy.int8.calibrate import Scale
 from reds_jax.deploy.int8.quantize import Mean, Product, QuantizedProgram, Requantize, Sum
 from reds_jax.deploy.lowering.function import Function
-from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Range, Tensor
-from reds_jax.graph.channels import Size
+from reds_jax.deploy.lowering.program import WEIGHTED, Operation, Program, Tensor
 
 _ONE_POSITION = "{1u, 1u, 1u, 1u, 1u, 1u, 1u, 1u, 0u, 0u, 1u, 1u, 1u}"
 _ACTIVATIONS = {"linear": "REDS_LINEAR", "relu": "REDS_RELU", "relu6": "REDS_RELU6", "leaky_relu": "REDS_LEAKY_RELU"}
@@ -55,7 +53,7 @@ class Emitter:
         self.weight_bytes = self.table_bytes = self.largest_table_bytes = 0
         self._weights: dict[bytes, str] = {}
         self.functions: dict[Function, str] = {}
-        self._ranges: dict[str, str] = {}
+        self.ranges: dict[str, str] = {}  # the constants of `ranges_text`
         self.uses_ranges, self.align = False, 4 // self.itemsize
         self.arrays: set[str] = set()  # those of the constants that training changes
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
@@ -74,38 +72,29 @@ class Emitter:
         what = f"reds_{self.short}_{op.kind}"
         if op.kind in WEIGHTED:
             spread = spread_of(self.program, op, every_row=self.rows is not None)
+            self.uses_ranges |= spread is not None
             layer, width = self._layer(i, op, spread), self._width(i, op, spread)
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []
             if spread is not None:
                 what = f"reds_{self.short}_" + ("depthwise_ranges" if spread_kernel(op) == "depthwise" else "spread")
-            given = [f"&{layer}", width, *([] if spread is None else [self._spread(i, op, spread)]), *ins, out, *scratch]
+            given = [f"&{layer}", width, *([] if spread is None else [ranges_text.table(self, i, spread)]), *ins, out, *scratch]
             call = f"{what}({', '.join(given)});"
             return call if self.rows is None else self._at_row(i, op, call, spread)
         if op.kind in ("mul", "map", "resize"):
             return f"{what}({', '.join(self._elementwise(i, op, ins, out))});"
-        length = self._count(f"length_{i}", tensor, tensor.positions)
+        length = self.channels(f"length_{i}", tensor, tensor.positions)
         if op.kind in ("max_pool", "avg_pool"):
-            channels = self._count(f"channels_{i}", tensor, 1)
-            window = self._window(i, op)
+            channels = self.channels(f"channels_{i}", tensor, 1)
+            window = self.window(i, op)
             mean = [self._step(i, "mean")] if self.quantized and op.kind == "avg_pool" else []
             return f"{what}({', '.join([f'&{window}', *mean, channels, *ins, out])});"
         if op.kind == "add":
             if self.quantized:
                 return f"{what}({', '.join([self._step(i, 'sum'), *ins, out, length])});"
             return f"{what}({', '.join([*ins, out, length, _ACTIVATIONS[op.activation], real(op.slope)])});"
-        if op.kind == "concat":
-            return self._concat(i, op, ins, out)
-        if op.kind == "pad":
-            channels, self.uses_ranges = self._count(f"channels_{i}", tensor, 1), True
-            arguments = [f"&{self._window(i, op)}", channels, *ins, out]
-            if self.quantized:
-                arguments.append(self._member("int32_t", f"zero_{i}", lambda k: self._integer(self._grid(k, op.output).zero)))
-            return f"{what}({', '.join(arguments)});"
-        if op.kind == "shuffle":
-            groups, self.uses_ranges = op.groups[0], True
-            size = tensor.size and Size(tensor.size.constant // groups, tuple((g, n // groups) for g, n in tensor.size.terms))
-            each = self._count(f"each_{i}", replace(tensor, channels=tuple(n // groups for n in tensor.channels), size=size), 1)
-            return f"{what}({ins[0]}, {out}, {groups}u, {each}, {tensor.positions}u);"
+        if op.kind in ("concat", "pad", "shuffle"):
+            self.uses_ranges = True
+            return ranges_text.moving(self, i, op, ins, out)
         if op.kind == "channel_first":
             return f"{what}({ins[0]}, {out}, {tensor.positions}u, {tensor.channels[0]}u);"
         return f"{what}({', '.join([*ins, out, length])});"
@@ -114,12 +103,12 @@ class Emitter:
         """The arguments of a product, a function of every entry, or repeated rows and columns."""
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
         if op.kind == "map":
-            return [self._function(i, op), *ins, out, self._count(f"length_{i}", y, y.positions)]
+            return [self._function(i, op), *ins, out, self.channels(f"length_{i}", y, y.positions)]
         if op.kind == "resize":
             down, across = self.program.repeats(op)
-            return [*ins, out, self._count(f"rows_{i}", x, x.height), f"{x.width}u", f"{down}u", f"{across}u"]
+            return [*ins, out, self.channels(f"rows_{i}", x, x.height), f"{x.width}u", f"{down}u", f"{across}u"]
         gate = self.program.gate(op)
-        count = self._count(f"channels_{i}", y, 1 if gate in ("channels", "positions") else y.positions)
+        count = self.channels(f"channels_{i}", y, 1 if gate in ("channels", "positions") else y.positions)
         sizes = {None: ["1u", count, "1u"], "channels": ["1u", count, f"{y.positions}u"],
                  "positions": [count, f"{y.positions}u", "1u"], "all": ["1u", "1u", count]}[gate]
         if self.quantized:
@@ -136,7 +125,7 @@ class Emitter:
                 self._trained(self.guarded(k, text))
                 self.table_bytes += len(entries)
             self.largest_table_bytes += 256
-            return self._member("const int8_t *", f"table_{i}", lambda k: self.address(
+            return self.member("const int8_t *", f"table_{i}", lambda k: self.address(
                 f"table_{i}_of_{0 if same else k}", "int8_t", tables[k]))
         assert op.function is not None
         if op.function not in self.functions:
@@ -154,13 +143,13 @@ class Emitter:
         if self.quantized is None:
             return "1.0f, 0"
         grid = self.quantized.output_scale(k)
-        return f"{self._real(grid.scale)}, {self._integer(grid.zero)}"
+        return f"{self.number(grid.scale)}, {self.integer(grid.zero)}"
 
-    def _real(self, value: float) -> str:
+    def number(self, value: float) -> str:
         """A real number that training changes."""
         return real(value) if self.content is None else self.content.real(value, real(value))
 
-    def _integer(self, value: int) -> str:
+    def integer(self, value: int) -> str:
         """An integer that training changes."""
         return str(value) if self.content is None else self.content.integer(value)
 
@@ -170,24 +159,24 @@ class Emitter:
             return expression
         return self.content.address(expression, kind, entries.astype(entries.dtype.newbyteorder("<")).tobytes())
 
-    def _member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
+    def member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
         """A field of the subnetworks' table."""
         self.members.append(f"{kind} {name};")
         for k in range(self.count):
             self.fields[k].append(f".{name} = {value(k)}")
         return f"s->{name}"
 
-    def _count(self, name: str, tensor: Tensor, factor: int) -> str:
+    def channels(self, name: str, tensor: Tensor, factor: int) -> str:
         """A multiple of the channels of a tensor: a field of the table, or computed from the row of widths."""
         if self.rows is None:
-            return self._member("uint32_t", name, lambda k: f"{factor * tensor.channels[k]}u")
+            return self.member("uint32_t", name, lambda k: f"{factor * tensor.channels[k]}u")
         return of_row(tensor, factor)
 
     def _at_row(self, i: int, op: Operation, call: str, spread: Spread | None) -> str:
         """The call of a weighted operation with what a row changes of the width in the table of its subnetwork."""
         x, y = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
         if spread is not None:
-            x = _array(spread.reads)
+            x = ranges_text.array_of(spread.reads)
         given = {"inputs": (x, x.positions if op.kind == "dense" and spread is None else 1), "outputs": (y, 1)}
         changed = [f"width.{field} = {of_row(t, factor)};" for field, (t, factor) in given.items() if t.size and t.size.terms]
         if not changed:
@@ -195,7 +184,7 @@ class Emitter:
         table = f"s->width_{i}"
         block = ["{", f"reds_{self.short}_width width = {table};", *changed, call.replace(f"&{table}", "&width")]
         if spread is not None:
-            block[2:2] = self._spread_at_row(i, spread)
+            block[2:2] = ranges_text.at_row(self, i, spread)
             block[-1] = block[-1].replace(f"&s->spread_{i}", "&spread")
         return "\n        ".join(block) + "\n    }"
 
@@ -207,12 +196,12 @@ class Emitter:
             return "out"
         field = f"at_{tensor}"
         if f"uint32_t {field};" not in self.members:
-            self._member("uint32_t", field, lambda k: f"{(self.plans[k].at[tensor] or 0) // self.itemsize}u")
+            self.member("uint32_t", field, lambda k: f"{(self.plans[k].at[tensor] or 0) // self.itemsize}u")
         return f"memory + s->{field}"
 
     def _scratch(self, i: int) -> str:
         unit = 2 if self.quantized else 4
-        return "scratch + " + self._member("uint32_t", f"scratch_{i}",
+        return "scratch + " + self.member("uint32_t", f"scratch_{i}",
                                                  lambda k: f"{(self.plans[k].scratch[i] or 0) // unit}u")
 
     def _window_fields(self, op: Operation) -> str:
@@ -224,7 +213,7 @@ class Emitter:
         values = (x.height, x.width, y.height, y.width, *window.kernel, *window.strides, *window.before, *x.steps(0))
         return "{" + ", ".join(f"{v}u" for v in values) + "}"
 
-    def _window(self, i: int, op: Operation) -> str:
+    def window(self, i: int, op: Operation) -> str:
         self.constants.append(f"{self.in_tables}static const reds_window window_{i} = {self._window_fields(op)}; "
                               f"/* {c_comment(op.name)}: {op.kind} */\n")
         return f"window_{i}"
@@ -272,69 +261,10 @@ class Emitter:
             fields = [f"{inputs}u", f"{y.channels[k]}u", tables[k]]
             step = self._steps(k, i)
             if isinstance(step, Requantize):
-                fields += [*map(self._integer, (step.in_zero, step.round, step.shift))]
+                fields += [*map(self.integer, (step.in_zero, step.round, step.shift))]
             return "{" + ", ".join(fields) + "}"
 
-        return "&" + self._member(f"reds_{self.short}_width", f"width_{i}", value)
-
-    def _spread(self, i: int, op: Operation, spread: Spread) -> str:
-        """The table of the ranges of an operation."""
-        self.uses_ranges = True
-
-        def value(k: int) -> str:
-            names = []
-            for what, found in zip(("read", "make"), tables(spread, k, self.align), strict=True):
-                text = "{" + ", ".join("{" + ", ".join(f"{n}u" for n in one) + "}" for one in found) + "}"
-                key = f"{what}_{i}_{text}"
-                if key not in self._ranges:
-                    self._ranges[key] = f"{what}_{i}_of_{k}"
-                    constant = f"static const reds_range {what}_{i}_of_{k}[{len(found)}] = {text};\n"
-                    self.constants.append(self.guarded(k, constant))
-                names.append(self._ranges[key])
-            numbers = (*spread.dilation, spread.groups[k], len(spread.reads), len(spread.makes))
-            return "{" + ", ".join([*(f"{n}u" for n in numbers), *names]) + "}"
-
-        return "&" + self._member("reds_spread", f"spread_{i}", value)
-
-    def _spread_at_row(self, i: int, spread: Spread) -> list[str]:
-        """The same at a row of widths."""
-        def ranges(parts: Sequence[Range], starts: Sequence[str], field: str) -> str:
-            entries = [f"{{{start}, {of_row(_array([part]), 1)}, s->spread_{i}.{field}[{n}].table}}"
-                       for n, (part, start) in enumerate(zip(parts, starts, strict=False))]
-            return f"const reds_range {field}[{len(entries)}] = {{{', '.join(entries)}}};"
-
-        found = [ranges(spread.reads, [f"{n}u" for n in spread.starts(self.align)], "read"),
-                 ranges(spread.makes, [f"{part.first}u" for part in spread.makes], "make"),
-                 f"reds_spread spread = s->spread_{i};", "spread.read = read;", "spread.make = make;"]
-        if spread.groups_at is not None and spread.groups_at.terms:
-            found.append(f"spread.groups = {of_row(Tensor((), size=spread.groups_at), 1)};")
-        return found
-
-    def _concat(self, i: int, op: Operation, ins: Sequence[str], out: str) -> str:
-        """A copy of every array behind the one before."""
-        self.uses_ranges = True
-        calls, before = [], []
-        for n, (t, place) in enumerate(zip(op.inputs, ins, strict=True)):
-            tensor = self.program.tensors[t]
-            length = self._count(f"length_{i}_{n}", tensor, tensor.positions)
-            to = " + ".join([out, *before])
-            if self.quantized:
-                move = self._member("reds_s8_move", f"move_{i}_{n}", lambda k, n=n: self._move(k, i, n))
-                calls.append(f"reds_s8_concat(&{move}, {place}, {to}, {length});")
-            else:
-                calls.append(f"reds_f32_concat({place}, {to}, {length}, {_ACTIVATIONS[op.activation]}, {real(op.slope)});")
-            before.append(length)
-        return "\n    ".join(calls)
-
-    def _move(self, k: int, i: int, n: int) -> str:
-        assert self.quantized is not None
-        move = self._steps(k, i).of[n]
-        zero, multiplier, half, shift = map(self._integer, (move.zero, move.multiplier, move.round, move.shift))
-        return f"{{{zero}, {multiplier}, {half}, {self.quantized.slopes[i]}, {shift}}}"
-
-    def _grid(self, k: int, tensor: int) -> Scale:
-        assert self.quantized is not None
-        return self.quantized.scales[k][tensor]
+        return "&" + self.member(f"reds_{self.short}_width", f"width_{i}", value)
 
     def _steps(self, k: int, i: int) -> Any:
         return self.quantized.steps[k][i] if self.quantized else None
@@ -380,18 +310,10 @@ class Emitter:
                 assert isinstance(step, Mean)
                 values = (step.in_zero, step.multiplier, step.offset, step.shift)
             slope = values[-2] if isinstance(step, Sum | Product) else None  # of the architecture
-            return "{" + ", ".join(str(v) if n == len(values) - 2 and slope is not None else self._integer(v)
+            return "{" + ", ".join(str(v) if n == len(values) - 2 and slope is not None else self.integer(v)
                                    for n, v in enumerate(values)) + "}"
 
-        return "&" + self._member(f"reds_s8_{kind}", f"{kind}_{i}", value)
-
-
-def _array(parts: Sequence[Range]) -> Tensor:
-    """An array of which the number of channels at any row is asked."""
-    total = Size(0)
-    for part in parts:
-        total = total + (part.size or Size(0))
-    return Tensor((), size=total)
+        return "&" + self.member(f"reds_s8_{kind}", f"{kind}_{i}", value)
 
 
 def arena_bytes(emitter: Emitter) -> str:

@@ -64,7 +64,7 @@ def spread_of(program: Program, op: Operation, *, every_row: bool = False) -> Sp
         reads = tuple(_times(part, x.positions) for part in x.parts) if op.kind == "dense" else x.parts
         return Spread(reads, y.parts, area, dilation, (1,) * program.subnetworks)
     each = [n // groups for n, groups in zip(x.channels, op.groups, strict=True)]
-    if len(set(op.groups)) > 1 or not x.ranges:  # whole groups are cut
+    if len(set(each)) == 1:  # whole groups are cut, or none
         reads = (Range(0, tuple(each), Size(each[-1])),)
         made = y.channels[-1] // op.groups[-1]
         varies = y.size is not None and len(set(op.groups)) > 1

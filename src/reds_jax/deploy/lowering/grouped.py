@@ -12,7 +12,7 @@ from reds_jax.program.flat import Operation
 
 
 def kept_groups(op: Operation, groups: int, read: Tensor, inputs: int, made: Tensor, outputs: int) -> tuple[int, ...]:
-    """How many groups every subnetwork has: the first of them whole, or all of them, and the same channels of each.
+    """How many groups every subnetwork has: some of them whole, or all of them, and the same channels of each.
 
     Args:
         op: the convolution, for the error.
@@ -22,22 +22,23 @@ def kept_groups(op: Operation, groups: int, read: Tensor, inputs: int, made: Ten
     Raises:
         TraceError: a subnetwork keeps something else.
     """
+    def of(k: int) -> list[np.ndarray]:
+        return [_of_groups(tensor.kept(k), full, groups) for tensor, full in ((read, inputs), (made, outputs))]
+
     def whole(k: int) -> bool:
-        n = made.channels[k] * groups // outputs
-        return all(np.array_equal(tensor.kept(k), np.arange(n * full // groups))
-                   for tensor, full in ((read, inputs), (made, outputs)))
+        x, y = of(k)
+        return bool(np.all(x == x[:, :1]) and np.all(y == y[:, :1]) and np.array_equal(x[:, 0], y[:, 0]))
 
     def inside(k: int) -> bool:
-        return all(len(np.unique(_of_groups(tensor.kept(k), full, groups), axis=0)) == 1
-                   for tensor, full in ((read, inputs), (made, outputs)))
+        return all(len(np.unique(kept, axis=0)) == 1 for kept in of(k))
 
     subnetworks = range(len(made.channels))
     if all(map(whole, subnetworks)):
         return tuple(n * groups // outputs for n in made.channels)
     if all(map(inside, subnetworks)):
         return (groups,) * len(made.channels)
-    raise refusal(op, f"is a convolution of {groups} groups of which a subnetwork keeps neither whole groups, the first of "
-                      "them, nor the same channels of every group")
+    raise refusal(op, f"is a convolution of {groups} groups of which a subnetwork keeps neither whole groups nor the "
+                      "same channels of every group")
 
 
 def _of_groups(kept: np.ndarray, full: int, groups: int) -> np.ndarray:

@@ -191,7 +191,10 @@ class Program:
         if op.kind == "depthwise":
             return np.arange(self.row(op, k))
         each = x.positions if op.window is None else op.window.taps
-        channels = x.kept(k)[: self.row(op, k) // each]  # of a grouped convolution those of its first group
+        channels = x.kept(k)
+        if op.groups:  # those of the first group that there is
+            assert op.weights is not None
+            channels = channels[: len(channels) // op.groups[k]] % (op.weights.shape[1] // each)
         return (channels[:, None] * each + np.arange(each)).ravel()
 
     def kept(self, op: Operation, k: int, weights: np.ndarray) -> np.ndarray:
