@@ -76,7 +76,7 @@ def place(file: str, name: str) -> str:
 
 
 def placed(files: Mapping[str, str | bytes], name: str) -> dict[str, str | bytes]:
-    """The files of a network by their path in the tree; those of ``src`` name the folder of public headers, as Arduino wants."""
+    """The files of a network by their path in the tree; ``src`` names that of public headers, as Arduino wants."""
     def found(m: re.Match[str]) -> str:
         path = place(m[1], name)
         return f'#include "../{path}"' if path.startswith("include/") else m[0]
