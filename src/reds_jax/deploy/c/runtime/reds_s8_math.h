@@ -48,16 +48,16 @@ typedef char reds_shift_is_arithmetic[(-5 >> 1) == -3 ? 1 : -1];
  * A word holds four bytes (0, 1, 2, 3), from the lowest, or a pair of 16-bit numbers (low, high). Bytes come apart as the pairs
  * (0, 2) and (1, 3). */
 #ifndef REDS_SIMD32_MODEL
-#define REDS_INSTRUCTION(name, text)                                  \
-    static inline uint32_t name(uint32_t a, uint32_t b) {             \
-        uint32_t word;                                                \
-        __asm(text : "=r"(word) : "r"(a), "r"(b));                    \
-        return word;                                                  \
+#define REDS_INSTRUCTION(name, text)                      \
+    static inline uint32_t name(uint32_t a, uint32_t b) { \
+        uint32_t word;                                    \
+        __asm(text : "=r"(word) : "r"(a), "r"(b));        \
+        return word;                                      \
     }
-REDS_INSTRUCTION(reds_add_bytes_0_2, "sxtab16 %0, %1, %2")          /* a + bytes (0, 2) of b */
-REDS_INSTRUCTION(reds_add_bytes_1_3, "sxtab16 %0, %1, %2, ror #8")  /* a + bytes (1, 3) of b */
-REDS_INSTRUCTION(reds_lows, "pkhbt %0, %1, %2, lsl #16")            /* (low of a, low of b) */
-REDS_INSTRUCTION(reds_highs, "pkhtb %0, %2, %1, asr #16")           /* (high of a, high of b) */
+REDS_INSTRUCTION(reds_add_bytes_0_2, "sxtab16 %0, %1, %2")         /* a + bytes (0, 2) of b */
+REDS_INSTRUCTION(reds_add_bytes_1_3, "sxtab16 %0, %1, %2, ror #8") /* a + bytes (1, 3) of b */
+REDS_INSTRUCTION(reds_lows, "pkhbt %0, %1, %2, lsl #16")           /* (low of a, low of b) */
+REDS_INSTRUCTION(reds_highs, "pkhtb %0, %2, %1, asr #16")          /* (high of a, high of b) */
 #undef REDS_INSTRUCTION
 
 static inline uint32_t reds_bytes_0_2(uint32_t word) { return (uint32_t)__sxtb16((int8x4_t)word); }
@@ -79,13 +79,11 @@ static inline int32_t reds_ssat8(int32_t value) {
     return value;
 }
 
-/* sum + low * low + high * high; sum + low of a * low of b; sum + high of a * low of b; sum + low of a
- * * high of b; the first and the third without sum */
+/* smlad: sum + the products of both pairs; smlatb: sum + high of a * low of b; smlabt: sum + low of a * high of b; without a sum
+ * smuad and smultb */
 static inline int32_t reds_smlad(uint32_t a, uint32_t b, int32_t sum) { return __smlad((int16x2_t)a, (int16x2_t)b, sum); }
-static inline int32_t reds_smlabb(uint32_t a, uint32_t b, int32_t sum) { return __smlabb((int32_t)a, (int32_t)b, sum); }
 static inline int32_t reds_smlatb(uint32_t a, uint32_t b, int32_t sum) { return __smlatb((int32_t)a, (int32_t)b, sum); }
 static inline int32_t reds_smlabt(uint32_t a, uint32_t b, int32_t sum) { return __smlabt((int32_t)a, (int32_t)b, sum); }
-
 static inline int32_t reds_smuad(uint32_t a, uint32_t b) { return __smuad((int16x2_t)a, (int16x2_t)b); }
 static inline int32_t reds_smultb(uint32_t a, uint32_t b) { return __smlatb((int32_t)a, (int32_t)b, 0); }
 
@@ -95,7 +93,7 @@ static inline uint32_t reds_usada8(uint32_t a, uint32_t b, uint32_t sum) { retur
 /* of each byte the larger one */
 static inline uint32_t reds_max_bytes(uint32_t a, uint32_t b) {
     uint32_t word;
-    __asm("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(word) : "r"(a), "r"(b)); /* the bits GE of the status are free to change */
+    __asm("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(word) : "r"(a), "r"(b) : "cc");
     return word;
 }
 
