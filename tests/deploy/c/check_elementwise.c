@@ -1,10 +1,10 @@
 /* Products, functions of single entries and repeated rows and columns against the formulas in reds_kernels.h.
  *
- * int8 and copies are compared exactly, float32 products to 1 unit in the last place; the bytes around an output must stay as they
- * were, and in place the same comes out. Prints ``ok``, or the first mismatch and exits with 1. The same seed gives the same cases.
+ * int8 and copies are compared exactly, float32 products to 2.4e-7; the bytes around an output must stay as they were, and in
+ * place the same comes out. Prints ``ok``, or the first mismatch and exits with 1. The same seed gives the same cases.
  *
  *   cc -std=c99 -I runtime check_elementwise.c runtime/reds_s8_elementwise.c runtime/reds_f32_elementwise.c
- *   -DREDS_HALVES: the product of a Cortex-M0; with -fsanitize=address,undefined arrays end where their memory ends (-DCHECK_EDGES) */
+ *   -DREDS_HALVES: the product of a Cortex-M0; -DCHECK_EDGES with -fsanitize=address,undefined: arrays end where memory ends */
 #include "reds_kernels.h"
 
 #include <stdio.h>

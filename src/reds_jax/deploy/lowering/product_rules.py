@@ -11,9 +11,6 @@ from reds_jax.deploy.lowering.forms import Affine, Form, Known, Repeated, Writer
 from reds_jax.deploy.lowering.refusal import name_of, refusal
 from reds_jax.program.flat import Operation
 
-_REPEATS = "repeats an activation in another way than by whole numbers of rows and columns"
-
-
 Rule = Callable[[Operation, list[Form]], Form | None]
 
 

@@ -1,8 +1,8 @@
 /* Functions of one number in float32, from sums and products alone: nothing of the C library.
  *
- * Of the exact value, for every float: exp, expm1, log, log1p, sqrt, tanh, logistic and erf are within 1e-6 of it, relative; erfc
- * is within 1e-6, absolute. What would be below the smallest normal number may be 0. What is not a number stays so, and where there
- * is no value, a function is not a number. */
+ * For every float exp, expm1, log, log1p, sqrt, tanh, logistic and erf are within 1e-6 of the exact value, relative; erfc is
+ * within 1e-6, absolute. What would be below the smallest normal number may be 0. What is not a number stays so, and where
+ * there is no value, a function is not a number. */
 #ifndef REDS_F32_FUNCTIONS_H
 #define REDS_F32_FUNCTIONS_H
 
