@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from inspect import getsourcelines
+from types import SimpleNamespace
 from typing import Any
 
 import flax.linen as nn
@@ -13,8 +14,9 @@ from device_cases import Case, assert_same_function, case_of
 from joined_bodies import EVERY, OTHERS, QUICK
 
 from reds_jax.deploy.lowering import ranges
+from reds_jax.deploy.lowering.grouped import kept_groups
 from reds_jax.deploy.lowering.lower import lower
-from reds_jax.deploy.lowering.program import Range
+from reds_jax.deploy.lowering.program import Range, Tensor
 from reds_jax.deploy.lowering.row import at_row
 from reds_jax.errors import TraceError
 from reds_jax.graph.channels import Size
@@ -121,12 +123,6 @@ def joins_many(net, x):
     return nn.Conv(4, (1, 1))(jnp.concatenate([x] * 65, -1))
 
 
-def groups_from_the_middle(net, x):
-    """Each channel is tied to its mirror image, and so are the groups: the first and the last one stay."""
-    scale = net.param("scale", nn.initializers.normal(), (8,))
-    return nn.Conv(8, (1, 1), feature_group_count=4)(x * scale * scale[::-1])
-
-
 class Net(nn.Module):
     function: Any
 
@@ -144,7 +140,6 @@ REFUSED = {
     joins_a_constant: ("concatenate", "joins an activation with a constant"),
     joins_a_turned_image: ("concatenate", "whose channels and positions have been moved"),
     joins_many: ("concatenate", "joins arrays of which a subnetwork keeps more than 64 ranges"),
-    groups_from_the_middle: ("conv_general_dilated", "of 4 groups of which a subnetwork keeps neither whole groups, the first"),
 }
 
 
@@ -175,6 +170,20 @@ def mirror(net, x):
     return nn.Conv(4, (1, 1))(x * scale * scale[::-1])
 
 
+def groups_at_both_ends(net, x):
+    """Each channel is tied to its mirror image, and so are the groups: the first and the last one stay."""
+    scale = net.param("scale", nn.initializers.normal(), (8,))
+    return nn.Conv(8, (1, 1), feature_group_count=4)(x * scale * scale[::-1])
+
+
+def test_whole_groups_that_stay_need_not_be_the_first() -> None:
+    case = case_of(Net(groups_at_both_ends), (5, 4, 3), (0.5, 1.0))
+    assert_same_function(case)
+    (grouped,) = (op for op in case.program.operations if op.groups)
+    assert grouped.groups == (2, 4)
+    assert case.program.tensors[grouped.output].kept(0).tolist() == [0, 1, 6, 7]
+
+
 @pytest.mark.parametrize(("kept", "expected"), [
     ([[1, 1, 0, 0], [1, 1, 1, 0]], []),
     ([[1, 0, 1, 0], [1, 1, 1, 0]], [(0, (1, 2)), (2, (1, 1))]),
@@ -192,3 +201,11 @@ def test_too_many_ranges_are_none() -> None:
     kept = np.arange(2 * ranges.MOST) % 2 == 0
     assert len(ranges.tensor(kept[None, :], None).ranges) == ranges.MOST
     assert ranges.tensor(np.append(kept, True)[None, :], None) is None
+
+
+def test_neither_whole_groups_nor_the_same_of_each() -> None:
+    """No network of ours makes such: the channel graph ties a group, or the groups to each other."""
+    op: Any = SimpleNamespace(inputs=[], primitive=SimpleNamespace(name="conv"), module="net", line="net.py:1")
+    made = Tensor((5, 8), ranges=(Range(0, (3, 4)), Range(4, (2, 4))))
+    with pytest.raises(TraceError, match="of 2 groups of which a subnetwork keeps neither whole groups nor the same channels"):
+        kept_groups(op, 2, Tensor((4, 8)), 8, made, 8)
