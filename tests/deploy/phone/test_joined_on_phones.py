@@ -9,7 +9,8 @@ from reds_jax.deploy.phone import litert, onnx
 
 pytestmark = pytest.mark.usefixtures("as_users_write")
 
-NAMES = [*(b.__name__ for b in QUICK), *(pytest.param(b.__name__, marks=pytest.mark.slow) for b in OTHERS)]
+FEW = ("joined_again", "joined_vectors", "multiplied_joined", "shuffled", "dilated_once")
+NAMES = [*FEW, *(pytest.param(b.__name__, marks=pytest.mark.slow) for b in (*QUICK, *OTHERS) if b.__name__ not in FEW)]
 
 
 @pytest.mark.parametrize("name", NAMES)
