@@ -2,8 +2,8 @@
  *
  * The samples of a frame are scaled by 2^headroom so that the largest uses 16 bits, and get ``fraction`` bits behind the point
  * when the window is applied: few enough that no sum of the transform leaves 32 bits. What is computed is 2 X. A magnitude is
- * the root of a sum of squares of 15 bits, an energy has 64 bits, its logarithm is to the base 2. Every rounding is written down
- * here, and all cores make the same. */
+ * the root of a sum of squares of 15 bits, an energy has 64 bits, its logarithm is to the base 2. Every rounding is written here,
+ * and all cores make the same. */
 #include "reds_mfcc.h"
 
 /* A shift to the right of a negative number must repeat the sign: C99 leaves it to the compiler, all that matter do it. */
