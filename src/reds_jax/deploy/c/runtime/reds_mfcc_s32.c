@@ -2,7 +2,7 @@
  *
  * The samples of a frame are scaled by 2^headroom so that the largest uses 16 bits, and get ``fraction`` bits behind the point
  * when the window is applied: few enough that no sum of the transform leaves 32 bits. What is computed is 2 X. A magnitude is
- * the root of a sum of squares of 15 bits, an energy has 64 bits, its logarithm is to the base 2. Every rounding is written here,
+ * the root of a sum of squares of 15 bits, an energy has 64 bits, its logarithm the base 2. Every rounding is stated here,
  * and all cores make the same. */
 #include "reds_mfcc.h"
 
