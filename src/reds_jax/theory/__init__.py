@@ -26,8 +26,9 @@ from reds_jax.theory.solvers import Method
 from reds_jax.theory.tight import Theorem, Tight, tight_instance
 
 __all__ = [
-    "Certificate", "Chain", "Instance", "Method", "Number", "Order", "Parts", "Quadratic", "Selection", "Theorem", "Ties",
-    "Tight", "best_of_both", "bilinear_instance", "bilinear_min_ratio", "bilinear_nesting_ratio", "bilinear_ratios", "blocks",
-    "bottom_up", "bounds", "certificate", "every_chain", "joint_optimum", "optimal_sets", "optimum", "three_parts",
-    "tight_instance", "top_down",
+    "Certificate", "Chain", "Instance", "Method", "Number", "Order", "OrderRatio", "Parts", "ProductCost", "Quadratic",
+    "Selection", "Theorem", "Ties", "Tight", "any_budget_order", "any_width_instance", "any_width_ratio", "best_of_both",
+    "best_order", "bilinear_instance", "bilinear_min_ratio", "bilinear_nesting_ratio", "bilinear_ratios", "blocks",
+    "bottom_up", "bounds", "certificate", "every_chain", "head_order", "joint_optimum", "longest_prefix", "one_layer_first",
+    "optimal_sets", "optimum", "order_ratio", "real_widths", "scaling", "three_parts", "tight_instance", "top_down",
 ]

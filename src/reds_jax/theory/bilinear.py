@@ -19,7 +19,6 @@ from reds_jax.knapsack import WidthProblem
 from reds_jax.theory.chains import Order
 from reds_jax.theory.items import Number, check_capacities, check_integer
 from reds_jax.theory.quadratic import Quadratic
-from reds_jax.theory.quadratic import Quadratic
 
 
 def bilinear_ratios(capacities: Iterable[Number], order: Order = "bottom_up") -> tuple[Fraction, ...]:
@@ -83,7 +82,11 @@ def bilinear_min_ratio(capacities: Iterable[Number]) -> Quadratic:
     For c_2 = j c_1 it is the price of nesting in the worse stage: for every r > 1/sqrt(j) there are layers of which no nested
     pair, however found, keeps r of both optima. Those of `bilinear_nesting_ratio`, with sqrt(j) in the place of (j + 1) / 2.
 
-    Args, errors and assumptions are those of `bilinear_nesting_ratio`.
+    Args:
+        capacities: c_1 < c_2, as for `bilinear_ratios`, with its assumptions.
+
+    Raises:
+        InvalidArgumentError: if c_1 < 1, so that no widths fit, or for wrong arguments.
 
     Source: derived here; proofs/the_gap.md, ``bilinear_price_min_ratio`` and ``bilinear_price_min_ratio_sharp`` in
     proofs/coq. Tests: test_bilinear_price, test_no_nested_widths_beat_the_price.

@@ -129,7 +129,7 @@ def top_down_ratios(
     >>> [str(ratio) for ratio in top_down_ratios((1, 2, 3))]
     ['1/3', '1/2', '1']
     >>> [str(ratio) for ratio in top_down_ratios((1, 2, 3), approximate=Fraction(1, 100))]
-    ['7759/25000', '1089/2230', '99/100']
+    ['1551/5000', '3267/6700', '99/100']
     """
     limits, error = _check(capacities, instance), check_error(approximate)
     keep, ratios = 1 - error, []
@@ -160,8 +160,6 @@ def min_ratio(capacities: Iterable[Number], *, instance: Instance | None = None)
     """T7: max(p(D_1) / OPT(c_1), p(A_2) / OPT(c_2)) >= rho_k = ((k - 1) + sqrt(k^2 + 2k + 5)) / (2 (k + 1)).
 
     1/sqrt(2) = .7071 for k = 1, (1 + sqrt(13)) / 6 = .7676 for k = 2: an exact number, to be compared with fractions.
-    It is the price of nesting in the worse stage: for every r above rho_k there are items of which no nested pair X in Y,
-    however found, keeps p(X) >= r OPT(c_1) and p(Y) >= r OPT(c_2).
     It is the price of nesting in the worse stage: for every r above rho_k there are items of which no nested pair X in Y,
     however found, keeps p(X) >= r OPT(c_1) and p(Y) >= r OPT(c_2).
 
