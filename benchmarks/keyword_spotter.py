@@ -29,7 +29,8 @@ from reds_jax.deploy.c.exported import Exported
 from reds_jax.deploy.front_end.c_text import Arithmetic
 from reds_jax.deploy.front_end.host import HostListener
 from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter, of_run
-from reds_jax.deploy.front_end.spotter import Settings, Spoken, score, spot
+from reds_jax.deploy.front_end.scoring import Spoken, score
+from reds_jax.deploy.front_end.spotter import Settings, spot
 from reds_jax.deploy.saved_run import SavedRun
 from reds_jax.training.arrays import read_json, write_text
 

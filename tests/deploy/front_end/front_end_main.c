@@ -1,4 +1,4 @@
-/* Reads samples from the standard input and prints the frames, bit for bit: all memory is on the heap, as large as it must be. */
+/* Reads samples from the standard input and prints the frames, bit for bit; all memory is on the heap, none too large. */
 #include "t_front_end.h"
 #include "u_front_end.h"
 

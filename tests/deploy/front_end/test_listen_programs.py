@@ -14,7 +14,7 @@ from reds_jax.deploy.board.host import WARNINGS, compiler
 from reds_jax.deploy.front_end import Settings, listen
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
-from keyword_spotter import on_device
+from keyword_spotter import on_device  # pyright: ignore[reportMissingImports]
 
 pytestmark = pytest.mark.skipif(not shutil.which("make") or not any(map(shutil.which, ("cc", "gcc", "clang"))),
                                 reason="make and a C compiler are not installed")

@@ -29,7 +29,7 @@ def same(a: Heard, b: Heard) -> None:
 @given(pieces=st.lists(st.one_of(st.integers(1, 20), st.integers(300, 700), st.integers(1000, 9000)), min_size=1, max_size=5),
        settings=st.builds(Settings, st.integers(1, FRAMES), st.integers(1, 8), st.floats(0.2, 1.0), st.integers(0, 40)),
        seed=st.integers(0, 3))
-@pytest.mark.parametrize("kind", ["fixed", "float32"])
+@pytest.mark.parametrize("kind", ["fixed", pytest.param("float32", marks=pytest.mark.slow)])
 def test_what_is_heard_does_not_depend_on_how_the_samples_were_cut(spotters, kind, pieces, settings, seed) -> None:
     """One sample at a time or all at once; and the first inference is made as soon as its last frame is complete."""
     exported, listener = spotters(kind)
@@ -41,8 +41,10 @@ def test_what_is_heard_does_not_depend_on_how_the_samples_were_cut(spotters, kin
 
 
 @pytest.mark.parametrize(("kind", "settings"), [
-    ("int8", Settings(3, 5, 0.35, 10)), ("int8", Settings(9, 8, 0.2, 200)), ("fixed", Settings(1, 1, 0.5, 0)),
-    ("float32", Settings(3, 5, 0.35, 10)), pytest.param("softmax", Settings(3, 5, 0.35, 10), marks=pytest.mark.slow)], ids=str)
+    ("int8", Settings(3, 5, 0.35, 10)), ("fixed", Settings(9, 8, 0.2, 200)), *(
+        pytest.param(*given, marks=pytest.mark.slow) for given in (
+            ("fixed", Settings(1, 1, 0.5, 0)), ("float32", Settings(3, 5, 0.35, 10)), ("softmax", Settings(3, 5, 0.35, 10))))
+], ids=str)
 def test_c_is_the_python_of_it(spotters, kind, settings) -> None:
     """Network, posteriors, means and decisions number for number from the frames that C computed; the frames to 1e-4."""
     exported, listener = spotters(kind)
@@ -80,7 +82,7 @@ def frames_of(x: np.ndarray, hop: int) -> np.ndarray:
     return np.concatenate([x[0], *(row[-hop:] for row in x[1:])])
 
 
-@pytest.mark.parametrize("kind", ["int8", "float32"])
+@pytest.mark.parametrize("kind", ["int8", pytest.param("float32", marks=pytest.mark.slow)])
 def test_another_subnetwork_between_two_frames(spotters, kind) -> None:
     """It makes the next inference; the means go on over those of the one before."""
     exported, listener = spotters(kind)
@@ -116,11 +118,11 @@ def test_settings_and_recordings_that_are_refused(spotters) -> None:
 
 
 def test_a_spotter_that_does_not_fit_the_network(tmp_path, spotters) -> None:
-    for wrong in ({"mfcc": MFCC(coefficients=9)}, {"class_names": NAMES[:4]}):
-        spotter = KeywordSpotter(**{"mfcc": MFCC(), "class_names": NAMES, **wrong})
-        with pytest.raises(InvalidArgumentError):
-            make(tmp_path / "c", "float32", spotter)
+    with pytest.raises(InvalidArgumentError, match=r"does not read the frames.*\[frames, 9, 1\]"):
+        make(tmp_path / "c", "float32", KeywordSpotter(MFCC(coefficients=9), NAMES))
     assert not (tmp_path / "c").exists()
+    with pytest.raises(InvalidArgumentError, match="another number of outputs"):
+        KeywordSpotter(MFCC(), NAMES[:4]).check((9, 10, 1), 5, "dense", "int8")
     exported, _ = spotters("int8")
     assert exported.facts["front_end"]["words"] == [False, False, True, True, True]
     for wrong in ({"mfcc": None}, {"class_names": ("a", "a")}, {"class_names": "yes"}, {"class_names": ("_silence_",)},

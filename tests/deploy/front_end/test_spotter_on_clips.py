@@ -43,4 +43,5 @@ def test_recorded_words_are_heard_from_audio(tmp_path) -> None:
             for h, e, equal in zip(heard, expected, same, strict=True):
                 assert np.array_equal(h.outputs, e.outputs) or not equal
                 assert h.outputs.argmax() == e.outputs.argmax()
-        assert np.mean([h.outputs[0].argmax() == label for h, label in zip(heard, labels, strict=True)]) > 0.8
+            right = np.mean([h.outputs[0].argmax() == label for h, label in zip(heard, labels, strict=True)])
+            assert k == 0 or right > 0.8

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from reds_jax.deploy.front_end.host import HostListener
     from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
     from reds_jax.deploy.front_end.on_board import Measured, measure
-    from reds_jax.deploy.front_end.spotter import Detection, Heard, Score, Settings, Spoken, listen, score
+    from reds_jax.deploy.front_end.scoring import Score, Spoken, score
+    from reds_jax.deploy.front_end.spotter import Detection, Heard, Settings, listen
     from reds_jax.deploy.front_end.tables import Tables
 
 __all__ = ["Detection", "FixedGrid", "FixedTables", "Heard", "HostListener", "KeywordSpotter", "Measured", "Score", "Settings",
@@ -28,7 +29,7 @@ __getattr__ = exports(__name__, {
     "c_files": "reds_jax.deploy.front_end.c_text", "Tables": "reds_jax.deploy.front_end.tables",
     **dict.fromkeys(["FixedGrid", "FixedTables"], "reds_jax.deploy.front_end.fixed"),
     "HostListener": "reds_jax.deploy.front_end.host", "KeywordSpotter": "reds_jax.deploy.front_end.keyword_spotter",
-    **dict.fromkeys(["Detection", "Heard", "Score", "Settings", "Spoken", "listen", "score"],
-                    "reds_jax.deploy.front_end.spotter"),
+    **dict.fromkeys(["Detection", "Heard", "Settings", "listen"], "reds_jax.deploy.front_end.spotter"),
+    **dict.fromkeys(["Score", "Spoken", "score"], "reds_jax.deploy.front_end.scoring"),
     **dict.fromkeys(["Measured", "measure"], "reds_jax.deploy.front_end.on_board"),
 })

@@ -130,6 +130,11 @@ class FixedGrid:
     """From coefficients c in 1/65536 to an 8-bit grid, by a product of 32 bits.
 
     ``clip((((c * multiplier + 2^31) >> 32) + round) >> shift, -128, 127)``, the multiplier being ``2^(16 + shift) / scale``.
+
+    Args:
+        multiplier: below 2^31.
+        round: the zero point and the half that rounds, with ``shift`` bits behind the point.
+        shift: 1 to 20.
     """
 
     multiplier: int

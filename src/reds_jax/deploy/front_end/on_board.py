@@ -34,7 +34,14 @@ class Measured:
 
 
 def measure(mfcc: MFCC, arithmetic: Arithmetic, board: str, clip: Int[np.ndarray, " samples"], *flags: str) -> Measured:
-    """Run the front end over an int16 clip on a board of `reds_jax.deploy.board.device`, in QEMU.
+    """Run the front end over a clip on a board of `reds_jax.deploy.board.device`, in QEMU.
+
+    Args:
+        mfcc: the front end.
+        arithmetic: ``"float32"`` or ``"fixed"``.
+        board: ``"m4"`` or ``"m0"``.
+        clip: int16, at least one frame.
+        flags: more options of the compiler.
 
     Raises:
         InvalidArgumentError: a clip shorter than a frame, and where `c_files` has one.

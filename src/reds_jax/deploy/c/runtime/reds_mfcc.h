@@ -15,9 +15,9 @@
  *       }
  *   }
  *
- * All memory is the caller's, its sizes are constants of the header that an export writes: the samples of one window, 2 * T frames
- * of features, and a scratch of N entries of 4 bytes that is used only while a frame is computed, so that it may lie in the arena
- * of the network. The frames do not depend on how the samples were cut into pushes. Every function is re-entrant. */
+ * All memory is the caller's, its sizes are constants of the header that an export writes: the samples of one window, 2 * T
+ * frames of features, and a scratch of N entries of 4 bytes that is used only while a frame is computed, so that it may lie in
+ * the arena of the network. The frames do not depend on how the samples were cut into pushes. Every function is re-entrant. */
 #ifndef REDS_MFCC_H
 #define REDS_MFCC_H
 
@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-/* ---- The samples of a window, in a ring ------------------------------------------------------------------------------------- */
+/* ---- The samples of a window, in a ring ---------------------------------------------------------------------------------- */
 
 typedef struct {
     int16_t *samples; /* [window] */
@@ -45,7 +45,7 @@ uint32_t reds_mfcc_push(reds_mfcc_stream *stream, const int16_t *samples, uint32
 /* Whether the last sample that was taken completed a frame: it can be computed until the next push. */
 static inline int reds_mfcc_complete(const reds_mfcc_stream *stream) { return stream->missing == 0; }
 
-/* ---- One frame -------------------------------------------------------------------------------------------------------------- */
+/* ---- One frame ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct { /* a triangle: bins first, first + 1, ..., and as many weights */
     uint16_t first, count;
@@ -60,8 +60,8 @@ typedef struct { /* tables of the float32 front end; N = 4 * quarter */
     const float *basis;         /* [bands][coefficients] */
 } reds_mfcc_f32;
 
-/* The coefficients of the complete frame, [coefficients]; scratch: [N]. No function of the C library is called; on recorded speech
- * the numbers are those of the training front end to 1e-4. */
+/* The coefficients of the complete frame, [coefficients]; scratch: [N]. No function of the C library is called; on recorded
+ * speech the numbers are those of the training front end to 1e-4. */
 void reds_mfcc_f32_frame(const reds_mfcc_f32 *tables, const reds_mfcc_stream *stream, float *scratch, float *out);
 
 /* The same in integers, for a core without an FPU: data of 32 bits (scaled frame by frame to use them), tables of 16.
@@ -80,7 +80,7 @@ typedef struct { /* N = 4 * quarter */
 /* The coefficients of the complete frame in 1/65536, [coefficients]; scratch: [N]. */
 void reds_mfcc_s32_frame(const reds_mfcc_s32 *tables, const reds_mfcc_stream *stream, int32_t *scratch, int32_t *out);
 
-/* ---- On the grid of an int8 network: real = scale * (stored - zero) ----------------------------------------------------------- */
+/* ---- On the grid of an int8 network: real = scale * (stored - zero) ----------------------------------------------- */
 
 /* To the nearest integer, halves to the even one; what lies outside is clipped. */
 void reds_mfcc_f32_to_s8(const float *in, uint32_t count, float scale, int32_t zero, int8_t *out);
@@ -91,10 +91,10 @@ typedef struct {
 } reds_mfcc_grid;
 void reds_mfcc_s32_to_s8(const int32_t *in, uint32_t count, const reds_mfcc_grid *grid, int8_t *out);
 
-/* ---- The last frames, as the network reads them: [frames][coefficients], the oldest first ------------------------------------ */
+/* ---- The last frames, as the network reads them: [frames][coefficients], the oldest first ------------------------------- */
 
 typedef struct {
-    int8_t *entries; /* every frame is kept twice, `frames` apart: the last ones then lie in one piece, wherever the ring stands */
+    int8_t *entries; /* every frame is kept twice, `frames` apart: the last ones lie in one piece wherever the ring stands */
     uint32_t frames, bytes; /* of a frame */
     uint32_t at;            /* the frame that the next one replaces */
     uint32_t count;         /* frames so far, up to `frames` */

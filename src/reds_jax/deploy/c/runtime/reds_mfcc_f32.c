@@ -1,5 +1,5 @@
-/* A frame of the front end in float32. See reds_mfcc.h; reds_mfcc_fft.h has the transform. What is computed is 2 X: the window is
- * half as large. */
+/* A frame of the front end in float32. See reds_mfcc.h; reds_mfcc_fft.h has the transform. What is computed is 2 X: the window
+ * is half as large. */
 #include "reds_mfcc.h"
 
 #include <string.h>

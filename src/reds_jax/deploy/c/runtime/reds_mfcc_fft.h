@@ -1,4 +1,5 @@
-/* The Fourier transform of N real numbers and its magnitudes. Internal, included by the bodies of the front end, which define before:
+/* The Fourier transform of N real numbers and its magnitudes. Internal, included by the bodies of the front end, which define
+ * before:
  *
  *   number, value    of the data, and a complex one: {re, im}
  *   window_entry     of the table of the window: windowed(sample, entry, scale) is a number, with a ``scaling`` of the frame
@@ -43,10 +44,11 @@ static inline number next(cursor *at, scaling scale) {
     return x;
 }
 
-/* The windowed samples, two of them a complex number, in bit-reversed order and with the first radix-2 step, of i and i + N / 4.
- * Most of the latter are padding, and a sum with zero is a copy. */
+/* The windowed samples, two of them a complex number, in bit-reversed order and with the first radix-2 step, of i and
+ * i + N / 4. Most of the latter are padding, and a sum with zero is a copy. */
 static APART void load(const reds_mfcc_stream *stream, const window_entry *half, scaling scale, value *z, uint32_t quarter) {
-    cursor at = {stream->samples + stream->at, stream->samples, stream->samples + stream->window, half, half + stream->window / 2, 1};
+    const int16_t *const first = stream->samples;
+    cursor at = {first + stream->at, first, first + stream->window, half, half + stream->window / 2, 1};
     const uint32_t length = 2 * quarter;
     for (uint32_t i = 0, reversed = 0; i < quarter; i++, reversed = reversed_next(reversed, length)) {
         z[reversed].re = z[reversed + 1].re = next(&at, scale);
@@ -111,7 +113,7 @@ static APART void transform(value *z, const entry *sine, uint32_t quarter) {
     }
 }
 
-/* |2 X[k]| in place of value k of the complex transform, k from 1 on. Those of k and of N / 2 - k come from the same two values. */
+/* |2 X[k]| in place of value k of the complex transform, k from 1 on. Those of k and of N / 2 - k come from the same values. */
 static APART void magnitudes(value *z, const entry *sine, uint32_t quarter, uint32_t bins) {
     const uint32_t length = 2 * quarter;
     for (uint32_t k = 1; k <= quarter && k < bins; k++) {

@@ -1,9 +1,9 @@
 /* A frame of the front end in integers. See reds_mfcc.h; reds_mfcc_fft.h has the transform.
  *
- * The samples of a frame are scaled by 2^headroom so that the largest uses 16 bits, and get ``fraction`` bits behind the point when
- * the window is applied: few enough that no sum of the transform leaves 32 bits. What is computed is 2 X. A magnitude is the root of
- * a sum of squares of 15 bits, an energy has 64 bits, its logarithm is to the base 2. Every rounding is written down here, and all
- * cores make the same. */
+ * The samples of a frame are scaled by 2^headroom so that the largest uses 16 bits, and get ``fraction`` bits behind the point
+ * when the window is applied: few enough that no sum of the transform leaves 32 bits. What is computed is 2 X. A magnitude is
+ * the root of a sum of squares of 15 bits, an energy has 64 bits, its logarithm the base 2. Every rounding is stated here,
+ * and all cores make the same. */
 #include "reds_mfcc.h"
 
 /* A shift to the right of a negative number must repeat the sign: C99 leaves it to the compiler, all that matter do it. */
@@ -129,8 +129,8 @@ static inline int32_t magnitude(value a) {
         square <<= 2;
         shift--;
     }
-    const uint32_t root = between(roots + (square >> 24) - 64, (square >> 8) & 0xffffu); /* of 16 bits: of the square in 2^-32, */
-    return (int32_t)(shift >= 0 ? root << shift : root >> -shift);                       /* the root in 2^-16 */
+    const uint32_t root = between(roots + (square >> 24) - 64, (square >> 8) & 0xffffu); /* of 16 bits */
+    return (int32_t)(shift >= 0 ? root << shift : root >> -shift);
 }
 
 /* 65536 log2 x, x > 0 */
@@ -163,7 +163,8 @@ static APART uint64_t energy_of(const uint16_t *weight, const value *bin, uint32
 #if defined(__ARM_ARCH_6M__) || defined(REDS_HALVES)
     uint32_t first = 0, second = 0, third = 0; /* of 16 bits, and their carries: a band has at most 2^15 bins */
     for (const uint16_t *const end = weight + count; weight != end; bin++) {
-        const uint32_t magnitude = (uint32_t)bin->re, w = *weight++, high = (magnitude >> 16) * w, low = (magnitude & 0xffffu) * w;
+        const uint32_t magnitude = (uint32_t)bin->re, w = *weight++;
+        const uint32_t high = (magnitude >> 16) * w, low = (magnitude & 0xffffu) * w;
         first += low & 0xffffu;
         second += (low >> 16) + (high & 0xffffu);
         third += high >> 16;
