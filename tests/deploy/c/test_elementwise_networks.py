@@ -130,7 +130,8 @@ def test_tables_and_functions_are_there_once(compiler, tmp_path) -> None:
 
 def test_what_has_none_of_it_carries_none_of_it(exports, made) -> None:
     for dtype in DTYPES:
-        files = [{p.name for p in e.folder.glob("src/*elementwise*.c")} for e in (exports("resnet", dtype), made("decoder", dtype))]
+        files = [{p.name for p in e.folder.glob("src/*elementwise*.c")}
+                 for e in (exports("resnet", dtype), made("decoder", dtype))]
         assert files == [set(), {f"reds_{'s8' if dtype == 'int8' else 'f32'}_elementwise.c"}]
 
 

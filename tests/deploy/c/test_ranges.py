@@ -119,7 +119,7 @@ def test_only_what_needs_them_has_the_kernels_of_ranges(exports, joined, tmp_pat
     assert not ranges & {p.name for p in (exports("cnn", "int8").folder / "src").iterdir()}
     made = make_case(joined("unet"), "int8", tmp_path / "c")
     assert {p.name for p in made.folder.rglob("*ranges*")} == ranges
-    assert "reds_s8_ranges.c" in (made.folder / "Makefile").read_text()
+    assert "build/reds_s8_ranges.o" in (made.folder / "Makefile").read_text()
 
 
 def test_every_range_of_a_row_begins_at_a_whole_word(joined) -> None:

@@ -4,14 +4,13 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import pytest
 from bodies import Body, inverted_residual
 from c_exports import make_case
 from device_cases import case_of
-from joined_bodies import QUICK, SHAPE
 
 from reds_jax.deploy.board import device
 from reds_jax.deploy.board.device import BOARDS, FLAGS
@@ -23,8 +22,6 @@ from reds_jax.deploy.lowering.lower import lower
 GCC = shutil.which("arm-none-eabi-gcc")
 pytestmark = pytest.mark.skipif(GCC is None, reason="arm-none-eabi-gcc is not installed (Debian: gcc-arm-none-eabi)")
 RUNTIME = Path(stack.__file__).parent / "runtime"
-OF_BODIES = {body.__name__: partial(case_of, Body(body), shape, (0.4, 1.0)) for body, shape in [
-    (inverted_residual, (7, 5, 3)), *((body, SHAPE) for body in QUICK if body.__name__ == "unet")]}
 LIBRARY = 56  # what assembly takes at most: reds_four_rows; memset, division and floats of the compiler's library
 
 
@@ -85,8 +82,9 @@ def test_no_kernel_takes_more_than_is_stated_and_the_statement_is_not_idle(graph
 @pytest.mark.parametrize("any_widths", [False, True])
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 @pytest.mark.parametrize("of", ["resnet", "unet", "inverted_residual"])
-def test_an_inference_takes_no_more_than_its_header_states(library, graph, tmp_path, of: str, dtype: str, any_widths: bool) -> None:
-    case, rows = library(of) if of == "resnet" else OF_BODIES[of](), None
+def test_an_inference_takes_no_more_than_its_header_states(library, joined, graph, tmp_path, of: str, dtype: str,
+                                                           any_widths: bool) -> None:
+    case, rows = {"resnet": library, "unet": joined}.get(of, lambda _: case_of(Body(inverted_residual), (7, 5, 3)))(of), None
     if any_widths:
         case = replace(case, program=lower(case.model, case.trees, case.widths, case.x, every_row=True))
         rows = any_rows("reds", case.graph, case.widths, None)

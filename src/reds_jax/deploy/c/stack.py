@@ -1,10 +1,10 @@
 """How much stack an inference takes: ``NAME_invoke``, a kernel, and what the kernel calls.
 
-Nothing recurses, the one function that is called through a pointer is that of a map of floats, and no array on the stack has a
-length that is known at run time only: the most is a maximum over the chains of calls, and the same for every subnetwork. How
-long a frame is, the compiler decides. The bounds are for GCC 12 at -O2 on a Cortex-M0 and a Cortex-M4F, with some room; a test
-compares them with the call graph that the compiler writes (``-fcallgraph-info=su``), and with the stack that an inference leaves
-written to.
+Nothing recurses, the one function that is called through a pointer is that of a map of floats, and no array on the stack has
+a length that is known at run time only: the most is a maximum over the chains of calls, and the same for every subnetwork.
+How long a frame is, the compiler decides. The bounds are for GCC 12 at -O2 on a Cortex-M0 and a Cortex-M4F, with some room; a
+test compares them with the call graph that the compiler writes (``-fcallgraph-info=su``), and with the stack that an inference
+leaves written to.
 """
 
 from __future__ import annotations
