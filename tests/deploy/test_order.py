@@ -10,7 +10,7 @@ import reds_jax.deploy
 FOLDER = Path(reds_jax.deploy.__file__).parent
 READS = {
     "lowering": set(), "int8": {"lowering"}, "phone": {"lowering", "one_file"}, "c": {"lowering", "int8", "folder", "escape"},
-    "board": {"folder", "escape"}, "latency": {"lowering", "c", "board", "saved_run", "one_file", "escape"},
+    "board": {"folder", "escape"}, "front_end": {"int8", "c", "board", "folder", "escape"}, "latency": {"lowering", "c", "board", "saved_run", "one_file", "escape"},
     "policy": {"lowering", "c", "board", "saved_run", "folder", "one_file", "escape"},
 }
 

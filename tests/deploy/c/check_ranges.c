@@ -252,10 +252,16 @@ static shape draw_depthwise(void) {
 
 static int check_layers(void) {
     shape bytes = draw_shape(4), numbers = draw_shape(1), depthwise = draw_depthwise();
-    const uint32_t ring = REDS_S8_DEPTHWISE_SCRATCH(depthwise.w.kernel_h, depthwise.w.kernel_w, depthwise.w.stride_w, depthwise.w.out_w);
-    return compare_s8("s8 spread", &bytes, reds_s8_spread, REDS_S8_SPREAD_SCRATCH(bytes.depth)) ||
+    const reds_window *const w = &depthwise.w, *const v = &bytes.w;
+    const uint32_t held = REDS_S8_DEPTHWISE_SCRATCH(w->kernel_h, w->kernel_w, w->stride_h, w->stride_w, w->out_h, w->out_w);
+    const uint32_t ring = REDS_F32_DEPTHWISE_SCRATCH(w->kernel_h, w->kernel_w, w->stride_w, w->out_w);
+    bytes.spread.read = bytes.read;
+    const uint32_t needs = reds_is_direct(&bytes.spread)
+                               ? REDS_S8_CONV_SCRATCH(bytes.inputs, v->kernel_h, v->kernel_w, v->stride_w, v->out_w)
+                               : REDS_S8_SPREAD_SCRATCH(bytes.depth);
+    return compare_s8("s8 spread", &bytes, reds_s8_spread, needs) ||
            compare_f32("f32 spread", &numbers, reds_f32_spread, REDS_F32_SPREAD_SCRATCH(numbers.depth)) ||
-           compare_s8("s8 depthwise", &depthwise, reds_s8_depthwise_ranges, ring) ||
+           compare_s8("s8 depthwise", &depthwise, reds_s8_depthwise_ranges, held) ||
            compare_f32("f32 depthwise", &depthwise, reds_f32_depthwise_ranges, ring);
 }
 

@@ -111,7 +111,7 @@ def test_tables_and_functions_are_there_once(compiler, tmp_path) -> None:
         return nn.silu(Conv(5, name="second")(x))
 
     case = case_of(Body(body), (5, 4, 3), (0.5, 1.0))
-    text = (make_case(case, "float32", tmp_path / "f").folder / "reds_model.c").read_text()
+    text = (make_case(case, "float32", tmp_path / "f").folder / "src" / "reds_model.c").read_text()
     assert text.count("static float function_") == 1
     assert text.count("reds_f32_map(function_") == 2
     several = make_case(case, "int8", tmp_path / "several")
@@ -120,7 +120,7 @@ def test_tables_and_functions_are_there_once(compiler, tmp_path) -> None:
                                     for op in case.program.operations))
     once = make(same, case.x, "int8", tmp_path / "once", widths=case.widths)
     names = ["static const int8_t table_1_of_0[256]", "static const int8_t table_1_of_1[256]"]
-    texts = [(made.folder / "reds_model.c").read_text() for made in (several, once)]
+    texts = [(made.folder / "src" / "reds_model.c").read_text() for made in (several, once)]
     assert [[name in text for name in names] for text in texts] == [[True, True], [True, False]]
     for k in range(2):
         network = compiler.load(several.folder, f"-DREDS_LARGEST={k}")  # the larger one's table is left out
@@ -130,7 +130,7 @@ def test_tables_and_functions_are_there_once(compiler, tmp_path) -> None:
 
 def test_what_has_none_of_it_carries_none_of_it(exports, made) -> None:
     for dtype in DTYPES:
-        files = [{p.name for p in e.folder.glob("*elementwise*.c")} for e in (exports("resnet", dtype), made("decoder", dtype))]
+        files = [{p.name for p in e.folder.glob("src/*elementwise*.c")} for e in (exports("resnet", dtype), made("decoder", dtype))]
         assert files == [set(), {f"reds_{'s8' if dtype == 'int8' else 'f32'}_elementwise.c"}]
 
 

@@ -18,10 +18,9 @@ from reds_jax.data import Normalise
 from reds_jax.deploy.c import any_widths_text, arena, blob_text, constants, package, source, stack
 from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.blob import Content
-from reds_jax.deploy.c.exported import Dtype, Exported
+from reds_jax.deploy.c.exported import Dtype, Exported, FrontEnd
 from reds_jax.deploy.c.spread import spread_kernel, spread_of
 from reds_jax.deploy.escape import c_identifier, c_string
-from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
 from reds_jax.deploy.int8.calibrate import PERCENTAGE, Rule, calibrate
 from reds_jax.deploy.int8.quality import QuantizationWarning, compare
 from reds_jax.deploy.int8.quantize import quantize
@@ -41,7 +40,7 @@ def export(
     dtype: Dtype = "float32", *, examples: np.ndarray | None = None, calibration: Iterable[np.ndarray] | None = None,
     rule: Rule = "mse", percentage: float = PERCENTAGE, normalise: Normalise | None = None, name: str = "reds",
     any_widths: bool = False, order: np.ndarray | Sequence[Sequence[int]] | None = None, revision: int | None = None,
-    front_end: KeywordSpotter | None = None,
+    front_end: FrontEnd | None = None,
 ) -> Exported:
     """Write a nested network as a folder of C99.
 
@@ -69,7 +68,8 @@ def export(
         revision: a number of yours for these weights, if the device is to take in other ones later: the C code then has
             ``load(bytes, size)``, and ``NAME_weights.bin`` beside it is what fits every export of the same network with the
             same widths and arguments.
-        front_end: for a network that reads MFCC: the C code then also goes from audio to the word.
+        front_end: a `reds_jax.deploy.front_end.KeywordSpotter`, for a network that reads MFCC: the C code then also goes from
+            audio to the word.
 
     Raises:
         TraceError: the model has an operation that the device does not run, or not at every row of widths.
@@ -147,7 +147,7 @@ def scratch_bytes(program: Program, k: int, dtype: Dtype) -> tuple[int, ...]:
     """What every operation needs for itself, by the formulas REDS_..._SCRATCH of reds_kernels.h."""
     def entries(op: Operation) -> int:
         spread = spread_of(program, op)
-        if spread is not None and spread_kernel(op) == "spread":
+        if spread is not None and spread_kernel(op) == "spread" and not (spread.direct and op.kind == "conv"):
             return 4 * spread.depth(k, 4 if dtype == "int8" else 1)
         if op.kind == "dense":
             return _round4(program.row(op, k)) if dtype == "int8" else 0
@@ -203,7 +203,7 @@ def _facts(emitter: source.Emitter, program: Program, widths: Sequence[Widths], 
              "weight_bytes_read": _bytes_read(program, k, emitter.itemsize)} for k, w in enumerate(widths)],
         "weight_bytes": emitter.weight_bytes, "table_bytes": emitter.table_bytes,
         "largest_table_bytes": emitter.largest_table_bytes,
-        "stack_bytes": stack.bound(dtype, any_widths=emitter.rows is not None),
+        "stack_bytes": stack.bound(dtype, any_widths=emitter.rows is not None, spreads=emitter.spreads),
         "input_shape": list(program.input_shape), "input_items": program.tensors[0].items(0),
         "output_items": program.tensors[program.output].items(0),
         "ends_in": _ending(program),

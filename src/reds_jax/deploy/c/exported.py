@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from reds_jax.deploy.c.any_widths import AnyWidths
-from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
 from reds_jax.deploy.int8.quality import Quality
 from reds_jax.deploy.int8.quantize import QuantizedProgram
 from reds_jax.deploy.int8.row import at_row_int8
@@ -22,6 +21,21 @@ from reds_jax.graph import ChannelGraph
 from reds_jax.graph.channels import WidthLike
 
 Dtype = Literal["float32", "int8"]
+
+
+class FrontEnd(Protocol):
+    """What stands before a network, as `reds_jax.deploy.front_end.KeywordSpotter`: it adds C files of its own."""
+
+    def check(self, input_shape: tuple[int, ...], outputs: int, ends_in: str, dtype: str) -> None:
+        """An `InvalidArgumentError` unless it can stand before a network of such inputs and outputs."""
+
+    def facts(self) -> dict[str, Any]:
+        """What NAME_model.json records of it."""
+        ...
+
+    def files(self, emitter: Any, facts: dict[str, Any]) -> dict[str, str]:
+        """The text of its C files by name."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +60,7 @@ class Exported:
     quality: Quality | None = None
     rows: AnyWidths | None = None
     graph: ChannelGraph | None = None
-    front_end: KeywordSpotter | None = None
+    front_end: FrontEnd | None = None
 
     def expected(self, k: int, x: np.ndarray) -> np.ndarray:
         """What the compiled subnetwork k answers: [N, outputs], float32 or int8 (bit for bit)."""

@@ -55,6 +55,7 @@ class Emitter:
         self.functions: dict[Function, str] = {}
         self.ranges: dict[str, str] = {}  # the constants of `ranges_text`
         self.uses_ranges, self.align = False, 4 // self.itemsize
+        self.spreads: list[Spread] = []
         self.arrays: set[str] = set()  # those of the constants that training changes
         self.calls = [self._operation(i, op) for i, op in enumerate(self.program.operations)]
         self.table = [[f".info = {{{self.program.macs[k]}u, {plans[k].size}u, {self._output(k)}}}", *fields]
@@ -72,6 +73,7 @@ class Emitter:
         what = f"reds_{self.short}_{op.kind}"
         if op.kind in WEIGHTED:
             spread = spread_of(self.program, op, every_row=self.rows is not None)
+            self.spreads += [] if spread is None else [spread]
             self.uses_ranges |= spread is not None
             layer, width = self._layer(i, op, spread), self._width(i, op, spread)
             scratch = [self._scratch(i)] if self.plans[0].scratch[i] is not None else []

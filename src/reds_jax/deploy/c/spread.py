@@ -39,6 +39,11 @@ class Spread:
             found.append(found[-1] + _rounded(part.channels[-1] * self.area, align))
         return found
 
+    @property
+    def direct(self) -> bool:
+        """Whether the kernels of `reds_kernels.h` do it, group by group and range by range (reds_is_direct)."""
+        return self.dilation == (1, 1) and len(self.reads) == 1 and self.reads[0].first == 0
+
     def depth(self, k: int, align: int) -> int:
         """Entries of a column of inputs in subnetwork k."""
         return sum(_rounded(part.channels[k] * self.area, align) for part in self.reads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib import resources
 from string import Template
@@ -135,8 +134,7 @@ class KeywordSpotter:
         if self.example is not None:
             own[f"{name}_{self.example}.c"] = _template(f"{self.example}.c", given)
         grid = None if emitter.quantized is None else emitter.quantized.input_scale
-        return {file: _in_tree(text) if file.endswith(".c") or file == "reds_mfcc_fft.h" else text
-                for file, text in (c_files(self.mfcc, name, self.arithmetic, grid) | own).items()}
+        return c_files(self.mfcc, name, self.arithmetic, grid) | own
 
 
 def of_run(data: DataSet, example: Example | None = None, arithmetic: Arithmetic = "float32") -> KeywordSpotter:
@@ -158,12 +156,6 @@ def of_run(data: DataSet, example: Example | None = None, arithmetic: Arithmetic
 
 def _template(name: str, values: dict[str, str]) -> str:
     return Template(_text("templates", name)).substitute(values)
-
-
-def _in_tree(text: str) -> str:
-    """A source of the tree finds the headers of include/ without any flag of the compiler."""
-    public = r'#include "(reds_mfcc|reds_spotter|\w+_front_end|\w+_listen|\w+_model)\.h"'
-    return re.sub(public, r'#include "../include/\1.h"', text)
 
 
 def _text(folder: str, name: str) -> str:

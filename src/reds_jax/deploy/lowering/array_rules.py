@@ -75,8 +75,8 @@ class Arrays:
             return None
         if any(np.any(v) for v in value.values):
             raise refusal(op, f"pads with {float(np.ravel(value.values[0])[0]):g}, not with zeros")
-        (*_, channels), others = op.params["padding_config"], op.params["padding_config"][1:-1]
-        if len(others) not in (1, 2) or any(channels) or any(op.params["padding_config"][0]):
+        batch, *others, channels = [tuple(map(int, along)) for along in op.params["padding_config"]]
+        if len(others) not in (1, 2) or any(channels) or any(batch):
             raise refusal(op, "pads along another axis than those of the positions")
         if any(low < 0 or high < 0 or between for low, high, between in others):
             raise refusal(op, "cuts positions off its input, or puts zeros between them")

@@ -152,14 +152,17 @@ static inline void reds_four_columns(const int8_t *weights, const int16_t *tile,
         s3 = reds_smlad(odd, reds_pair(tile + 14), reds_smlad(even, reds_pair(tile + 12), s3));
     }
 #else
-    const int16_t *const x0 = tile, *const x1 = x0 + depth, *const x2 = x1 + depth, *const x3 = x2 + depth;
-    for (uint32_t k = 0; k < depth; k++) {
-        const int32_t w = weights[k];
-        s0 += w * x0[k];
-        s1 += w * x1[k];
-        s2 += w * x2[k];
-        s3 += w * x3[k];
+    const int16_t *x0 = tile, *x1 = x0 + depth, *x2 = x1 + depth, *x3 = x2 + depth;
+    const int8_t *const end = weights + depth;
+#define REDS_STEP                                                                \
+    {                                                                            \
+        const int32_t w = *weights++;                                            \
+        s0 += w * *x0++, s1 += w * *x1++, s2 += w * *x2++, s3 += w * *x3++;      \
     }
+    while (weights != end) { /* depth is a multiple of 4 */
+        REDS_STEP REDS_STEP REDS_STEP REDS_STEP
+    }
+#undef REDS_STEP
 #endif
     sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
 }
