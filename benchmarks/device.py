@@ -161,9 +161,10 @@ def main(options: Options, command: str) -> None:
         options.output.mkdir(parents=True, exist_ok=True)
         for found in records:
             del found["program"]
+        environment = report.environment()  # of the tree before anything is written into it
         write_text(options.output / "table.md", f"Command: `{command}`, {time.monotonic() - began:.0f} s\n\n{text}\n")
         write_text(options.output / "results.json", report.to_json(
-            {"command": command, "environment": report.environment(), "tools": device.versions(options.boards), "runs": records,
+            {"command": command, "environment": environment, "tools": device.versions(options.boards), "runs": records,
              "cmsis_nn": known}))
 
 

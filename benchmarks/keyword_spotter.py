@@ -230,11 +230,12 @@ def main(options: Options, command: str) -> None:
     Console().print(text, highlight=False, soft_wrap=True, markup=False)
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
-        head = f"Command: `{command}`, commit {report.environment()['commit']}."
+        environment = report.environment()  # of the tree before anything is written into it
+        head = f"Command: `{command}`, commit {environment['commit']}."
         write_text(options.output / "keyword_spotter.md", f"{head}\n\n{text}\n")
         (options.output / "keyword_spotter.png").write_bytes(drawn)
         write_text(options.output / "keyword_spotter.json", report.to_json({
-            "command": command, "environment": report.environment(), "tools": device.versions(), "data": saved.data.source,
+            "command": command, "environment": environment, "tools": device.versions(), "data": saved.data.source,
             "fingerprint": saved.data.fingerprint, "settings": vars(settings), "tried_on_validation": tried, "boards": records,
             "streams": streams, "picture": said}))
 
