@@ -15,9 +15,13 @@ EDGES = ["-O1", "-g", "-DCASES=1500", "-DCHECK_EDGES", "-fsanitize=address,undef
 CORTEX_M4 = f'-DREDS_SIMD32_MODEL="{KERNELS.parent / "simd32_model.h"}"'  # its bodies, with its instructions as C functions
 
 
-@pytest.mark.parametrize("cc", ["gcc", "clang"])
-@pytest.mark.parametrize("flags", [["-O0"], ["-O3"], ["-O1", "-DREDS_HALVES"], EDGES, [*EDGES, CORTEX_M4]],
-                         ids=["O0", "O3", "halves", "edges", "cortex-m4-edges"])
+FLAGS = {"O0": ["-O0"], "O3": ["-O3"], "halves": ["-O1", "-DREDS_HALVES"], "edges": EDGES, "cortex-m4-edges": [*EDGES, CORTEX_M4]}
+FAST = ("edges", "cortex-m4-edges")  # with gcc; the others take a minute together
+
+
+@pytest.mark.parametrize(("cc", "flags"), [
+    pytest.param(cc, flags, id=f"{cc}-{name}", marks=[] if cc == "gcc" and name in FAST else [pytest.mark.slow])
+    for cc in ("gcc", "clang") for name, flags in FLAGS.items()])
 def test_every_kernel_agrees_with_the_formulas_on_this_machine(tmp_path, cc, flags):
     if not shutil.which(cc):
         pytest.skip(f"{cc} is not installed")
