@@ -15,7 +15,8 @@ EDGES = ["-O1", "-g", "-DCASES=1500", "-DCHECK_EDGES", "-fsanitize=address,undef
 CORTEX_M4 = f'-DREDS_SIMD32_MODEL="{KERNELS.parent / "simd32_model.h"}"'  # its bodies, with its instructions as C functions
 
 
-FLAGS = {"O0": ["-O0"], "O3": ["-O3"], "halves": ["-O1", "-DREDS_HALVES"], "edges": EDGES, "cortex-m4-edges": [*EDGES, CORTEX_M4]}
+FLAGS = {"O0": ["-O0"], "O3": ["-O3"], "halves": ["-O1", "-DREDS_HALVES"], "edges": EDGES,
+         "cortex-m4-edges": [*EDGES, CORTEX_M4]}
 FAST = ("edges", "cortex-m4-edges")  # with gcc; the others take a minute together
 
 
