@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -202,7 +202,8 @@ def listen(
     Raises:
         InvalidArgumentError: the export has no front end; a waveform of another form; a hop longer than the network's input.
     """
-    settings, front_end = settings or Settings(), exported.front_end
+    settings = settings or Settings()
+    front_end: Any = exported.front_end  # a KeywordSpotter, which imports this module
     if front_end is None:
         raise InvalidArgumentError("the export has no front end", hint="export(front_end=KeywordSpotter(...))")
     shape = exported.program.input_shape
