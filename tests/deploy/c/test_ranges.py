@@ -12,7 +12,8 @@ from c_exports import make, make_case
 from joined_bodies import OTHERS, QUICK
 from test_export_folder import SANITIZE
 
-from reds_jax.deploy.board import device
+from reds_jax.deploy.board.boards import board_of
+from reds_jax.deploy.board.image import emulate, link
 from reds_jax.deploy.c.any_widths import any_rows
 from reds_jax.deploy.c.export import export
 from reds_jax.deploy.c.spread import laid_out, spread_of
@@ -52,10 +53,8 @@ def test_every_kernel_agrees_with_the_formulas(tmp_path, cc: str, flags: tuple[s
                     reason="qemu-system-arm and arm-none-eabi-gcc are not installed")
 @pytest.mark.parametrize(("board", "defines"), [("m4", ("-DCASES=300",)), ("m0", ("-DCASES=20", "-DCAPACITY=500"))])
 def test_every_kernel_agrees_with_the_formulas_on_a_board(tmp_path, board: str, defines: tuple[str, ...]) -> None:
-    sources = tmp_path / "kernels"
-    shutil.copytree(RUNTIME, sources)
-    shutil.copy(CHECK, tmp_path / "main.c")
-    assert device.execute(sources, tmp_path, board, *defines).strip() == "ok"
+    target, kernels = board_of(board), [path for path in RUNTIME.glob("*.c") if path.stem.startswith(("reds_s8", "reds_f32"))]
+    assert emulate(link([*kernels, CHECK], tmp_path, target, *defines, f"-I{RUNTIME}"), target).strip() == "ok"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -45,7 +45,7 @@ def measure(mfcc: MFCC, arithmetic: Arithmetic, board: str, clip: Int[np.ndarray
 
     Raises:
         InvalidArgumentError: a clip shorter than a frame, and where `c_files` has one.
-        DoesNotFitError: the board has too little memory.
+        RedsError: the board has too little memory.
         MissingDependencyError: the compiler or QEMU is not installed.
     """
     clip = np.asarray(clip)

@@ -44,7 +44,7 @@ def score(detections: Sequence[Detection], spoken: Sequence[Spoken], *, late: in
     detection counts for one word. A detection that belongs to no word in this way is a false alarm.
 
     Args:
-        detections: see `spot`.
+        detections: of `listen`.
         spoken: the words in the recording (no silence, and no words that the network does not know).
         late: frames; half a second by default, at 20 ms a frame.
     """
