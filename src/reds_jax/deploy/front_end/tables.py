@@ -42,7 +42,7 @@ class Tables:
         """The tables of a front end.
 
         Raises:
-            InvalidArgumentError: it is no `MFCC`, its window is longer than ``LONGEST``, or it has more bands than ``MOST_BANDS``.
+            InvalidArgumentError: it is no `MFCC`, its window is over ``LONGEST``, or it has more bands than ``MOST_BANDS``.
         """
         if not isinstance(mfcc, MFCC):
             raise InvalidArgumentError("the front end on a device is an MFCC", got=type(mfcc).__name__)
