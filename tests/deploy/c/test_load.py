@@ -10,8 +10,10 @@ from every_layer import SHAPE, Everything
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from reds_jax.data import Normalise
 from reds_jax.deploy.board.host import FITS, HostNetwork
 from reds_jax.deploy.c import blob
+from reds_jax.deploy.c.export import export
 
 
 @pytest.fixture(scope="module", params=["int8", "float32"])
@@ -53,6 +55,25 @@ def test_a_network_that_is_given_other_weights_is_the_other_network_and_back(two
         np.testing.assert_array_equal(network.quantize(case.x), second.given(case.x))
     assert network.load(own + bytes(64)) == FITS[0]
     answers(first, network, case.x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_pixels_lie_on_the_grid_of_the_loaded_weights(tmp_path, dtype):
+    """What a camera sees is normalised as in the other training, and put on its grid."""
+    exported = []
+    for k, factor in enumerate((1.0, 3.0)):
+        case = case_of(Everything(), SHAPE, seed=k)
+        exported.append(export(case.model, case.trees, case.graph, case.widths, tmp_path / str(k), dtype, revision=k,
+                               calibration=[factor * case.x], normalise=Normalise((0.4,) * 3, (0.1 / factor,) * 3)))
+    first, second = (HostNetwork(e.folder) for e in exported)
+    pixels = np.arange(2 * 6 * 6 * 3, dtype=np.uint8).reshape(2, *SHAPE)
+    assert not np.array_equal(first.from_pixels(pixels), second.from_pixels(pixels))
+    assert first.load((exported[1].folder / "reds_weights.bin").read_bytes()) == FITS[0]
+    np.testing.assert_array_equal(first.from_pixels(pixels), second.from_pixels(pixels))
+    for k in range(2):
+        assert first.adapt(k)
+        assert second.adapt(k)
+        np.testing.assert_array_equal(first.invoke(first.from_pixels(pixels)), second.invoke(second.from_pixels(pixels)))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -57,7 +57,7 @@ class Content:
         return f"\x01{len(self._numbers) - 1}f\x02"
 
     def address(self, expression: str, kind: str, data: bytes) -> str:
-        """The token of a constant array's address: its C expression, the type of its entries, its bytes (little-endian)."""
+        """The token of a constant array's address: its C expression, the type of the pointer, its bytes (little-endian)."""
         self._arrays[expression] = kind, data + bytes(-len(data) % 4)
         return f"\x01{expression}@\x02"
 
@@ -74,7 +74,7 @@ class Content:
 
         def written(m: re.Match[str]) -> str:
             if m[2] == "@":
-                return f"(const {self._arrays[m[1]][0]} *)(words + {offsets[m[1]] // 4})"
+                return f"({self._arrays[m[1]][0]})(words + {offsets[m[1]] // 4})"
             word = f"words[{HEAD // 4 + int(m[1])}]"
             return f"(int32_t){word}" if m[2] == "i" else f"reds_blob_real({word})"
 

@@ -40,7 +40,8 @@ def values(
                   "grid_zero": "grid.zero"}
         loads += [f"grid.scale = {scale};", f"grid.zero = {zero};"]
     if pixels is not None:
-        loads.append(f"pixels_now = {emitter.address('of_pixel', f'{emitter.element} (*)[256]', pixels)};")
+        bytes_of = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+        loads.append(f"pixels_now = {content.address('of_pixel', f'const {emitter.element} (*)[256]', bytes_of)};")
         found |= {"of_pixel": "pixels_now",
                   "pixel_table": f"{given['pixel_table']}static const {emitter.element} (*pixels_now)[256] = of_pixel;\n"}
     found["loads"] = content.loaded("\n    ".join(loads))

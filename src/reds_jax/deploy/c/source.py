@@ -159,7 +159,7 @@ class Emitter:
         """The address of an array that training changes."""
         if self.content is None:
             return expression
-        return self.content.address(expression, kind, entries.astype(entries.dtype.newbyteorder("<")).tobytes())
+        return self.content.address(expression, f"const {kind} *", entries.astype(entries.dtype.newbyteorder("<")).tobytes())
 
     def member(self, kind: str, name: str, value: Callable[[int], str]) -> str:
         """A field of the subnetworks' table."""
