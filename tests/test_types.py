@@ -23,7 +23,8 @@ from reds_jax.widths import check_width
 ROOT = Path(reds_jax.__file__).parent
 MODULES = sorted(".".join(("reds_jax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
                  for path in ROOT.rglob("*.py") if path.name != "__main__.py")
-UNRESOLVED = {"reds_jax.graph.summary": "ChannelGraph"}  # an import circle
+UNRESOLVED = {"reds_jax.graph.summary": "ChannelGraph", "reds_jax.deploy.c.ranges_text": "Emitter",
+              "reds_jax.deploy.front_end.listen_text": "KeywordSpotter"}  # import circles
 
 
 pytestmark = pytest.mark.skipif(os.environ.get("REDS_CHECK_TYPES") != "1", reason="types are checked with REDS_CHECK_TYPES=1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from reds_jax.graph.channels import WidthLike
 Dtype = Literal["float32", "int8"]
 
 
+@runtime_checkable
 class FrontEnd(Protocol):
     """What stands before a network, as `reds_jax.deploy.front_end.KeywordSpotter`: it adds C files of its own."""
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 from string import Template
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from reds_jax.array_types import Int
 from reds_jax.checks import integer
+from reds_jax.data import DataSet
 from reds_jax.data.mfcc import MFCC
+from reds_jax.deploy.c.source import Emitter
 from reds_jax.deploy.front_end.c_text import Arithmetic, c_files
 from reds_jax.deploy.front_end.fixed import FixedGrid, FixedTables
 from reds_jax.deploy.front_end.listen_text import values
+from reds_jax.deploy.int8.calibrate import Scale
 from reds_jax.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from reds_jax.data import DataSet
-    from reds_jax.deploy.c.source import Emitter
-    from reds_jax.deploy.int8.calibrate import Scale
 
 Example = Literal["microphone"]
 NO_WORDS = ("_silence_", "_unknown_")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reds_jax.deploy.c.constants import array, lines
+from reds_jax.deploy.c.source import Emitter
 from reds_jax.deploy.escape import c_string
 from reds_jax.deploy.front_end.spotter import exponent_step
 
 if TYPE_CHECKING:
-    from reds_jax.deploy.c.source import Emitter
     from reds_jax.deploy.front_end.keyword_spotter import KeywordSpotter
 
 _STEPS = "/* Of the grid of the outputs of every subnetwork, for reds_posteriors_s8. */\n"

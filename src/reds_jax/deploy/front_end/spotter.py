@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reds_jax.array_types import Int, Shaped, UInt
 from reds_jax.checks import integer, number
+from reds_jax.deploy.c.exported import Exported
 from reds_jax.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from reds_jax.deploy.c.exported import Exported
 
 ONE = 32768
 """The posterior 1 (``REDS_ONE``)."""

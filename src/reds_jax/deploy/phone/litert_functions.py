@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from reds_jax.deploy.lowering.function import BOOLEAN, Function, function_like
-
-if TYPE_CHECKING:
-    from reds_jax.deploy.phone.litert_file import Subgraph
+from reds_jax.deploy.phone.litert_file import Subgraph
 
 _STEPS = {"add": "ADD", "sub": "SUB", "mul": "MUL", "div": "DIV", "max": "MAXIMUM", "min": "MINIMUM", "neg": "NEG",
           "abs": "ABS", "exp": "EXP", "log": "LOG", "sqrt": "SQRT", "tanh": "TANH", "logistic": "LOGISTIC", "gt": "GREATER",
