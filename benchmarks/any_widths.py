@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from device import FRACTIONS, Network, networks, random_variables
+from device_networks import Network, networks, prepare
 from rich.console import Console
 
 from reds_jax import report
 from reds_jax.deploy.board import device
 from reds_jax.deploy.c.export import export
-from reds_jax.graph.trace import trace
 from reds_jax.training.arrays import write_text
 
 CALLS = ("adapt", "adapt_to", "widths_for", "in_order")
@@ -76,10 +74,8 @@ def one_channel_at_a_time(least: tuple[int, ...], most: tuple[int, ...]) -> list
 
 def measure(network: Network, dtype: str, options: Options, folder: Path) -> list[dict[str, Any]]:
     """Export twice and run on the boards."""
-    trees = random_variables(network, options.seed)
-    batch = np.random.default_rng(options.seed).normal(size=(16, *network.shape)).astype(np.float32)
-    graph = trace(network.model, trees[0], jnp.asarray(batch))
-    widths = [graph.widths(f) for f in FRACTIONS]
+    given = prepare(network, options.seed)
+    trees, graph, widths, batch = given.trees, given.graph, given.widths, given.batch
     order = one_channel_at_a_time(widths[0].values_tuple(), widths[-1].values_tuple())
     exported = [export(network.model, trees, graph, widths, folder / name, dtype,  # type: ignore[arg-type]
                        calibration=[batch], rule="minmax", **more)  # type: ignore[arg-type]
@@ -131,9 +127,10 @@ def main(options: Options, command: str) -> None:
     Console().print(text, highlight=False, soft_wrap=True, markup=False)
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
+        environment = report.environment()  # of the tree before anything is written into it
         write_text(options.output / "any_widths.md", f"Command: `{command}`\n\n{text}\n")
         write_text(options.output / "any_widths.json", report.to_json(
-            {"command": command, "environment": report.environment(), "tools": device.versions(), "runs": records}))
+            {"command": command, "environment": environment, "tools": device.versions(), "runs": records}))
 
 
 if __name__ == "__main__":
